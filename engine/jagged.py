@@ -1,0 +1,48 @@
+"""Arithmetic on ragged batches: segment offsets, gathers from CSR tables, and top-k inside segments."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def offsets_of(counts: Tensor) -> Tensor:
+    """int64 [n+1] running sum of `counts` (int64 [n]), starting at 0."""
+    offsets = torch.zeros(counts.shape[0] + 1, dtype=torch.int64, device=counts.device)
+    torch.cumsum(counts, 0, out=offsets[1:])
+    return offsets
+
+
+def segment_of(offsets: Tensor) -> Tensor:
+    """int64 [nnz], the segment that owns each entry."""
+    return torch.repeat_interleave(torch.arange(offsets.shape[0] - 1, device=offsets.device), offsets.diff())
+
+
+def gather_rows(offsets: Tensor, rows: Tensor, limit: int | None = None) -> tuple[Tensor, Tensor]:
+    """Positions of the entries of CSR `rows`, the first `limit` of each, and the offsets of the result.
+
+    offsets: int64 [n+1] of the table. rows: int64 [m]; a row of -1 is empty. Returns (index int64 [nnz], int64 [m+1]).
+    """
+    known = rows >= 0
+    safe = rows.clamp_min(0)
+    start = offsets[safe]
+    counts = torch.where(known, offsets[safe + 1] - start, 0)
+    if limit is not None:
+        counts = counts.clamp_max(limit)
+    out = offsets_of(counts)
+    index = torch.arange(int(out[-1]), device=rows.device) + torch.repeat_interleave(start - out[:-1], counts)
+    return index, out
+
+
+def sort_segments(offsets: Tensor, score: Tensor, tie: Tensor) -> Tensor:
+    """int64 [nnz] order that sorts each segment by descending `score`, ties to the lower `tie`."""
+    order = torch.argsort(tie, stable=True)
+    order = order[torch.argsort(score[order], stable=True, descending=True)]
+    return order[torch.argsort(segment_of(offsets)[order], stable=True)]
+
+
+def top_per_segment(offsets: Tensor, score: Tensor, tie: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The best `k` entries of each segment, best first, ties to the lower `tie`: (index int64 [m], offsets [n+1])."""
+    order = sort_segments(offsets, score, tie)
+    rank = torch.arange(order.shape[0], device=order.device) - offsets[segment_of(offsets)]
+    return order[rank < k], offsets_of(offsets.diff().clamp_max(k))

@@ -1,0 +1,105 @@
+"""What flows through the funnel: a batch of requests, their candidates, and the pages that come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Requests:
+    """A batch of B requests, in dense rows.
+
+    user: int64 [B], row of the user table; -1 where the user is unknown.
+    time: int64 [B], milliseconds since the epoch.
+    context: name -> int64 [B], codes of what is known when the request arrives (absent names mean "not known").
+    """
+
+    user: Tensor
+    time: Tensor
+    context: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.user.shape[0]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A ragged batch of candidate items: request b owns entries offsets[b]:offsets[b+1].
+
+    offsets: int64 [B+1], starting at 0.
+    item: int64 [nnz], dense row of the catalogue.
+    score: float32 [nnz], the last stage's score; larger is better.
+    channels: int64 [nnz], bit c set when recall channel c found the item (at most 63 channels).
+    columns: name -> Tensor [nnz, ...], what later stages add.
+    """
+
+    offsets: Tensor
+    item: Tensor
+    score: Tensor
+    channels: Tensor
+    columns: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.item.shape[0]
+
+    @property
+    def batch(self) -> int:
+        return self.offsets.shape[0] - 1
+
+    @property
+    def counts(self) -> Tensor:
+        """int64 [B], candidates of each request."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    @property
+    def request(self) -> Tensor:
+        """int64 [nnz], the request that owns each entry."""
+        return torch.repeat_interleave(torch.arange(self.batch, device=self.offsets.device), self.counts)
+
+    def take(self, index: Tensor, offsets: Tensor) -> Candidates:
+        """The entries at `index` (int64 [m], grouped by request) under new `offsets`."""
+        return Candidates(
+            offsets,
+            self.item[index],
+            self.score[index],
+            self.channels[index],
+            {name: column[index] for name, column in self.columns.items()},
+        )
+
+    def keep(self, mask: Tensor) -> Candidates:
+        """The entries where `mask` (bool [nnz]) holds."""
+        kept = torch.zeros(len(self) + 1, dtype=torch.int64, device=mask.device)
+        torch.cumsum(mask, 0, out=kept[1:])
+        return self.take(mask.nonzero().squeeze(1), kept[self.offsets])
+
+    def with_score(self, score: Tensor, **columns: Tensor) -> Candidates:
+        """The same entries under a new score, with `columns` added."""
+        return replace(self, score=score, columns={**self.columns, **columns})
+
+    @staticmethod
+    def empty(batch: int) -> Candidates:
+        return Candidates(
+            torch.zeros(batch + 1, dtype=torch.int64),
+            torch.zeros(0, dtype=torch.int64),
+            torch.zeros(0),
+            torch.zeros(0, dtype=torch.int64),
+        )
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one user is shown, best first.
+
+    items: external item ids. scores: the ranking score of each. channels: names of the channels that found each.
+    reasons: on request, stage by stage: the scores of each shown item, and what the filter and the rules removed.
+    """
+
+    user: int | str
+    items: list[int | str]
+    scores: list[float]
+    channels: list[list[str]]
+    known: bool
+    reasons: dict[str, object] | None = None
