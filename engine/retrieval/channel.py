@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from torch import Tensor
-
 from headrace.types import Candidates, Requests
+from torch import Tensor
 
 
 class Channel(Protocol):
