@@ -1,0 +1,98 @@
+"""The registry of ops: which backends each one has, which can serve a call, and why the others cannot."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from headrace.kernels.settings import BACKENDS, backend_setting, extension, get_isa
+
+_LIBRARY = torch.library.Library("headrace", "DEF")
+OPS: dict[str, Op] = {}
+
+
+@dataclass(frozen=True)
+class Op:
+    """One op: a function of the same name in `package`.reference, .native and .gpu.
+
+    summary: one line for people. isas: the instruction sets with code of their own.
+    """
+
+    name: str
+    package: str
+    summary: str
+    isas: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.name in OPS:
+            raise ValueError(f"op {self.name!r} is registered already")
+        OPS[self.name] = self
+
+    def reason_off(self, backend: str, device: torch.device) -> str | None:
+        """Why `backend` cannot serve tensors on `device`, or None when it can."""
+        if backend == "native":
+            return _native_reason(device)
+        if backend == "gpu":
+            return _gpu_reason(device)
+        return None
+
+    @cached_property
+    def _functions(self) -> dict[str, Callable[..., Any]]:
+        return {}
+
+    def function(self, backend: str) -> Callable[..., Any]:
+        """The op's function in `backend`, imported on first use."""
+        if backend not in self._functions:
+            module = importlib.import_module(f"{self.package}.{backend}")
+            self._functions[backend] = getattr(module, self.name)
+        return self._functions[backend]
+
+    def pick(self, backend: str, device: torch.device) -> Callable[..., Any]:
+        """The function that serves `backend` ("auto": the fastest for the device) on `device`.
+
+        Raises ValueError when the backend is unknown, RuntimeError, listing every backend's reason, when it cannot serve.
+        """
+        if backend == "auto":
+            backend = backend_setting()
+        if backend == "auto":
+            backend = "native" if device.type == "cpu" else "gpu"
+        if backend not in BACKENDS:
+            raise ValueError(f"backend: expected auto, {', '.join(BACKENDS)}, got {backend!r}")
+        if self.reason_off(backend, device) is not None:
+            lines = [f"  {name}: {self.reason_off(name, device) or 'can serve'}" for name in BACKENDS]
+            raise RuntimeError(f"{self.name}: backend {backend!r} cannot serve tensors on {device}:\n" + "\n".join(lines))
+        return self.function(backend)
+
+
+def _native_reason(device: torch.device) -> str | None:
+    if device.type != "cpu":
+        return f"runs on CPU tensors, got {device.type}"
+    try:
+        extension()
+        get_isa()
+    except (ImportError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _gpu_reason(device: torch.device) -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return 'triton is not installed; pip install "headrace[gpu]"'
+    if device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
+        return None
+    return f"runs on CUDA tensors (or on any with TRITON_INTERPRET=1), got {device.type}"
+
+
+def register(schema: str, implementation: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    """Makes `torch.ops.headrace.<name>` from a schema, its implementation and its shape function."""
+    name = schema.split("(", 1)[0]
+    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _LIBRARY.impl(name, implementation, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"headrace::{name}", fake, lib=_LIBRARY)
