@@ -67,7 +67,10 @@ setup(
         "headrace.kernels",
         *(f"headrace.kernels.{p}" for p in find_packages("kernels")),
     ],
-    package_data={"headrace": ["py.typed", "report/*.html", "report/*.css"], "headrace.kernels": ["py.typed"]},
+    package_data={
+        "headrace": ["py.typed", "_C.pyi", "report/*.html", "report/*.css"],
+        "headrace.kernels": ["py.typed"],
+    },
     ext_modules=[
         Pybind11Extension(
             "headrace._C",

@@ -7,11 +7,10 @@ import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import torch
-
 from headrace.kernels.settings import BACKENDS, backend_setting, extension, get_isa
 
 _LIBRARY = torch.library.Library("headrace", "DEF")
@@ -43,21 +42,14 @@ class Op:
             return _gpu_reason(device)
         return None
 
-    @cached_property
-    def _functions(self) -> dict[str, Callable[..., Any]]:
-        return {}
-
     def function(self, backend: str) -> Callable[..., Any]:
         """The op's function in `backend`, imported on first use."""
-        if backend not in self._functions:
-            module = importlib.import_module(f"{self.package}.{backend}")
-            self._functions[backend] = getattr(module, self.name)
-        return self._functions[backend]
+        return _load(self.package, backend, self.name)
 
     def pick(self, backend: str, device: torch.device) -> Callable[..., Any]:
         """The function that serves `backend` ("auto": the fastest for the device) on `device`.
 
-        Raises ValueError when the backend is unknown, RuntimeError, listing every backend's reason, when it cannot serve.
+        Raises ValueError when the backend is unknown; RuntimeError, with every backend's reason, when it cannot serve.
         """
         if backend == "auto":
             backend = backend_setting()
@@ -67,8 +59,15 @@ class Op:
             raise ValueError(f"backend: expected auto, {', '.join(BACKENDS)}, got {backend!r}")
         if self.reason_off(backend, device) is not None:
             lines = [f"  {name}: {self.reason_off(name, device) or 'can serve'}" for name in BACKENDS]
-            raise RuntimeError(f"{self.name}: backend {backend!r} cannot serve tensors on {device}:\n" + "\n".join(lines))
+            raise RuntimeError(
+                f"{self.name}: backend {backend!r} cannot serve tensors on {device}:\n" + "\n".join(lines)
+            )
         return self.function(backend)
+
+
+@cache
+def _load(package: str, backend: str, name: str) -> Callable[..., Any]:
+    return getattr(importlib.import_module(f"{package}.{backend}"), name)  # type: ignore[no-any-return]
 
 
 def _native_reason(device: torch.device) -> str | None:

@@ -1,4 +1,4 @@
-"""Process settings: the backend, the instruction set and the threads. Environment variables set them, calls change them."""
+"""Process settings: backend, instruction set, threads. Environment variables set them, calls change them."""
 
 from __future__ import annotations
 

@@ -23,11 +23,11 @@ typedef enum hr_isa { HR_ISA_SCALAR = 0, HR_ISA_AVX2 = 1, HR_ISA_AVX512 = 2, HR_
 HR_API const char* hr_last_error(void);
 
 // Whether this machine and its operating system can run the level (CPUID, XCR0 and, for AMX, the kernel's permission).
-HR_API int hr_isa_usable(hr_isa level);
+HR_API int hr_isa_usable(int level);
 
 // The level in use: HEADRACE_ISA where set, else the best usable. HR_INVALID when HEADRACE_ISA is unknown or unusable.
 HR_API hr_status hr_get_isa(hr_isa* level);
-HR_API hr_status hr_set_isa(hr_isa level);
+HR_API hr_status hr_set_isa(int level);
 
 // Threads a call may use when it is given threads = 0: HEADRACE_THREADS where set, else the cores of this process.
 HR_API hr_status hr_get_threads(int* threads);

@@ -103,17 +103,16 @@ hr_isa hr::active_isa() { return static_cast<hr_isa>(active().load(std::memory_o
 
 const char* hr::isa_name(hr_isa level) { return kNames[level]; }
 
-int hr_isa_usable(hr_isa level) {
-    return level >= HR_ISA_SCALAR && level <= HR_ISA_AMX && usable_levels()[level] ? 1 : 0;
-}
+int hr_isa_usable(int level) { return level >= HR_ISA_SCALAR && level <= HR_ISA_AMX && usable_levels()[level] ? 1 : 0; }
 
 hr_status hr_get_isa(hr_isa* level) {
     return hr::guarded([&] { *level = hr::active_isa(); });
 }
 
-hr_status hr_set_isa(hr_isa level) {
+hr_status hr_set_isa(int level) {
     return hr::guarded([&] {
-        if (level < HR_ISA_SCALAR || level > HR_ISA_AMX) throw std::invalid_argument("level: expected 0 to 3");
+        if (level < HR_ISA_SCALAR || level > HR_ISA_AMX)
+            throw std::invalid_argument("level: expected 0 to 3, got " + std::to_string(level));
         require_usable("level", level);
         active().store(level, std::memory_order_relaxed);
     });

@@ -103,7 +103,7 @@ def fit(
         torch.manual_seed(settings.seed * 1_000_003 + step)
         optimizers.zero_grad()
         loss = loss_of(order[place * settings.batch_size : (place + 1) * settings.batch_size])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizers.step()
         recent.append(loss.detach())
         step += 1

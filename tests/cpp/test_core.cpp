@@ -53,7 +53,7 @@ void exceptions_reach_the_caller() {
 
 void settings_are_checked() {
     CHECK(hr_isa_usable(HR_ISA_SCALAR) == 1);
-    CHECK(hr_set_isa(static_cast<hr_isa>(9)) == HR_INVALID);
+    CHECK(hr_set_isa(9) == HR_INVALID);
     CHECK(hr_set_threads(-1) == HR_INVALID);
     CHECK(hr_set_threads(3) == HR_OK);
     int threads = 0;
