@@ -1,0 +1,70 @@
+# `make demo` runs the funnel on a log, `make test` runs every test. Both do all the set-up they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+USERS ?= 20000
+ITEMS ?= 100000
+EVENTS ?= 2000000
+DATA ?=
+SEED ?= 0
+
+NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
+# A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
+FOLDERS := $(shell find engine kernels -type d -not -name __pycache__)
+
+.PHONY: help demo test test-fast test-cpp lint types format setup setup-dev clean
+help:
+	@echo "make demo                    train, index and serve a synthetic log; report in runs/"
+	@echo "make demo DATA=<folder>      the same on a KuaiRand-Pure, MovieLens-1M or Headrace folder"
+	@echo "make test                    every test, lint, types, C++ under sanitizers"
+	@echo "make test-fast               the inner loop: no slow tests, no sanitizers"
+
+demo: setup
+	$(BIN)/headrace demo $(if $(DATA),--data "$(DATA)",--users $(USERS) --items $(ITEMS) --events $(EVENTS)) --seed $(SEED)
+
+test: setup-dev lint types test-cpp
+	$(BIN)/python -m pytest
+
+test-fast: setup-dev
+	$(BIN)/python -m pytest -m "not slow and not browser" -q
+
+test-cpp:
+	$(MAKE) --no-print-directory -C tests/cpp -j2
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	clang-format --dry-run --Werror $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp)
+
+types: setup-dev
+	$(BIN)/mypy -p headrace
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	clang-format -i $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp)
+
+setup: $(VENV)/run.stamp
+setup-dev: $(VENV)/dev.stamp
+
+$(VENV)/base.stamp: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("headrace needs Python 3.10 or later" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	@touch $@
+
+# torch first and pinned: asked for by another package, pip would take a build with gigabytes of GPU libraries.
+$(VENV)/torch.stamp: $(VENV)/base.stamp
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[report]"
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[report,dev,gpu]"
+	@touch $(VENV)/run.stamp $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info engine/*.so

@@ -1,0 +1,134 @@
+"""Snapshots survive what happens to files: cuts, flips, later versions, full disks and kill -9."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
+
+
+def made(value: int = 1, size: int = 1000) -> Snapshot:
+    return Snapshot(
+        {"two_tower": {"items": torch.full((size,), value, dtype=torch.float32), "empty": torch.zeros(0)}},
+        {"items": pa.table({"id": pa.array([3, 5, 8], pa.int64())})},
+        {"value": value},
+    )
+
+
+def version_of(folder: Path) -> Path:
+    return folder / (folder / "CURRENT").read_text().split()[0]
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "s", made(7))
+    back = read_snapshot(tmp_path / "s")
+    assert back.info == {"value": 7}
+    assert torch.equal(back.states["two_tower"]["items"], torch.full((1000,), 7.0))
+    assert back.tables["items"].column("id").to_pylist() == [3, 5, 8]
+
+
+def test_the_last_two_versions_are_kept(tmp_path: Path) -> None:
+    for value in range(4):
+        write_snapshot(tmp_path, made(value))
+    assert read_snapshot(tmp_path).info["value"] == 3
+    assert sum(p.is_dir() for p in tmp_path.iterdir()) == 2
+
+
+@pytest.mark.parametrize("part", ["two_tower.safetensors", "items.arrow", "manifest.json"])
+def test_truncated_is_refused(tmp_path: Path, part: str) -> None:
+    write_snapshot(tmp_path, made())
+    path = version_of(tmp_path) / part
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(SnapshotError, match=rf"{part}.*(truncated|cut short)"):
+        read_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["two_tower.safetensors", "items.arrow", "manifest.json"])
+def test_bit_flips_are_refused(tmp_path: Path, part: str) -> None:
+    write_snapshot(tmp_path, made())
+    path = version_of(tmp_path) / part
+    bytes_ = bytearray(path.read_bytes())
+    bytes_[len(bytes_) // 2] ^= 4
+    path.write_bytes(bytes_)
+    with pytest.raises(SnapshotError, match=rf"{part}.*(corrupt|altered)"):
+        read_snapshot(tmp_path)
+
+
+def test_future_version_is_refused(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, made())
+    path = version_of(tmp_path) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["version"] = 99
+    path.write_text(json.dumps(manifest))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "CURRENT").write_text(f"{path.parent.name} {digest}\n")
+    with pytest.raises(SnapshotError, match=r"manifest\.json: format version 99 is newer"):
+        read_snapshot(tmp_path)
+
+
+def test_missing_parts_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match="CURRENT: missing"):
+        read_snapshot(tmp_path)
+    write_snapshot(tmp_path, made())
+    (version_of(tmp_path) / "items.arrow").unlink()
+    with pytest.raises(SnapshotError, match=r"items\.arrow: missing"):
+        read_snapshot(tmp_path)
+    (tmp_path / "CURRENT").write_text("nonsense")
+    with pytest.raises(SnapshotError, match="CURRENT: expected the name"):
+        read_snapshot(tmp_path)
+
+
+def test_full_disk_leaves_the_old_snapshot(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, made(1))
+    script = f"""
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+import torch, pyarrow
+from headrace.snapshot import Snapshot, write_snapshot
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_snapshot({str(tmp_path)!r}, Snapshot({{"big": {{"x": torch.ones(100_000)}}}}, {{}}, {{"value": 2}}))
+except OSError as error:
+    print(type(error).__name__, error)
+    sys.exit(3)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 3, run.stderr
+    assert read_snapshot(tmp_path).info["value"] == 1
+    assert sum(p.is_dir() for p in tmp_path.iterdir()) == 1
+
+
+@pytest.mark.slow
+def test_kill_9_leaves_a_whole_snapshot(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, made(0))
+    script = f"""
+import torch
+from headrace.snapshot import Snapshot, write_snapshot
+print("ready", flush=True)
+value = 0
+while True:
+    value += 1
+    part = {{"x": torch.full((200_000,), float(value))}}
+    write_snapshot({str(tmp_path)!r}, Snapshot({{"part": part}}, {{}}, {{"value": value}}))
+"""
+    for round_ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.05 + 0.037 * round_)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        back = read_snapshot(tmp_path)
+        if back.info["value"]:
+            assert bool((back.states["part"]["x"] == back.info["value"]).all())
