@@ -1,0 +1,124 @@
+"""The main job: a log in, a funnel trained and served, its last days predicted, a report out."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+import headrace
+from headrace.build import Built, build
+from headrace.data import Dataset, InteractionLog, generate, read, split_at
+from headrace.doctor import machine
+from headrace.evaluation.exposures import measure_exposure
+from headrace.evaluation.held_out import held_out
+from headrace.evaluation.offline import measure_diversity, measure_quality
+from headrace.evaluation.targets import measure_targets
+from headrace.evaluation.timing import measure_funnel
+from headrace.report import html, tables
+from headrace.report.model import Curve, DatasetSummary, Machine, Report, Training
+from headrace.serving import Engine
+from headrace.settings import Settings
+from headrace.training.loop import FitReport
+
+_DAY_MS = 86_400_000
+#: Held-out users that the quality is measured on.
+_ASKED = 2000
+_HELD_OUT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A finished run: its folder and its report."""
+
+    folder: Path
+    report: Report
+
+    def print(self, console: Console) -> None:
+        """Prints every table, and where the pages are."""
+        tables.print_report(self.report, console)
+        console.print(f"report: {self.folder / 'report.html'}\nsnapshot: {self.folder / 'snapshot'}", soft_wrap=True)
+
+
+def run_demo(
+    data: Path | None, sizes: tuple[int, int, int], settings: Settings, out: Path, progress: Progress
+) -> DemoRun:
+    """Reads `data` (or generates a log of `sizes` users, items, events), builds, measures, and writes `out`/<stamp>."""
+    started = time.monotonic()
+    dataset = read(data) if data else generate(*sizes, seed=settings.seed).dataset
+    train, test, words = split_last_days(dataset.log)
+    seconds = {"read": time.monotonic() - started}
+    folder = out / time.strftime("%Y%m%d-%H%M%S")
+    past = dataset.with_log(train)
+    built = build(past, settings, folder / "snapshot", progress)
+    seconds["build"] = time.monotonic() - started - sum(seconds.values())
+    engine = Engine.load(folder / "snapshot")
+    report = measure(dataset, past, test, words, built, engine, progress)
+    seconds["measure"] = time.monotonic() - started - sum(seconds.values())
+    notes = [f"{name}: {value:.0f} s" for name, value in seconds.items()]
+    report.notes.append("Wall time of the job: " + ", ".join(notes) + f"; {time.monotonic() - started:.0f} s in all.")
+    (folder / "report.json").write_text(report.to_json())
+    html.write_html(report, folder / "report.html")
+    return DemoRun(folder, report)
+
+
+def split_last_days(log: InteractionLog) -> tuple[InteractionLog, InteractionLog, str]:
+    """The log before and after a cut: the fewest whole last days that hold a tenth of the rows."""
+    days = 1 + np.arange(max(1, int(log.time[-1] - log.time[0]) // _DAY_MS))
+    held = len(log) - np.searchsorted(log.time, log.time[-1] - days * _DAY_MS, "right")
+    chosen = int(days[np.argmax(held >= _HELD_OUT_SHARE * len(log))])
+    cut = int(log.time[-1]) - chosen * _DAY_MS + 1
+    if cut <= log.time[0]:  # a log of less than a day
+        cut = int(log.time[int(len(log) * (1 - _HELD_OUT_SHARE))])
+    train, test = split_at(log, cut)
+    moment = datetime.datetime.fromtimestamp(cut / 1000, datetime.timezone.utc)
+    return train, test, f"the rows from {moment:%Y-%m-%d %H:%M} UTC on, {len(test):,} of {len(log):,}"
+
+
+def measure(
+    dataset: Dataset, past: Dataset, test: InteractionLog, words: str, built: Built, engine: Engine, progress: Progress
+) -> Report:
+    """Every section of the report, from the engine as loaded."""
+    funnel, settings, items = engine.funnel, engine.settings, len(dataset.catalogue)
+    question = held_out(past.log, test, items, _ASKED, settings.seed)
+    quality = measure_quality(funnel, question, items, words, progress=progress)
+    report = Report(
+        title=f"Headrace on {dataset.name}",
+        created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        version=headrace.__version__,
+        machine=_machine(),
+        dataset=DatasetSummary.of(dataset),
+        funnel=measure_funnel(funnel, question, settings.page.shown),
+        quality=quality,
+        targets=measure_targets(funnel.ranker, past.log, test, items),
+        diversity=measure_diversity(funnel, question, dataset.catalogue, settings.page.shown),
+        exposure=measure_exposure(funnel, past.log, question, items, settings.page.shown),
+        training=[_training(fit) for fit in built.fits],
+        settings=settings.model_dump(mode="json"),
+    )
+    report.notes.append(f"Trained on the rows before the cut; measured on {words}.")
+    report.notes.append(
+        "Statistics are frozen at the cut, as a snapshot serves them; nothing after the cut enters any feature."
+    )
+    return report
+
+
+def _machine() -> Machine:
+    facts = machine()
+    versions = {name: facts[name] for name in ("headrace", "python", "torch", "triton")}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Machine(
+        facts["cpu"], os.cpu_count() or 1, int(facts["threads"]), "cpu", facts["isa"], round(memory, 1), versions
+    )
+
+
+def _training(fit: FitReport) -> Training:
+    curve = Curve(fit.label, [float(step) for step, _ in fit.losses], [value for _, value in fit.losses])
+    last = fit.losses[-1][1] if fit.losses else None
+    return Training(fit.label, fit.parameters, fit.rows, fit.seconds, last, [curve])

@@ -1,0 +1,78 @@
+"""What `headrace doctor` prints: the machine, the libraries, and for each kernel which backends are on and why not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from importlib import metadata
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import headrace.kernels  # noqa: F401  registers every op
+from headrace.kernels import settings
+from headrace.kernels.registry import OPS
+from headrace.kernels.settings import BACKENDS
+
+
+def cpu_name() -> str:
+    """The processor's name as the operating system gives it."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, str]:
+    """The machine and the libraries, as words. Raises ValueError when an environment variable is bad."""
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "cpu": cpu_name(),
+        "isa": settings.get_isa(),
+        "isas usable": ", ".join(settings.usable_isas()),
+        "threads": str(settings.get_threads()),
+        "cores": str(os.cpu_count()),
+        "backend": settings.backend_setting(),
+        "gpu": cuda,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "triton": _version("triton"),
+        "headrace": _version("headrace"),
+    }
+
+
+def _version(package: str) -> str:
+    if importlib.util.find_spec(package) is None:
+        return "not installed"
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "in the source tree"
+
+
+def print_report(console: Console) -> None:
+    """Prints the machine and every kernel's backends, for CPU tensors and for CUDA tensors."""
+    facts = Table(title="Machine", show_header=False, title_justify="left")
+    for name, value in machine().items():
+        facts.add_row(name, value)
+    console.print(facts)
+    ops = Table(title="Kernels", title_justify="left")
+    for heading in ("kernel", "what it does", "native code for", *BACKENDS):
+        ops.add_column(heading)
+    reasons: dict[str, None] = {}
+    for op in OPS.values():
+        cells = []
+        for backend in BACKENDS:
+            off = op.reason_off(backend, torch.device("cuda" if backend == "gpu" else "cpu"))
+            if backend == "gpu" and not off and not torch.cuda.is_available():
+                off = "torch sees no CUDA device"
+            cells.append("off" if off else "on")
+            if off:
+                reasons[f"{backend} is off: {off}"] = None
+        ops.add_row(op.name, op.summary, ", ".join(op.isas), *cells)
+    console.print(ops)
+    for reason in reasons:
+        console.print(reason)

@@ -1,0 +1,44 @@
+"""The exposure filter against its design: false positives measured, and no seen item shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from headrace.data import InteractionLog
+from headrace.evaluation.held_out import HeldOut
+from headrace.funnel import Funnel
+from headrace.report.model import Exposure, FalsePositives
+
+
+def measure_exposure(
+    funnel: Funnel, train: InteractionLog, question: HeldOut, n_items: int, shown: int, probes: int = 500_000, seed: int = 0
+) -> Exposure:
+    """Asks the filter of pairs that the log does not hold (false positives) and of pairs it does (false negatives)."""
+    rng = np.random.default_rng(seed)
+    pairs = np.unique(train.user.astype(np.int64) * n_items + train.item)
+    users = np.unique(train.user)
+    asked = users[rng.integers(0, len(users), probes)].astype(np.int64) * n_items + rng.integers(0, n_items, probes)
+    unseen = asked[~_holds(pairs, asked)]
+    filter_ = funnel.exposure
+    false_positives = int(filter_.seen(*_split(unseen, n_items)).sum())
+    seen = pairs if len(pairs) <= probes else rng.choice(pairs, probes, replace=False)
+    false_negatives = int((~filter_.seen(*_split(seen, n_items))).sum())
+    seen_shown = total = 0
+    for requests in question.batches(128):
+        page = funnel.run(requests, shown).stages["re-ranking"]
+        pair = (requests.user[page.request] * n_items + page.item).numpy()
+        seen_shown += int(_holds(pairs, pair).sum())
+        total += len(page)
+    measured = false_positives / max(len(unseen), 1)
+    row = FalsePositives("whole bank", filter_.designed_fpr, measured, len(unseen), filter_.bits_per_user)
+    return Exposure([row], seen_shown, total, false_negatives, len(seen))
+
+
+def _holds(pairs: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    place = np.searchsorted(pairs, asked).clip(max=len(pairs) - 1)
+    return pairs[place] == asked  # type: ignore[no-any-return]
+
+
+def _split(pairs: np.ndarray, n_items: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(pairs // n_items), torch.from_numpy(pairs % n_items)

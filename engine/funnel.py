@@ -1,0 +1,78 @@
+"""The funnel: recall, merge, exposure filter, pre-ranking, ranking, re-ranking, one batched call after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from headrace.exposure import ExposureFilter
+from headrace.ranking.preranking import PreRanker
+from headrace.ranking.ranker import Ranker
+from headrace.reranking.diversity import Reranker
+from headrace.retrieval.channel import Channel
+from headrace.retrieval.merge import merge
+from headrace.types import Candidates, Requests
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """One stage of one batch: items in and out over the whole batch, and seconds of wall time."""
+
+    stage: str
+    items_in: int
+    items_out: int
+    seconds: float
+
+
+@dataclass
+class Trace:
+    """What one batch went through: every stage's candidates, and its time."""
+
+    times: list[StageTime] = field(default_factory=list)
+    stages: dict[str, Candidates] = field(default_factory=dict)
+    removed_by_filter: Tensor | None = None
+
+    @contextmanager
+    def stage(self, name: str, items_in: int) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        self.times.append(StageTime(name, items_in, len(self.stages[name]), seconds))
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """The stages, fixed for the life of a snapshot. Safe to call from many threads."""
+
+    channels: Sequence[Channel]
+    quotas: Sequence[int]
+    merged: int
+    exposure: ExposureFilter
+    preranker: PreRanker
+    ranked: int
+    ranker: Ranker
+    reranker: Reranker
+
+    def run(self, requests: Requests, shown: int) -> Trace:
+        """Takes a batch of requests to pages of at most `shown` items; `trace.stages["re-ranking"]` holds them."""
+        trace = Trace()
+        stages = trace.stages
+        for channel, quota in zip(self.channels, self.quotas, strict=True):
+            with trace.stage(channel.name, 0):
+                stages[channel.name] = channel.recall(requests, quota)
+        found = [stages[channel.name] for channel in self.channels]
+        with trace.stage("merge", sum(map(len, found))):
+            stages["merge"] = merge(found, self.quotas, self.merged)
+        with trace.stage("exposure filter", len(stages["merge"])):
+            stages["exposure filter"], trace.removed_by_filter = self.exposure.filter(stages["merge"], requests)
+        with trace.stage("pre-ranking", len(stages["exposure filter"])):
+            stages["pre-ranking"] = self.preranker.score(requests, stages["exposure filter"], self.ranked)
+        with trace.stage("ranking", len(stages["pre-ranking"])):
+            stages["ranking"] = self.ranker.score(requests, stages["pre-ranking"])
+        with trace.stage("re-ranking", len(stages["ranking"])):
+            stages["re-ranking"] = self.reranker.rerank(stages["ranking"], shown)
+        return trace

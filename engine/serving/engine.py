@@ -1,0 +1,102 @@
+"""The engine: user ids in, pages of items out, from a loaded snapshot. Thread-safe; external ids end here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headrace.data.ids import IdMap
+from headrace.funnel import Funnel, Trace
+from headrace.serving.pages import pages_of
+from headrace.types import Page, Requests
+
+if TYPE_CHECKING:
+    from headrace.settings import Settings
+
+
+class Engine:
+    """Answers requests from one snapshot.
+
+    as_of: milliseconds since the epoch of the moment that the snapshot describes; statistics are frozen there.
+    counters: requests answered, unknown users, and known users without history among them.
+    """
+
+    def __init__(self, funnel: Funnel, users: IdMap, items: IdMap, as_of: int, settings: Settings) -> None:
+        self.funnel = funnel
+        self.users = users
+        self.items = items
+        self.as_of = as_of
+        self.settings = settings
+        self.counters = {"requests": 0, "unknown users": 0, "users without history": 0, "short pages": 0}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, folder: str | Path, verify: bool = True) -> Engine:
+        """Loads the current version of a snapshot folder; verify=False skips the checksums of large files.
+
+        Raises SnapshotError, naming the file and the reason.
+        """
+        from headrace.build import load_engine
+
+        return load_engine(Path(folder), verify)
+
+    def recommend(
+        self,
+        user_ids: Sequence[int] | Sequence[str] | NDArray[np.int64],
+        k: int | None = None,
+        *,
+        at: int | None = None,
+        context: Mapping[str, Sequence[int]] | None = None,
+        reasons: bool = False,
+        record: bool = False,
+    ) -> list[Page]:
+        """A page of at most k items for each user, best first.
+
+        user_ids: external ids; an unknown one gets a page made of what is known without it (popular items, ranked).
+        k: items a page; the setting page.shown where not given. A page is shorter when the funnel finds fewer.
+        at: request time in milliseconds since the epoch; the snapshot's own time where not given.
+        context: name -> a code for each user, of what is known at the request (names as in the log's context columns).
+        reasons: add each stage's scores, and what the exposure filter and the rules removed.
+        record: remember the page as shown, so that the next page has other items.
+        Raises ValueError for k < 1 or context of the wrong length, TypeError for ids of the wrong kind.
+        """
+        shown = self.settings.page.shown if k is None else k
+        if shown < 1:
+            raise ValueError(f"k: expected at least 1, got {shown}")
+        rows = self.users.rows(user_ids)
+        if len(rows) == 0:
+            return []
+        requests = self.requests(rows, at, context)
+        trace = self.funnel.run(requests, shown)
+        page = trace.stages["re-ranking"]
+        if record:
+            self.funnel.exposure.record(requests.user[page.request], page.item)
+        self._count(requests, trace, shown)
+        return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, reasons)
+
+    def requests(
+        self, rows: NDArray[np.int64], at: int | None = None, context: Mapping[str, Sequence[int]] | None = None
+    ) -> Requests:
+        """Requests of user rows (-1 unknown), checked."""
+        for name, codes in (context or {}).items():
+            if len(codes) != len(rows):
+                raise ValueError(f"context[{name!r}]: expected {len(rows)} codes, one a user, got {len(codes)}")
+        time = torch.full((len(rows),), self.as_of if at is None else at, dtype=torch.int64)
+        codes_of = {name: torch.as_tensor(codes, dtype=torch.int64) for name, codes in (context or {}).items()}
+        return Requests(torch.from_numpy(rows), time, codes_of)
+
+    def _count(self, requests: Requests, trace: Trace, shown: int) -> None:
+        unknown = int((requests.user < 0).sum())
+        personalised = [c.name for c in self.funnel.channels if c.personalised]
+        found = sum(trace.stages[name].counts for name in personalised)
+        bare = int((torch.as_tensor(found) == 0).sum()) - unknown
+        short = int((trace.stages["re-ranking"].counts < shown).sum())
+        with self._lock:
+            for name, count in zip(self.counters, (len(requests), unknown, max(bare, 0), short), strict=True):
+                self.counters[name] += count

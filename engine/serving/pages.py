@@ -1,0 +1,53 @@
+"""From candidates in dense rows to pages in external ids, with reasons on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headrace.data.ids import IdMap
+from headrace.funnel import Trace
+from headrace.retrieval.channel import Channel
+from headrace.types import Candidates, Page, Requests
+
+_COUNTED = ("merge", "exposure filter", "pre-ranking", "ranking", "re-ranking")
+
+
+def pages_of(
+    user_ids: Sequence[Any], requests: Requests, trace: Trace, items: IdMap, channels: Sequence[Channel], reasons: bool
+) -> list[Page]:
+    """One page a request. This is the edge where tensors become Python objects, so it walks the batch."""
+    shown = trace.stages["re-ranking"]
+    external = items.external(shown.item.numpy()).tolist()
+    scores = shown.score.tolist()
+    names = [_channel_names(bits, channels) for bits in shown.channels.tolist()]
+    known = (requests.user >= 0).tolist()
+    why = _reasons(requests, trace, shown) if reasons else [None] * len(requests)
+    bounds = shown.offsets.tolist()
+    return [
+        Page(user, external[a:b], scores[a:b], names[a:b], known[i], why[i])
+        for i, (user, a, b) in enumerate(zip(user_ids, bounds[:-1], bounds[1:], strict=True))
+    ]
+
+
+def _channel_names(bits: int, channels: Sequence[Channel]) -> list[str]:
+    return [channel.name for place, channel in enumerate(channels) if bits >> place & 1]
+
+
+def _reasons(requests: Requests, trace: Trace, shown: Candidates) -> list[dict[str, object]]:
+    counts = {name: trace.stages[name].counts.tolist() for name in _COUNTED}
+    removed = (trace.stages["merge"].counts - trace.stages["exposure filter"].counts).tolist()
+    columns = {"score": shown.score, **shown.columns}
+    flat = {name: column.tolist() for name, column in columns.items() if column.dim() == 1}
+    bounds = shown.offsets.tolist()
+    relaxed = trace.relaxed_rules.tolist() if trace.relaxed_rules is not None else [0] * len(requests)
+    return [
+        {
+            "items after each stage": {name: column[i] for name, column in counts.items()},
+            "removed by the exposure filter": removed[i],
+            "picks for which rules were relaxed": relaxed[i],
+            "stage scores": {name: column[a:b] for name, column in flat.items()},
+        }
+        for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+    ]
+

@@ -1,0 +1,66 @@
+"""Every setting of a build, in one tree. Defaults are the sizes of an industrial funnel; a TOML file changes them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class Section(BaseModel):
+    """A group of settings; an unknown name is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecallSettings(Section):
+    """Items that each channel may bring, and how many the merge keeps (thousands)."""
+
+    itemcf: int = Field(500, ge=1)
+    two_tower: int = Field(1000, ge=1)
+    author: int = Field(300, ge=1)
+    popular_in_category: int = Field(300, ge=1)
+    popular: int = Field(300, ge=1)
+    total: int = Field(2000, ge=1)
+
+
+class ExposureSettings(Section):
+    """The exposure filter: its designed false-positive rate and how long an exposure counts."""
+
+    fpr: float = Field(0.01, gt=0, lt=1)
+    days: int = Field(30, ge=1)
+
+
+class PageSettings(Section):
+    """Items that pre-ranking passes to ranking (hundreds), and items shown."""
+
+    ranked: int = Field(500, ge=1)
+    shown: int = Field(80, ge=1)
+
+
+class Settings(Section):
+    """All settings of a build."""
+
+    seed: int = 0
+    recall: RecallSettings = RecallSettings()
+    exposure: ExposureSettings = ExposureSettings()
+    page: PageSettings = PageSettings()
+
+
+def load_settings(path: str | Path) -> Settings:
+    """Reads a TOML file. Raises ValueError naming the file, the setting, what was expected and what came."""
+    try:
+        with open(path, "rb") as file:
+            return Settings.model_validate(tomllib.load(file))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{path}: {name}: {first['msg']}, got {first['input']!r}") from error
