@@ -57,7 +57,8 @@ def clicks(log: InteractionLog) -> NDArray[np.integer]:
 
 def _check_rows(name: str, rows: NDArray[np.int32], limit: int | None) -> None:
     if len(rows) and (rows.min() < 0 or (limit is not None and rows.max() >= limit)):
-        raise ValueError(f"logs: expected {name} rows from 0 to {limit}, got {rows.min()} to {rows.max()}")
+        expected = "0 up" if limit is None else f"0 to {limit - 1}"
+        raise ValueError(f"logs: expected {name} rows from {expected}, got {rows.min()} to {rows.max()}")
 
 
 def total_by_pair(rows: Events, key: NDArray[np.int64]) -> Events:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from headrace.jagged import offsets_of
-from headrace.retrieval.pool import best, group_items
+from headrace.retrieval.pool import best, group_items, sum_groups
 from headrace.types import Candidates
 from torch import Tensor
 
@@ -14,8 +14,7 @@ from torch import Tensor
 _RANK_OFFSET = 60
 #: One bit each in an int64.
 _MOST_CHANNELS = 63
-#: 1.0 as a whole number: ranks up to a million keep weights of their own.
-_ONE = 1 << 40
+_HIGH = 1 << 32
 
 
 def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Candidates:
@@ -23,7 +22,8 @@ def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Can
 
     found: what each channel recalled for the same B requests, best first. quotas: how many of each channel's first to
     take. The score is free of the channels' scales: the sum over the channels of 1 / (60 + rank), rank from 1
-    (reciprocal rank fusion; Cormack, Clarke, Büttcher, SIGIR 2009), rounded to float32. `channels` has bit c set where
+    (reciprocal rank fusion; Cormack, Clarke, Büttcher, SIGIR 2009), in float64 in their order, rounded to
+    float32. `channels` has bit c set where
     found[c] gave the item. Columns of the channels are dropped. Raises ValueError for no channel or more than 63,
     batches that differ, quotas or a total below 1, or a channel that gives an item twice in a request.
     """
@@ -31,15 +31,13 @@ def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Can
     batch = found[0].batch
     request, item, rank, channel = _first(found, quotas)
     request, item, order, group = group_items(request, item)
-    # One gather moves both, the channel above and the weight below.
-    code = (channel * _ONE + torch.div(_ONE, _RANK_OFFSET + rank, rounding_mode="floor"))[order]
-    channel = torch.div(code, _ONE, rounding_mode="floor")
+    # One gather moves both, the channel above and the rank below.
+    code = (channel * _HIGH + rank)[order]
+    channel = torch.div(code, _HIGH, rounding_mode="floor")
     _check_repeats(group, channel)
     bit = (1 << torch.arange(len(found), device=item.device))[channel]
     bits = torch.zeros_like(item).index_add_(0, group, bit)
-    # Whole-number sums are the same in any order, on any device.
-    weight = torch.zeros_like(item).index_add_(0, group, code - channel * _ONE)
-    score = (weight / _ONE).float()
+    score = sum_groups(group, 1.0 / (_RANK_OFFSET + code - channel * _HIGH).double(), len(item)).float()
     kept, offsets = best(request, score, batch, total)
     return Candidates(offsets, item[kept], score[kept], bits[kept])
 

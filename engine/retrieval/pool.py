@@ -38,9 +38,15 @@ def group_items(request: Tensor, item: Tensor) -> tuple[Tensor, Tensor, Tensor, 
 def sum_by_item(request: Tensor, item: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Add the scores of equal (request, item) entries in their given order: (request [m], item [m], float64 [m])."""
     request, item, order, group = group_items(request, item)
-    # A segment sum adds in one fixed order on every device, where index_add_ on a GPU doesn't.
-    lengths = torch.bincount(group, minlength=len(item))
-    return request, item, torch.segment_reduce(score[order].double(), "sum", lengths=lengths)
+    return request, item, sum_groups(group, score[order].double(), len(item))
+
+
+def sum_groups(group: Tensor, values: Tensor, groups: int) -> Tensor:
+    """float64 [groups]: the sums of `values` (float64 [nnz]) by `group` (int64 [nnz], ascending), added in order."""
+    # A segment sum adds in one fixed order on every device, where index_add_ on a GPU doesn't. `unsafe` leaves out the
+    # checks of the lengths, which fail on none at all.
+    lengths = torch.bincount(group, minlength=groups)
+    return torch.segment_reduce(values, "sum", lengths=lengths, unsafe=True)
 
 
 def best(request: Tensor, score: Tensor, batch: int, quota: int) -> tuple[Tensor, Tensor]:

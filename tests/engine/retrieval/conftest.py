@@ -1,5 +1,6 @@
 """Small logs, catalogues and requests for the channels' tests."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,7 +69,7 @@ def lists_of(found):
     """[(item, score), ...] of each request."""
     pairs = list(zip(found.item.tolist(), found.score.tolist(), strict=True))
     bounds = found.offsets.tolist()
-    return [pairs[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [pairs[a:b] for a, b in pairwise(bounds)]
 
 
 @pytest.fixture(scope="session")
