@@ -116,8 +116,8 @@ class AuthorLatest:
         request, item = request[entry], self.item[start[entry] + rank]
         score = self.interest[mine][entry] / (1 + rank)
         # An item has one author, so none comes twice and each group has one entry.
-        request, item, order, _ = group_items(request, item)
-        return candidates(request, item, score[order], len(requests), quota)
+        groups = group_items(request, item, len(requests))
+        return candidates(groups.request, groups.item, score[groups.order], len(requests), quota)
 
     def state(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _STATE}

@@ -80,7 +80,7 @@ class ItemCF:
         found, found_offsets = gather_rows(self.offsets, self.history.item[seeds])
         seed = segment_of(found_offsets)
         score = self.history.interest[seeds].double()[seed] * self.similarity[found]
-        pool = sum_by_item(segment_of(seed_offsets)[seed], self.item[found], score)
+        pool = sum_by_item(segment_of(seed_offsets)[seed], self.item[found], score, len(requests))
         return candidates(*pool, len(requests), quota)
 
     def state(self) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from headrace.jagged import offsets_of
-from headrace.retrieval.pool import best, group_items, sum_groups
+from headrace.retrieval.pool import best, group_items
 from headrace.types import Candidates
 from torch import Tensor
 
@@ -30,16 +30,16 @@ def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Can
     _check(found, quotas, total)
     batch = found[0].batch
     request, item, rank, channel = _first(found, quotas)
-    request, item, order, group = group_items(request, item)
+    groups = group_items(request, item, batch)
     # One gather moves both, the channel above and the rank below.
-    code = (channel * _HIGH + rank)[order]
+    code = (channel * _HIGH + rank)[groups.order]
     channel = torch.div(code, _HIGH, rounding_mode="floor")
-    _check_repeats(group, channel)
+    _check_repeats(groups.group, channel)
     bit = (1 << torch.arange(len(found), device=item.device))[channel]
-    bits = torch.zeros_like(item).index_add_(0, group, bit)
-    score = sum_groups(group, 1.0 / (_RANK_OFFSET + code - channel * _HIGH).double(), len(item)).float()
-    kept, offsets = best(request, score, batch, total)
-    return Candidates(offsets, item[kept], score[kept], bits[kept])
+    bits = torch.zeros_like(groups.item).index_add_(0, groups.group, bit)
+    score = groups.sum(1.0 / (_RANK_OFFSET + code - channel * _HIGH).double()).float()
+    kept, offsets = best(groups.request, score, batch, total)
+    return Candidates(offsets, groups.item[kept], score[kept], bits[kept])
 
 
 def _first(found: Sequence[Candidates], quotas: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

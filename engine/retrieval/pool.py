@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from headrace.jagged import gather_rows, offsets_of
 from headrace.types import Candidates, Requests
@@ -20,33 +22,41 @@ def check_recall(requests: Requests, quota: int, users: int) -> None:
         raise ValueError(f"requests.user: expected rows from -1 to {users - 1}, got {requests.user.tolist()[:8]}")
 
 
-def group_items(request: Tensor, item: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Bring equal (request, item) entries together.
+class Groups(NamedTuple):
+    """Entries brought together by (request, item): m groups in ascending order of both.
 
-    request, item: int64 [nnz]. Returns (request [m], item [m], order [nnz], group [nnz]): the distinct pairs in
-    ascending order, the stable order of entries that lines them up, and the pair that each ordered entry belongs to.
+    request, item, length: int64 [m], the pair and how many entries it has. order, group: int64 [nnz], the stable order
+    of entries that lines the groups up, and the group that each ordered entry belongs to.
     """
+
+    request: Tensor
+    item: Tensor
+    length: Tensor
+    order: Tensor
+    group: Tensor
+
+    def sum(self, values: Tensor) -> Tensor:
+        """float64 [m]: the sums of ordered `values` (float64 [nnz]), added in their order."""
+        # A segment sum adds in one fixed order on every device, where index_add_ on a GPU doesn't. `unsafe` leaves out
+        # the checks of the lengths, which fail on none at all.
+        return torch.segment_reduce(values, "sum", lengths=self.length, unsafe=True)
+
+
+def group_items(request: Tensor, item: Tensor, batch: int) -> Groups:
+    """Group entries (int64 [nnz] each, requests below `batch`)."""
     span = int(item.max()) + 1 if len(item) else 1
-    key, order = torch.sort(request * span + item, stable=True)
-    new = torch.ones(len(key), dtype=torch.bool, device=key.device)
-    torch.ne(key[1:], key[:-1], out=new[1:])
-    pair = key[new]
+    key = request * span + item
+    # torch sorts integers by radix, and short ones in half the time.
+    key, order = torch.sort(key.int() if batch * span < 1 << 31 else key, stable=True)
+    pair, group, length = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
     request = torch.div(pair, span, rounding_mode="floor")
-    return request, pair - request * span, order, torch.cumsum(new, 0) - 1
+    return Groups(request.long(), (pair - request * span).long(), length, order, group)
 
 
-def sum_by_item(request: Tensor, item: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def sum_by_item(request: Tensor, item: Tensor, score: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
     """Add the scores of equal (request, item) entries in their given order: (request [m], item [m], float64 [m])."""
-    request, item, order, group = group_items(request, item)
-    return request, item, sum_groups(group, score[order].double(), len(item))
-
-
-def sum_groups(group: Tensor, values: Tensor, groups: int) -> Tensor:
-    """float64 [groups]: the sums of `values` (float64 [nnz]) by `group` (int64 [nnz], ascending), added in order."""
-    # A segment sum adds in one fixed order on every device, where index_add_ on a GPU doesn't. `unsafe` leaves out the
-    # checks of the lengths, which fail on none at all.
-    lengths = torch.bincount(group, minlength=groups)
-    return torch.segment_reduce(values, "sum", lengths=lengths, unsafe=True)
+    groups = group_items(request, item, batch)
+    return groups.request, groups.item, groups.sum(score[groups.order].double())
 
 
 def best(request: Tensor, score: Tensor, batch: int, quota: int) -> tuple[Tensor, Tensor]:
@@ -54,7 +64,7 @@ def best(request: Tensor, score: Tensor, batch: int, quota: int) -> tuple[Tensor
 
     request: int64 [nnz], ascending. score: float32 [nnz], at least 0. Returns (index int64 [m], offsets int64 [B+1]).
     """
-    # Floats from 0 up are in the order of their bits, and torch sorts integers by radix, many times faster.
+    # Floats from 0 up are in the order of their bits, and integers sort many times faster.
     key = request * (1 << 31) - score.view(torch.int32)
     order = torch.sort(key, stable=True).indices
     counts = torch.bincount(request, minlength=batch)

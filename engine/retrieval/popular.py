@@ -132,7 +132,7 @@ class PopularInCategory:
         entry = segment_of(offsets)
         index = start[entry] + torch.arange(len(entry), device=entry.device) - offsets[entry]
         score = (interest.double() / total)[entry] * self.share[index]
-        pool = sum_by_item(request[entry], self.item[index], score)
+        pool = sum_by_item(request[entry], self.item[index], score, len(requests))
         return candidates(*pool, len(requests), quota)
 
     def state(self) -> dict[str, Tensor]:
@@ -151,7 +151,7 @@ def _interest(history: UserHistory, offsets: Tensor, category: Tensor) -> tuple[
     index, item_offsets = gather_rows(offsets, history.item)
     entry = segment_of(item_offsets)
     user = segment_of(history.offsets)[entry]
-    user, found, interest = sum_by_item(user, category[index], history.interest[entry])
+    user, found, interest = sum_by_item(user, category[index], history.interest[entry], len(history))
     return user, found, interest.long()
 
 
