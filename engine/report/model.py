@@ -1,0 +1,236 @@
+"""Everything a run reports, as plain records: whoever measures fills them in, the report only shows them.
+
+A part that wasn't measured stays None (or an empty list) and is left out of the report; a single number that isn't
+defined is None or NaN and is shown as a dash. Shares and rates are fractions of 1, never percentages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from headrace.data.dataset import Dataset
+from pydantic import JsonValue, TypeAdapter
+
+Number = float | None
+Kind = Literal["channel", "merge", "ranking", "reranking", "baseline"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it ran. device: "cpu" or the GPU's name. isa: instruction set the kernels chose. versions: by package."""
+
+    cpu: str
+    cores: int
+    threads: int
+    device: str = "cpu"
+    isa: str = ""
+    memory_gb: Number = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the funnel. items_in, items_out: mean per request. p50_ms, p99_ms: milliseconds per request (a
+    batch's time divided by its requests). share: of the funnel's whole time."""
+
+    name: str
+    items_in: float
+    items_out: float
+    p50_ms: Number
+    p99_ms: Number
+    share: Number
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """The stages in order, over `requests` requests in batches of `batch_size`."""
+
+    stages: list[Stage]
+    requests: int
+    batch_size: int
+    requests_per_second: float
+
+
+@dataclass(frozen=True)
+class QualityRow:
+    """Retrieval metrics at the quality's `k` of one list-maker. kind: what it is; `personalised`: whether two users
+    can get different lists. The rows named "popularity" and "random" that aren't are what the others are held against."""
+
+    name: str
+    kind: Kind
+    personalised: bool
+    recall: Number
+    ndcg: Number
+    hit_rate: Number
+    coverage: Number
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Retrieval on held-out days. held_out: which, in words. requests: those with a truth. truth: what is one."""
+
+    rows: list[QualityRow]
+    requests: int
+    held_out: str
+    k: int = 50
+    truth: str = ""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Mean prediction, mean label and rows of one bin."""
+
+    predicted: float
+    observed: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """One head of the ranking model on held-out rows. baselines: name -> AUC (say, "item popularity", "user mean").
+    calibration: mean prediction over mean label."""
+
+    name: str
+    auc: Number
+    gauc: Number
+    calibration: Number
+    positives: int
+    rows: int
+    baselines: dict[str, Number] = field(default_factory=dict)
+    reliability: list[ReliabilityBin] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DiversityRow:
+    """Means over pages of one re-ranking setting; pages of every row have the same size."""
+
+    name: str
+    intra_list_distance: Number
+    categories: Number
+    longest_run: Number
+    mean_reward: Number
+    authors: Number = None
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Pages of `page_size` items: the first row is without re-ranking, and the others are measured against it."""
+
+    rows: list[DiversityRow]
+    page_size: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class FalsePositives:
+    """Unseen pairs asked of one filter. designed, measured: false-positive rates. probes: pairs asked."""
+
+    name: str
+    designed: float
+    measured: float
+    probes: int
+    bits_per_user: Number = None
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """The exposure filter. seen_shown: items shown to a user who had seen them. false_negatives: seen pairs that the
+    filter called unseen, of seen_probes asked. Both must be 0."""
+
+    filters: list[FalsePositives]
+    seen_shown: int
+    shown: int
+    false_negatives: int
+    seen_probes: int
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """The log as read. Times in milliseconds since the epoch. signals: name -> rows where it is yes."""
+
+    name: str
+    users: int
+    items: int
+    events: int
+    first_ms: int | None
+    last_ms: int | None
+    rows_read: int
+    rows_kept: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    signals: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DatasetSummary:
+        log = dataset.log
+        return cls(
+            name=dataset.name,
+            users=len(dataset.users),
+            items=len(dataset.catalogue),
+            events=len(log),
+            first_ms=int(log.time[0]) if len(log) else None,
+            last_ms=int(log.time[-1]) if len(log) else None,
+            rows_read=dataset.rows.read,
+            rows_kept=dataset.rows.kept,
+            dropped=dict(dataset.rows.dropped),
+            signals={name: int((column == 1).sum()) for name, column in log.signals.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of a loss plot: `values` at `steps`, equally many."""
+
+    name: str
+    steps: list[float]
+    values: list[Number]
+
+    def __post_init__(self) -> None:
+        if len(self.steps) != len(self.values):
+            raise ValueError(f"values: expected {len(self.steps)}, one for each of steps, got {len(self.values)}")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One trained model. rows: samples seen, over all epochs. step_unit: what the curves' steps count."""
+
+    model: str
+    parameters: int
+    rows: int
+    seconds: float
+    final_loss: Number
+    curves: list[Curve] = field(default_factory=list)
+    step_unit: str = "step"
+    loss: str = "loss"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run. title: what was run. created: date and time in ISO 8601. settings: name -> value, may be nested.
+    notes: whole sentences."""
+
+    title: str
+    created: str
+    version: str
+    machine: Machine
+    dataset: DatasetSummary | None = None
+    funnel: Funnel | None = None
+    quality: Quality | None = None
+    targets: list[Target] = field(default_factory=list)
+    diversity: Diversity | None = None
+    exposure: Exposure | None = None
+    training: list[Training] = field(default_factory=list)
+    settings: dict[str, JsonValue] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """The report as indented JSON; NaN and infinities become null."""
+        return _ADAPTER.dump_json(self, indent=1).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Report:
+        """The report that `to_json` wrote. A ValueError says which field is missing or wrong."""
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER = TypeAdapter(Report)

@@ -1,0 +1,218 @@
+"""The report's sections as tables of text, made once for the terminal and the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headrace.report import formats as f
+from headrace.report.model import Report
+from headrace.report.verdicts import reward_given_up
+from pydantic import JsonValue
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns from `text_columns` on are numbers, set to the right. best: rows to mark, for the reason in `best_by`.
+    note: a sentence under the table."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    text_columns: int = 1
+    best: list[int] = field(default_factory=list)
+    best_by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """key: a stable name, used as the page's anchor."""
+
+    key: str
+    title: str
+    tables: list[Table]
+
+
+def sections(report: Report) -> list[Section]:
+    """The parts that were measured, in reading order."""
+    made = [
+        Section("funnel", "The funnel", [_funnel(report)] if report.funnel else []),
+        Section("quality", "Retrieval quality", [_quality(report)] if report.quality else []),
+        Section("targets", "Ranking targets", [_targets(report)] if report.targets else []),
+        Section("diversity", "Diversity", [_diversity(report)] if report.diversity else []),
+        Section("exposure", "Exposure filter", _exposure(report) if report.exposure else []),
+        Section("training", "Training", [_training(report)] if report.training else []),
+        Section("dataset", "Dataset", _dataset(report) if report.dataset else []),
+        Section("machine", "Machine", [_machine(report)]),
+        Section("settings", "Settings", [_settings(report)] if report.settings else []),
+    ]
+    return [section for section in made if section.tables]
+
+
+def _funnel(report: Report) -> Table:
+    funnel = report.funnel
+    assert funnel is not None
+    times = f.milliseconds([t for s in funnel.stages for t in (s.p50_ms, s.p99_ms)])
+    rows = [
+        [s.name, f.count(s.items_in), f.count(s.items_out), p50, p99, f.percent(s.share)]
+        for s, p50, p99 in zip(funnel.stages, times[::2], times[1::2], strict=True)
+    ]
+    note = (
+        f"{f.count(funnel.requests)} requests in batches of {funnel.batch_size}: "
+        f"{f.count(round(funnel.requests_per_second))} requests/s. "
+        "Milliseconds are a batch's time divided by its requests."
+    )
+    columns = ["stage", "items in", "items out", "p50 ms/request", "p99 ms/request", "share of time"]
+    return Table("Stages: mean items per request, and time", columns, rows, note=note)
+
+
+def _quality(report: Report) -> Table:
+    quality = report.quality
+    assert quality is not None
+    rows = [
+        [
+            row.name,
+            row.kind,
+            "yes" if row.personalised else "no",
+            f.percent(row.recall),
+            f.fixed(row.ndcg),
+            f.percent(row.hit_rate),
+            f.percent(row.coverage),
+        ]
+        for row in quality.rows
+    ]
+    k = quality.k
+    columns = ["lists from", "kind", "personalised", f"recall@{k}", f"NDCG@{k}", f"hit rate@{k}", "coverage"]
+    truth = f" A request's truth: {quality.truth}." if quality.truth else ""
+    note = f"Held out: {quality.held_out}. Means over {f.count(quality.requests)} requests with a truth.{truth}"
+    best = _largest([row.recall for row in quality.rows])
+    return Table(f"Lists of {k} on held-out days", columns, rows, 3, best, f"best recall@{k}", note)
+
+
+def _targets(report: Report) -> Table:
+    names = list(dict.fromkeys(name for target in report.targets for name in target.baselines))
+    rows = [
+        [
+            target.name,
+            f.fixed(target.auc),
+            f.fixed(target.gauc),
+            *(f.fixed(target.baselines.get(name)) for name in names),
+            f.fixed(target.calibration),
+            f.count(target.positives),
+            f.count(target.rows),
+        ]
+        for target in report.targets
+    ]
+    columns = ["target", "AUC", "GAUC", *(f"AUC {name}" for name in names), "pred./obs.", "positives", "rows"]
+    note = "GAUC: mean AUC inside a user's rows, weighted by rows. pred./obs.: mean prediction over observed rate."
+    return Table("Ranking targets on held-out rows", columns, rows, note=note)
+
+
+def _diversity(report: Report) -> Table:
+    diversity = report.diversity
+    assert diversity is not None
+    rows = [
+        [
+            row.name,
+            f.fixed(row.intra_list_distance),
+            f.fixed(row.categories, 2),
+            f.fixed(row.authors, 2),
+            f.fixed(row.longest_run, 2),
+            f.significant(row.mean_reward, 4),
+            f.percent(reward_given_up(row, diversity.rows[0])),
+        ]
+        for row in diversity.rows
+    ]
+    columns = ["pages", "distance", "categories", "authors", "longest run", "mean reward", "reward given up"]
+    note = (
+        f"Means over {f.count(diversity.pages)} pages of {diversity.page_size} items. distance: 1 - mean cosine over a "
+        "page's pairs. longest run: neighbours of one category in a row."
+    )
+    best = _largest([row.intra_list_distance for row in diversity.rows])
+    return Table("Pages with and without re-ranking", columns, rows, 1, best, "most varied", note)
+
+
+def _exposure(report: Report) -> list[Table]:
+    exposure = report.exposure
+    assert exposure is not None
+    rates = [
+        [x.name, f.rate(x.designed), f.rate(x.measured), f.count(x.probes), f.count(x.bits_per_user)]
+        for x in exposure.filters
+    ]
+    columns = ["filter", "designed", "measured", "unseen pairs asked", "bits per user"]
+    checks = [
+        ["seen items shown again", f.count(exposure.seen_shown), f"{f.count(exposure.shown)} items shown"],
+        ["false negatives", f.count(exposure.false_negatives), f"{f.count(exposure.seen_probes)} seen pairs asked"],
+    ]
+    return [
+        Table("False-positive rate", columns, rates),
+        Table("Must be zero", ["check", "count", "among"], checks),
+    ]
+
+
+def _training(report: Report) -> Table:
+    rows = [
+        [
+            run.model,
+            f.count(run.parameters),
+            f.count(run.rows),
+            f.duration(run.seconds),
+            f"{f.count(run.rows / run.seconds)}" if run.seconds > 0 else f.DASH,
+            f"{f.fixed(run.final_loss, 4)}",
+        ]
+        for run in report.training
+    ]
+    return Table("Trained models", ["model", "parameters", "rows seen", "time", "rows/s", "final loss"], rows)
+
+
+def _dataset(report: Report) -> list[Table]:
+    data = report.dataset
+    assert data is not None
+    facts = [
+        ["name", data.name],
+        ["users", f.count(data.users)],
+        ["items", f.count(data.items)],
+        ["events", f.count(data.events)],
+        ["first and last day", f"{f.day(data.first_ms)} to {f.day(data.last_ms)}"],
+        ["rows read", f.count(data.rows_read)],
+        ["rows kept", f.count(data.rows_kept)],
+        *([f"dropped: {reason}", f.count(rows)] for reason, rows in data.dropped.items()),
+    ]
+    tables = [Table("The log as read", ["", "value"], facts)]
+    if data.signals:
+        rows = [[s, f.count(n), f.rate(n / data.events if data.events else None)] for s, n in data.signals.items()]
+        tables.append(Table("Signals in the log", ["signal", "rows with a yes", "of all events"], rows))
+    return tables
+
+
+def _machine(report: Report) -> Table:
+    m = report.machine
+    facts = [
+        ["processor", m.cpu],
+        ["cores", f.count(m.cores)],
+        ["memory", f"{f.significant(m.memory_gb)} GB" if f.finite(m.memory_gb) else f.DASH],
+        ["device", m.device],
+        ["instruction set", m.isa or f.DASH],
+        ["threads", f.count(m.threads)],
+        *([name, version] for name, version in m.versions.items()),
+    ]
+    return Table("Where it ran", ["", "value"], facts, text_columns=2)
+
+
+def _settings(report: Report) -> Table:
+    rows = [[name, value] for key, setting in report.settings.items() for name, value in _flat(key, setting)]
+    return Table("Settings used", ["setting", "value"], rows, text_columns=2)
+
+
+def _flat(key: str, value: JsonValue) -> list[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        return [pair for name, inner in value.items() for pair in _flat(f"{key}.{name}", inner)]
+    if isinstance(value, list):
+        return [(key, ", ".join(str(v) for v in value) or f.DASH)]
+    return [(key, f.DASH if value is None or value == {} else str(value))]
+
+
+def _largest(values: list[float | None]) -> list[int]:
+    """The rows that hold the largest value; none where nothing is known or nothing is compared."""
+    known = [v for v in values if f.finite(v)]
+    return [row for row, v in enumerate(values) if v == max(known)] if len(known) > 1 else []
