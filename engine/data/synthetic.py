@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 #: The log runs for two weeks from Monday 1 January 2024, 00:00 UTC.
 START_MS, PERIOD_DAYS = 1_704_067_200_000, 14
 CLICK_RATE = 0.15
-#: Shares of a user's exposures: by interest, by popularity, from the user's city; the rest is uniform.
+#: Shares of a user's exposures: by interest, by popularity, from the user's city; the rest is uniform. A member of a
+#: circle is shown its items in place of BY_CIRCLE of them.
 BY_INTEREST, BY_POPULARITY, BY_CITY, BY_CIRCLE = 0.6, 0.3, 0.05, 0.2
 CONTENT_DIM = 64
 _DEVICES, _AGES, _GENDERS = ["desktop", "phone", "tablet"], ["18-24", "25-34", "35-44", "45+", "<18"], ["f", "m"]
@@ -191,12 +192,19 @@ def _exposures(
 def _repeats(user: Ints, item: Ints, items: int) -> NDArray[np.uint8]:
     """uint8 [n]: 1 where an earlier candidate is the same pair (or, once in a thousand, shares its 31-bit hash)."""
     key = (user.astype(np.uint64) * np.uint64(items) + item.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-    key = (key >> np.uint64(33) << np.uint64(32)) | np.arange(len(user), dtype=np.uint64)
-    key.sort()
+    key >>= np.uint64(33)
+    order = _order(key)
+    ranked = key.take(order)
     out = np.zeros(len(user), np.uint8)
-    same = key[1:] >> np.uint64(32) == key[:-1] >> np.uint64(32)
-    out[(key[1:] & np.uint64(0xFFFFFFFF))[same].astype(np.int64)] = 1
+    out[order[1:][ranked[1:] == ranked[:-1]]] = 1
     return out
+
+
+def _order(values: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Stable ascending order of values below 2^32: two passes of the radix sort that NumPy has for 16 bits."""
+    order = np.argsort((values & values.dtype.type(0xFFFF)).astype(np.uint16), kind="stable")
+    high = (values >> values.dtype.type(16)).astype(np.uint16)
+    return order.take(np.argsort(high.take(order), kind="stable"))
 
 
 def _bias(truth: Truth, user: Ints, item: Ints) -> float:
@@ -219,10 +227,7 @@ def _feedback(
     count = len(user)
     probability = truth.click_probability(user, item)
     click = rng.random(count, np.float32) < probability
-    # time in the high half and place in the low half: one fast sort with a fixed order of ties
-    packed = (time - time.min()) << np.int64(32) | np.arange(count)
-    packed.sort()
-    order = packed & 0xFFFFFFFF
+    order = _order(time - time.min())
     user, item, time, click = user.take(order), item.take(order), time.take(order), click.take(order)
     duration = catalogue.duration_ms.take(item)
     hit = np.flatnonzero(click)
