@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from headrace.data.dataset import Dataset
+from headrace.features.arrays import tensor_of
 from headrace.features.settings import FeatureSettings
 from headrace.features.statistics import RateStatistics, counted_signals, event_values, prior_rates
 from headrace.features.windows import DAY_MS, WindowCounter
@@ -81,7 +82,7 @@ class StatisticsBank:
             contexts,
             end,
         )
-        time = torch.from_numpy(log.time)
+        time = tensor_of(log.time)
         names = ["user", "item", "author", "user_category", "user_author"]
         names += [f"{kind}_{name}" for name in contexts for kind in ("user", "item")]
         entities = {name: _entity(name, keys, sizes) for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from headrace.data.dataset import Dataset, InteractionLog
+from headrace.features.arrays import tensor_of
 from headrace.features.windows import WindowCounter
 from numpy.typing import NDArray
 from torch import Tensor
@@ -37,11 +38,11 @@ class Behaviours:
             time = np.concatenate([np.minimum(old.time, before), time])
         order = np.lexsort((np.arange(len(user)), time, user))
         counter = WindowCounter.build(
-            torch.from_numpy(user.astype(np.int64)),
-            torch.from_numpy(time),
+            tensor_of(user.astype(np.int64)),
+            tensor_of(time),
             torch.ones(len(user), 1, dtype=torch.int32),
         )
-        return cls(counter, torch.from_numpy(item[order].astype(np.int32)))
+        return cls(counter, tensor_of(item[order].astype(np.int32)))
 
     def last(self, user: Tensor, time: Tensor, n: int) -> Tensor:
         """int32 [q, n]: item rows + 1 of the last n before `time`, newest first, padded with 0."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from headrace.features.arrays import tensor_of
 from headrace.features.windows import DAY_MS, HOUR_MS
 from numpy.typing import NDArray
 from torch import Tensor
@@ -42,7 +43,7 @@ class FeatureSpec:
 
 def shifted(codes: NDArray[np.integer] | Tensor, size: int) -> Tensor:
     """int32: raw codes (-1 unknown) as field codes; a code the fit never saw is unknown."""
-    raw = torch.as_tensor(codes).long() + 1
+    raw = (codes if isinstance(codes, Tensor) else tensor_of(codes)).long() + 1
     return torch.where((raw > 0) & (raw < size), raw, 0).int()
 
 
@@ -56,7 +57,7 @@ def age_bucket(publish_time: Tensor, time: Tensor) -> Tensor:
     """int32: 1 + floor(2 log2(1 + hours since publication)), within 1..23; 0 where unknown (-1)."""
     hours = (time - publish_time).clamp_min(0).double() / HOUR_MS
     bucket = (1 + hours).log2().mul(2).floor().clamp(0, AGE_BUCKETS - 2) + 1
-    return torch.where(publish_time >= 0, bucket, 0).int()
+    return torch.where(publish_time != -1, bucket, 0).int()
 
 
 def hour_of(time: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from headrace.data.dataset import InteractionLog
+from headrace.features.arrays import tensor_of
 from headrace.features.windows import WindowCounter
 from torch import Tensor
 
@@ -24,7 +25,7 @@ def counted_signals(log: InteractionLog) -> list[str]:
 def event_values(log: InteractionLog, signals: list[str]) -> Tensor:
     """int8 [n, 1 + S]: the impression, then 1 where each signal was given."""
     columns = [np.ones(len(log), np.int8), *((log.signals[name] == 1).astype(np.int8) for name in signals)]
-    return torch.from_numpy(np.stack(columns, 1))
+    return tensor_of(np.stack(columns, 1))
 
 
 def rate_bases(signals: Sequence[str]) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from headrace.data.dataset import Dataset
 from headrace.features import fields
+from headrace.features.arrays import tensor_of
 from headrace.features.bank import Keys, StatisticsBank, StatisticsMeta
 from headrace.features.behaviours import Behaviours
 from headrace.features.fields import FeatureSpec, Field, shifted
@@ -75,8 +76,8 @@ class FeatureStore:
         start, end = int(log.time[0]), int(log.time[-1]) + 1
         users, items = UserTable.fit(dataset.users), ItemTable.fit(dataset.catalogue)
         contexts = tuple((name, int(log.context[name].max()) + 2) for name in log.context if name not in CLOCK)
-        context = {name: torch.from_numpy(log.context[name]).long() for name in log.context}
-        user, item = torch.from_numpy(log.user).long(), torch.from_numpy(log.item).long()
+        context = {name: tensor_of(log.context[name]).long() for name in log.context}
+        user, item = tensor_of(log.user).long(), tensor_of(log.item).long()
         bank = StatisticsBank.fit(dataset, items.keys(user, item, context), settings)
         spec = FeatureSpec(
             user=(
@@ -96,7 +97,7 @@ class FeatureStore:
         refresh = min(settings.refresh_ms, (end - start) // 16)
         meta = StoreMeta(spec, bank.meta, contexts, start, end, refresh, _utc_offset(dataset))
         store = cls(meta, users, items, Behaviours.fit(dataset), bank, {})
-        store._fit_scales(Requests(user, torch.from_numpy(log.time), context), item)
+        store._fit_scales(Requests(user, tensor_of(log.time), context), item)
         return store
 
     def _fit_scales(self, requests: Requests, item: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from headrace.data.dataset import Catalogue, Users
+from headrace.features.arrays import tensor_of
 from headrace.features.bank import Keys
 from headrace.features.fields import DURATION_BUCKETS, Field, duration_bucket, shifted
 from headrace.features.inputs import ItemInputs
@@ -72,15 +73,22 @@ class ItemTable:
         columns += [shifted(known[field.name], field.size) for field in fields[1:]]
         if catalogue.duration_ms is not None:
             fields.append(Field("duration", DURATION_BUCKETS))
-            columns.append(duration_bucket(torch.from_numpy(catalogue.duration_ms)))
+            columns.append(duration_bucket(tensor_of(catalogue.duration_ms)))
         published = np.full(n, -1, np.int64) if catalogue.publish_time is None else catalogue.publish_time
-        content = None if catalogue.vector is None else torch.from_numpy(catalogue.vector).contiguous()
-        raw = torch.from_numpy(np.stack([author, category], 1).astype(np.int64))
-        return cls(tuple(fields), torch.stack(columns, 1), raw, torch.from_numpy(published), content)
+        content = None if catalogue.vector is None else tensor_of(catalogue.vector).contiguous()
+        raw = tensor_of(np.stack([author, category], 1).astype(np.int64))
+        return cls(tuple(fields), torch.stack(columns, 1), raw, tensor_of(published), content)
 
     def inputs(self, item: Tensor) -> ItemInputs:
         """The static features of `item` (int64 [q] rows)."""
         return ItemInputs(self._codes[item], None if self.content is None else self.content[item])
+
+    def duration_bucket(self, item: Tensor) -> Tensor:
+        """int32 [q]: the duration bucket of `item` (int64 [q] rows), 0 where unknown."""
+        names = [field.name for field in self.fields]
+        if "duration" not in names:
+            return torch.zeros(len(item), dtype=torch.int32)
+        return self._codes[item, names.index("duration")]
 
     def keys(self, user: Tensor, item: Tensor, context: dict[str, Tensor]) -> Keys:
         """The entities that statistics are kept of, for `user` and `item` (int64 [q] rows)."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from headrace.data.dataset import InteractionLog
+from headrace.features.arrays import tensor_of
 from headrace.features.inputs import CrossInputs, Inputs, RequestInputs
 from headrace.features.store import FeatureStore
 from headrace.types import Requests
@@ -20,10 +20,10 @@ class TrainingSet:
 
     def __init__(self, store: FeatureStore, log: InteractionLog, rows: NDArray[np.int64] | None = None) -> None:
         part = log if rows is None else log.take(rows)
-        context = {name: torch.from_numpy(codes).long() for name, codes in part.context.items()}
+        context = {name: tensor_of(codes).long() for name, codes in part.context.items()}
         self._store = store
-        self.requests = Requests(torch.from_numpy(part.user).long(), torch.from_numpy(part.time), context)
-        self.item = torch.from_numpy(part.item).long()
+        self.requests = Requests(tensor_of(part.user).long(), tensor_of(part.time), context)
+        self.item = tensor_of(part.item).long()
         self._request_statistics = store.request_statistics(self.requests)
         self._cross_statistics = store.cross_statistics(self.requests, self.item)
 

@@ -71,7 +71,7 @@ class WindowCounter:
         return self._counts(entity, time, windows)
 
     def before(self, entity: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """(int64 [q], int64 [q]): where each entity's events before `time` end in sorted order, and how many they are."""
+        """Where each entity's events before `time` end in sorted order, int64 [q], and how many they are, int64 [q]."""
         end = torch.searchsorted(self.keys, self._key(entity.long(), time.long()))
         start = torch.searchsorted(self.keys, self._key(entity.long(), torch.full_like(time.long(), self.origin)))
         return end, end - start
