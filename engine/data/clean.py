@@ -131,6 +131,8 @@ def rows_of(ids: pa.Array, known: IdMap, name: str) -> NDArray[np.int64]:
 
 
 def _check_names(table: pa.Table) -> None:
+    if len(set(table.column_names)) < len(table.column_names):
+        raise ValueError(f"log: expected each column once, got {', '.join(table.column_names)}")
     for name in ("user", "item", "time"):
         if name not in table.column_names:
             raise ValueError(f"{name}: required column is missing, got {', '.join(table.column_names) or 'none'}")
@@ -139,8 +141,8 @@ def _check_names(table: pa.Table) -> None:
         if name not in ("user", "item", "time", *SIGNALS, *_TIMES) and not name.startswith(CONTEXT):
             known = ", ".join(("user", "item", "time", *SIGNALS, *_TIMES, CONTEXT + "*"))
             raise ValueError(f"{name}: unknown column, expected {known}")
-    if len(set(table.column_names)) < len(table.column_names):
-        raise ValueError(f"log: expected each column once, got {', '.join(table.column_names)}")
+        if pa.types.is_nested(table.schema.field(name).type):
+            raise ValueError(f"{name}: expected single values, got {table.schema.field(name).type}")
 
 
 def _cast(array: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
@@ -219,7 +221,7 @@ def _later_copies(
     order = np.lexsort(keys)
     same = np.logical_and.reduce([np.diff(key[order]) == 0 for key in keys])
     # only rows that share user, item and time with another need a look at the other columns
-    near = kept[np.sort(order[np.append(same, False) | np.insert(same, 0, False)])]
+    near: NDArray[np.int64] = kept[np.sort(order[np.append(same, False) | np.insert(same, 0, False)])]
     if not len(near):
         return near
     columns = [plain(column).take(pa.array(near)).dictionary_encode() for column in rows.columns]

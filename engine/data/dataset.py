@@ -74,8 +74,8 @@ class Catalogue:
 
     ids: external id <-> row. author, city: int32 [n] codes, -1 unknown. category, keyword: Jagged codes, most specific
     first. publish_time: int64 [n] ms since the epoch (negative before 1970), -1 unknown. duration_ms: int32 [n], -1
-    unknown. vector: float32 [n, d] content vectors. marked: bool [n], items promoted by operations. names: column -> text
-    of each code.
+    unknown. vector: float32 [n, d] content vectors. marked: bool [n], items promoted by operations. names: column ->
+    text of each code.
     """
 
     ids: IdMap
