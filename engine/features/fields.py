@@ -1,0 +1,70 @@
+"""Discrete features: named fields, their sizes, and the fixed buckets of continuous ones. Code 0 means unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from headrace.features.arrays import tensor_of
+from headrace.features.windows import DAY_MS, HOUR_MS
+from numpy.typing import NDArray
+from torch import Tensor
+
+DURATION_BUCKETS = 24
+AGE_BUCKETS = 24
+
+
+@dataclass(frozen=True)
+class Field:
+    """One discrete feature: codes 0 (unknown) .. size - 1."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What a model is built from: the fields of each side, and the widths of the continuous features.
+
+    user: of the user and the request; `request_width` statistics come with them. item: static, field 0 is the item
+    itself; `content_width` is that of the content vectors (0: none). cross: of an item at a moment; `cross_width`
+    statistics come with them. behaviours: length of the LastN sequence.
+    """
+
+    user: tuple[Field, ...]
+    item: tuple[Field, ...]
+    cross: tuple[Field, ...]
+    request_width: int
+    cross_width: int
+    content_width: int
+    behaviours: int
+
+
+def shifted(codes: NDArray[np.integer] | Tensor, size: int) -> Tensor:
+    """int32: raw codes (-1 unknown) as field codes; a code the fit never saw is unknown."""
+    raw = (codes if isinstance(codes, Tensor) else tensor_of(codes)).long() + 1
+    return torch.where((raw > 0) & (raw < size), raw, 0).int()
+
+
+def duration_bucket(duration_ms: Tensor) -> Tensor:
+    """int32: 1 + floor(2 log2(seconds)), within 1..23; 0 where unknown (-1)."""
+    bucket = (duration_ms.double().clamp_min(1000) / 1000).log2().mul(2).floor().clamp(0, DURATION_BUCKETS - 2) + 1
+    return torch.where(duration_ms >= 0, bucket, 0).int()
+
+
+def age_bucket(publish_time: Tensor, time: Tensor) -> Tensor:
+    """int32: 1 + floor(2 log2(1 + hours since publication)), within 1..23; 0 where unknown (-1)."""
+    hours = (time - publish_time).clamp_min(0).double() / HOUR_MS
+    bucket = (1 + hours).log2().mul(2).floor().clamp(0, AGE_BUCKETS - 2) + 1
+    return torch.where(publish_time != -1, bucket, 0).int()
+
+
+def hour_of(time: Tensor) -> Tensor:
+    """int32: the hour of day of `time` (local ms), 1..24."""
+    return (time.remainder(DAY_MS) // HOUR_MS + 1).int()
+
+
+def weekday_of(time: Tensor) -> Tensor:
+    """int32: the day of the week of `time` (local ms), 1 Monday .. 7 Sunday."""
+    return ((time // DAY_MS + 3).remainder(7) + 1).int()

@@ -1,0 +1,66 @@
+"""From the logits of a network to calibrated predictions and one fused score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from headrace.ranking.calibration import calibrate_logits
+from headrace.ranking.completion import CompletionCurve
+from headrace.ranking.fusion import FusionSettings, fuse
+from headrace.ranking.targets import COMPLETION, PLAY_TIME
+from headrace.types import Candidates
+from torch import Tensor
+
+#: exp(z) is cut off at a day of play.
+_LONGEST_LOG_SECONDS = 11.4
+
+
+@dataclass
+class Heads:
+    """The targets of a network, in its order.
+
+    negative_rate: target -> share of its negatives in training. curve: f(duration) of the completion. fusion: may be
+    changed at any time.
+    """
+
+    targets: tuple[str, ...]
+    negative_rate: dict[str, float]
+    curve: CompletionCurve
+    fusion: FusionSettings
+
+    def predictions(self, logits: Tensor, duration: Tensor) -> dict[str, Tensor]:
+        """name -> float32 [n]: p_click, p_like ... (calibrated), play_time (s), p_finish (completion / f(duration)).
+
+        logits: float32 [n, T]. duration: int [n] buckets of the items' durations.
+        """
+        rates = torch.tensor([self.negative_rate.get(name, 1.0) for name in self.targets])
+        probability = torch.sigmoid(calibrate_logits(logits, rates))
+        out = {}
+        for column, name in enumerate(self.targets):
+            if name == PLAY_TIME:
+                out[PLAY_TIME] = logits[:, column].clamp_max(_LONGEST_LOG_SECONDS).exp()
+            elif name == COMPLETION:
+                out["p_finish"] = self.curve.adjust(probability[:, column], duration)
+            else:
+                out[f"p_{name}"] = probability[:, column]
+        return out
+
+    def scored(self, candidates: Candidates, predictions: dict[str, Tensor]) -> Candidates:
+        """The candidates under the fused score, the predictions as columns."""
+        score = fuse(predictions, candidates.offsets, candidates.item, self.fusion)
+        return candidates.with_score(score, **predictions)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        meta: dict[str, object] = {
+            "targets": list(self.targets),
+            "negative_rate": self.negative_rate,
+            "fusion": self.fusion.model_dump(mode="json"),
+        }
+        return {"curve": self.curve.rate}, meta
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor], meta: dict[str, object]) -> Heads:
+        fusion = FusionSettings.model_validate(meta["fusion"])
+        targets, rates = meta["targets"], meta["negative_rate"]
+        return cls(tuple(targets), dict(rates), CompletionCurve(tensors["curve"]), fusion)  # type: ignore[call-overload, arg-type]

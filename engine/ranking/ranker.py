@@ -1,0 +1,57 @@
+"""The ranker: every target of every candidate of every request in one forward pass, then one fused score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from headrace.features import FeatureStore
+from headrace.ranking.heads import Heads
+from headrace.ranking.multitarget import RankingNetwork
+from headrace.ranking.settings import RankerSettings
+from headrace.types import Candidates, Requests
+from torch import Tensor
+
+
+@dataclass
+class Ranker:
+    """A trained ranking network with the feature store it was trained on."""
+
+    store: FeatureStore
+    network: RankingNetwork
+    settings: RankerSettings
+    heads: Heads
+
+    def predict(self, requests: Requests, offsets: Tensor | None, item: Tensor) -> dict[str, Tensor]:
+        """name -> float32 [n]: the prediction of every target, as `Heads.predictions` names them.
+
+        Request b owns item[offsets[b]:offsets[b+1]]; offsets None: one item each.
+        """
+        with torch.inference_mode():
+            logits = self.network(self.store.inputs(requests, offsets, item))
+            return self.heads.predictions(logits, self.store.items.duration_bucket(item))
+
+    def score(self, requests: Requests, candidates: Candidates) -> Candidates:
+        """The same candidates under the fused score, with a column for every prediction."""
+        with torch.inference_mode():
+            return self.heads.scored(candidates, self.predict(requests, candidates.offsets, candidates.item))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Tensors and json-able settings; the feature store keeps its own."""
+        heads, meta = self.heads.state()
+        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        return {**tensors, **heads}, {"settings": self.settings.model_dump(mode="json"), **meta}
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor], meta: dict[str, object], store: FeatureStore) -> Ranker:
+        settings = RankerSettings.model_validate(meta["settings"])
+        heads = Heads.from_state(tensors, meta)
+        network = RankingNetwork(store.spec, len(heads.targets), settings)
+        network.load_state_dict(network_state(tensors))
+        return cls(store, network.eval(), settings, heads)
+
+
+def network_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a model's state that is its network's."""
+    prefix = "network/"
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,95 @@
+"""What the models learn to predict: labels from a log, and the rows that each target is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from headrace.data.dataset import InteractionLog
+from headrace.features.statistics import POST_CLICK
+from numpy.typing import NDArray
+from torch import Tensor
+
+COMPLETED = 0.8
+PLAY_TIME = "play_time"
+COMPLETION = "completion"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """names: the T targets. value: float32 [n, T]; the play time in seconds, 0 or 1 for the others. known: float32
+    [n, T], 1 where the row is a sample of the target."""
+
+    names: tuple[str, ...]
+    value: Tensor
+    known: Tensor
+
+    def without(self, name: str) -> Labels:
+        """The labels of the other targets; all of them when there is no other."""
+        kept = [column for column, other in enumerate(self.names) if other != name]
+        if not kept:
+            return self
+        return Labels(tuple(self.names[c] for c in kept), self.value[:, kept], self.known[:, kept])
+
+
+def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labels:
+    """Labels of every row of `log` for the targets it can teach (or for `names`).
+
+    Click is trained on all impressions; like, collect, share, follow and comment on the clicked ones, as their rates
+    are per click; play time and completion (at least 80 % played) on all rows that record them, where a row without a
+    click and without a record counts as not played. A target without both outcomes in the log is left out.
+    """
+    columns = {name: column for name, column in _columns(log).items() if names is None or name in names}
+    if names is None:
+        columns = {name: c for name, c in columns.items() if _varies(*c)}
+    if not columns:
+        raise ValueError("log: expected a click, another signal or play times to learn from, found none that varies")
+    kept = tuple(columns) if names is None else names
+    absent = (np.zeros(len(log), np.float32), np.zeros(len(log), bool))
+    pairs = [columns.get(name, absent) for name in kept]
+    value = torch.from_numpy(np.stack([v for v, _ in pairs], 1))
+    return Labels(kept, value, torch.from_numpy(np.stack([k for _, k in pairs], 1)).float())
+
+
+def _columns(log: InteractionLog) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """name -> (float32 [n] label, bool [n] known)."""
+    columns: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+    click = log.signals.get("click")
+    for name in ("click", *POST_CLICK):
+        if name in log.signals:
+            signal = log.signals[name]
+            known = signal >= 0
+            if click is not None and name != "click":
+                known = known & (click == 1)
+            columns[name] = ((signal == 1).astype(np.float32), known)
+    if log.play_time_ms is not None:
+        known = log.play_time_ms >= 0
+        if click is not None:
+            known = known | (click == 0)
+        seconds = (log.play_time_ms.clip(min=0) / 1000).astype(np.float32)
+        columns[PLAY_TIME] = (seconds, known)
+        if log.duration_ms is not None:
+            timed = known & (log.duration_ms > 0)
+            finished = log.play_time_ms.clip(min=0) >= COMPLETED * log.duration_ms.astype(np.float64)
+            columns[COMPLETION] = ((finished & timed).astype(np.float32), timed)
+    if COMPLETION not in columns and COMPLETION in log.signals:
+        signal = log.signals[COMPLETION]
+        columns[COMPLETION] = ((signal == 1).astype(np.float32), signal >= 0)
+    return columns
+
+
+def _varies(value: NDArray[np.float32], known: NDArray[np.bool_]) -> bool:
+    seen = value[known]
+    return len(seen) > 0 and bool(seen.min() < seen.max())
+
+
+def negatives_kept(labels: Labels, rates: dict[str, float], seed: int) -> Tensor:
+    """float32 [n, T]: `labels.known` with only the share `rates[target]` of each target's negatives left."""
+    rate = torch.tensor([rates.get(name, 1.0) for name in labels.names])
+    if bool(((rate <= 0) | (rate > 1)).any()):
+        raise ValueError(f"negative_rate: expected rates above 0 and at most 1, got {rates}")
+    if bool((rate == 1).all()):
+        return labels.known
+    draw = torch.rand(labels.known.shape, generator=torch.Generator().manual_seed(seed))
+    return labels.known * ((labels.value > 0) | (draw < rate))

@@ -1,0 +1,34 @@
+import numpy as np
+import torch
+from headrace.features import fields
+from headrace.features.statistics import RateStatistics, prior_rates
+from headrace.features.windows import WindowCounter
+
+
+def test_codes_shift_by_one_and_what_was_never_seen_is_unknown():
+    assert fields.shifted(torch.tensor([-1, 0, 3, 4, 99]), 5).tolist() == [0, 1, 4, 0, 0]
+
+
+def test_duration_and_age_buckets():
+    assert fields.duration_bucket(torch.tensor([-1, 0, 1000, 1500, 2000, 4000])).tolist() == [0, 1, 1, 2, 3, 5]
+    now = torch.tensor([10 * 3_600_000] * 4)
+    assert fields.age_bucket(torch.tensor([-1, 10 * 3_600_000, 9 * 3_600_000, 3_600_000]), now).tolist() == [0, 1, 3, 7]
+
+
+def test_clock():
+    thursday = torch.tensor([0, 3_600_000 * 23, 86_400_000 * 4])
+    assert fields.hour_of(thursday).tolist() == [1, 24, 1]
+    assert fields.weekday_of(thursday).tolist() == [4, 4, 1]
+
+
+def test_rates_are_smoothed_per_impression_and_per_click():
+    values = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 0, 0]])
+    signals = ["click", "like"]
+    counter = WindowCounter.build(torch.tensor([0, 0, 0, 1]), torch.tensor([1, 2, 3, 4]), values)
+    priors = prior_rates(values, signals)
+    assert torch.allclose(priors, torch.tensor([0.5, 0.5]))
+    group = RateStatistics(counter, (None,), signals, priors, 2.0)
+    got = group.features(torch.tensor([0, -1]), torch.tensor([10, 10]))
+    want = [[np.log(4), 0.6, 0.5], [0.0, 0.5, 0.5]]
+    got[:, 1:] = torch.sigmoid(got[:, 1:])
+    assert torch.allclose(got, torch.tensor(want, dtype=torch.float32), atol=1e-6)
