@@ -1,16 +1,35 @@
 """Logs, catalogues and id maps: readers, the synthetic generator, and splits by time."""
 
+from headrace.data.clean import Cleaned, clean
+from headrace.data.clock import clock
 from headrace.data.dataset import SIGNALS, UNKNOWN, Catalogue, Dataset, InteractionLog, Jagged, RowReport, Users
 from headrace.data.ids import IdMap
+from headrace.data.kuairand import read_kuairand
+from headrace.data.movielens import read_movielens
+from headrace.data.parquet import read_parquet, write_parquet
+from headrace.data.readers import detect, read
+from headrace.data.split import days, split_at, split_by_time
 
 __all__ = [
     "SIGNALS",
     "UNKNOWN",
     "Catalogue",
+    "Cleaned",
     "Dataset",
     "IdMap",
     "InteractionLog",
     "Jagged",
     "RowReport",
     "Users",
+    "clean",
+    "clock",
+    "days",
+    "detect",
+    "read",
+    "read_kuairand",
+    "read_movielens",
+    "read_parquet",
+    "split_at",
+    "split_by_time",
+    "write_parquet",
 ]

@@ -73,9 +73,9 @@ class Catalogue:
     """What is known of each item, by dense row; None where the source does not say.
 
     ids: external id <-> row. author, city: int32 [n] codes, -1 unknown. category, keyword: Jagged codes, most specific
-    first. publish_time: int64 [n] ms since the epoch, -1 unknown. duration_ms: int32 [n], -1 unknown.
-    vector: float32 [n, d] content vectors. marked: bool [n], items promoted by operations. names: column -> text of
-    each code.
+    first. publish_time: int64 [n] ms since the epoch (negative before 1970), -1 unknown. duration_ms: int32 [n], -1
+    unknown. vector: float32 [n, d] content vectors. marked: bool [n], items promoted by operations. names: column ->
+    text of each code.
     """
 
     ids: IdMap
@@ -103,10 +103,12 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Users:
-    """The users by dense row, with categorical features (name -> int32 [n] codes, -1 unknown)."""
+    """The users by dense row, with categorical features (name -> int32 [n] codes, -1 unknown; names: feature -> text
+    of each code)."""
 
     ids: IdMap
     features: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -124,7 +126,8 @@ class RowReport:
 @dataclass(frozen=True)
 class Dataset:
     """A log with its users and catalogue. `history` holds older interactions known only in order, if the source has
-    them: usable as behaviour sequences, never as labelled samples."""
+    them: usable as behaviour sequences, never as labelled samples. `context_names`: context column -> text of each
+    code, where the codes stand for text."""
 
     name: str
     users: Users
@@ -132,6 +135,8 @@ class Dataset:
     log: InteractionLog
     history: InteractionLog | None = None
     rows: RowReport = field(default_factory=RowReport)
+    context_names: dict[str, list[str]] = field(default_factory=dict)
+    history_rows: RowReport | None = None
 
     def with_log(self, log: InteractionLog) -> Dataset:
         return replace(self, log=log)

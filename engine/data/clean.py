@@ -1,0 +1,238 @@
+"""From a table in external ids to a log in dense rows, with every dropped row counted by its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from headrace.data.codes import encode, plain
+from headrace.data.dataset import SIGNALS, UNKNOWN, InteractionLog, RowReport
+from headrace.data.ids import IdMap
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+CONTEXT = "context_"
+_TIMES = ("play_time_ms", "duration_ms")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A clean log, the id maps of its rows, the texts of its context codes, and what was dropped."""
+
+    log: InteractionLog
+    users: IdMap
+    items: IdMap
+    context_names: dict[str, list[str]]
+    rows: RowReport
+
+
+def clean(
+    table: pa.Table,
+    *,
+    items: IdMap | None = None,
+    users: IdMap | None = None,
+    on_bad: Literal["drop", "refuse"] = "drop",
+    compare: pa.Table | None = None,
+) -> Cleaned:
+    """Check a table of interactions and turn it into dense rows, in time order (ties keep the table's order).
+
+    table: columns user, item (int64 or string ids) and time (int64 ms since the epoch, or an Arrow timestamp);
+        any of SIGNALS (integer or boolean, null where not recorded), play_time_ms, duration_ms (integer) and
+        context_<name> (non-negative integers kept as they are, or strings turned into codes). No other column.
+    items, users: the ids that exist. None: those of the kept rows.
+    compare: the source's full rows, in the same order, where `table` holds only some of their columns.
+
+    A bad row is dropped for the first of these reasons: `null_id` (user or item), `null_time`, `negative_time`,
+    `unknown_item` and `unknown_user` (only where `items` or `users` is given), `negative_play_time`,
+    `negative_duration`, `duplicate` (an earlier row is equal in every column, of `compare` where given) and
+    `repeated_event` (an earlier row is equal in every column of `table`, though not of `compare`).
+    With on_bad="refuse" any such row is a ValueError that lists the counts.
+
+    Raises ValueError for a missing, unknown or wrongly typed column and for a signal other than 0, 1 and null.
+    """
+    if on_bad not in ("drop", "refuse"):
+        raise ValueError(f"on_bad: expected 'drop' or 'refuse', got {on_bad!r}")
+    _check_names(table)
+    if compare is not None and compare.num_rows != table.num_rows:
+        raise ValueError(f"compare: expected {table.num_rows} rows, got {compare.num_rows}")
+    user, item, time = id_column(table["user"], "user"), id_column(table["item"], "item"), _time(table["time"])
+    signals = {name: _signal(table[name], name) for name in SIGNALS if name in table.column_names}
+    spans = {name: _milliseconds(table[name], name) for name in _TIMES if name in table.column_names}
+
+    bad: dict[str, Bools] = {
+        "null_id": _bools(pc.or_(user.is_null(), item.is_null())),
+        "null_time": _bools(time.is_null()),
+        "negative_time": _bools(pc.less(time, 0)),
+    }
+    if items is not None:
+        bad["unknown_item"] = rows_of(item, items, "item") < 0
+    if users is not None:
+        bad["unknown_user"] = rows_of(user, users, "user") < 0
+    bad |= {f"negative_{name.removesuffix('_ms')}": _bools(pc.less(span, 0)) for name, span in spans.items()}
+    keep, dropped = _apply(bad, table.num_rows)
+
+    kept = np.flatnonzero(keep)
+    sources = {"duplicate": table} if compare is None else {"duplicate": compare, "repeated_event": table}
+    for reason, source in sources.items():
+        copies = _later_copies(user, item, time, kept, source)
+        if len(copies):
+            dropped[reason] = len(copies)
+            kept = np.setdiff1d(kept, copies, assume_unique=True)
+    if dropped and on_bad == "refuse":
+        counts = ", ".join(f"{reason} {count}" for reason, count in dropped.items())
+        raise ValueError(f"log: {sum(dropped.values())} of {table.num_rows} rows are bad: {counts}")
+
+    kept = kept[np.argsort(_ints(time.take(pa.array(kept))), kind="stable")]
+    index = pa.array(kept)
+    user, item = user.take(index), item.take(index)
+    users = ids_of(user) if users is None else users
+    items = ids_of(item) if items is None else items
+    context, names = _contexts(table, index)
+    log = InteractionLog(
+        rows_of(user, users, "user").astype(np.int32),
+        rows_of(item, items, "item").astype(np.int32),
+        _ints(time.take(index)),
+        {name: _ints(column.take(index)).astype(np.int8) for name, column in signals.items()},
+        context=context,
+        **{name: _ints(span.take(index)).astype(np.int32) for name, span in spans.items()},
+    )
+    return Cleaned(log, users, items, names, RowReport(table.num_rows, len(log), dropped))
+
+
+def id_column(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
+    """Ids as int64 or string, nulls kept. Raises ValueError naming the column for any other type."""
+    array = plain(column)
+    if pa.types.is_integer(array.type) or pa.types.is_null(array.type):
+        return _cast(array, pa.int64(), name)
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        raise ValueError(f"{name}: expected int64 or string ids, got {array.type}")
+    # NumPy's fixed-width strings lose trailing NULs, so two such ids could become one
+    if pc.any(pc.match_substring(array, "\0")).as_py():
+        raise ValueError(f"{name}: expected strings without NUL characters")
+    return array.cast(pa.string())
+
+
+def ids_of(ids: pa.Array) -> IdMap:
+    """The map of the ids that occur."""
+    return IdMap(pc.unique(ids).drop_null().to_numpy(zero_copy_only=False))
+
+
+def rows_of(ids: pa.Array, known: IdMap, name: str) -> NDArray[np.int64]:
+    """int64 [n]: the row of each id, -1 where it is null or unknown."""
+    if len(known) == 0 or ids.null_count == len(ids):
+        return np.full(len(ids), UNKNOWN, np.int64)
+    values = pa.array(known.ids)
+    if values.type != ids.type:
+        raise ValueError(f"{name}: expected {values.type} ids as in its table, got {ids.type}")
+    return _ints(pc.index_in(ids, value_set=values)).astype(np.int64)
+
+
+def _check_names(table: pa.Table) -> None:
+    if len(set(table.column_names)) < len(table.column_names):
+        raise ValueError(f"log: expected each column once, got {', '.join(table.column_names)}")
+    for name in ("user", "item", "time"):
+        if name not in table.column_names:
+            raise ValueError(f"{name}: required column is missing, got {', '.join(table.column_names) or 'none'}")
+    # a misspelt signal must not vanish in silence
+    for name in table.column_names:
+        if name not in ("user", "item", "time", *SIGNALS, *_TIMES) and not name.startswith(CONTEXT):
+            known = ", ".join(("user", "item", "time", *SIGNALS, *_TIMES, CONTEXT + "*"))
+            raise ValueError(f"{name}: unknown column, expected {known}")
+        if pa.types.is_nested(table.schema.field(name).type):
+            raise ValueError(f"{name}: expected single values, got {table.schema.field(name).type}")
+
+
+def _cast(array: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
+    try:
+        return array.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{name}: expected values that fit {kind}: {error}") from None
+
+
+def _time(column: pa.ChunkedArray) -> pa.Array:
+    array = plain(column)
+    if pa.types.is_timestamp(array.type):
+        return array.cast(pa.timestamp("ms", array.type.tz), safe=False).cast(pa.int64())
+    if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
+        raise ValueError(f"time: expected int64 milliseconds or a timestamp, got {array.type}")
+    return _cast(array, pa.int64(), "time")
+
+
+def _signal(column: pa.ChunkedArray, name: str) -> pa.Array:
+    array = plain(column)
+    if pa.types.is_boolean(array.type) or pa.types.is_null(array.type):
+        return array.cast(pa.int8())
+    if not pa.types.is_integer(array.type):
+        raise ValueError(f"{name}: expected 0, 1 or null as integers or booleans, got {array.type}")
+    wrong = _bools(pc.invert(pc.is_in(array, value_set=pa.array([0, 1, None], array.type))))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{name}: expected 0, 1 or null, got {array[row].as_py()} in row {row}")
+    return array.cast(pa.int8())
+
+
+def _milliseconds(column: pa.ChunkedArray, name: str) -> pa.Array:
+    array = plain(column)
+    if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
+        raise ValueError(f"{name}: expected integer milliseconds, got {array.type}")
+    return _cast(array, pa.int32(), name)
+
+
+def _contexts(table: pa.Table, index: pa.Array) -> tuple[dict[str, NDArray[np.int32]], dict[str, list[str]]]:
+    codes, names = {}, {}
+    for column in table.column_names:
+        if not column.startswith(CONTEXT):
+            continue
+        name, array = column.removeprefix(CONTEXT), plain(table[column])
+        if pa.types.is_integer(array.type) or pa.types.is_null(array.type):
+            wrong = _bools(pc.less(array.cast(pa.int64()), 0))
+            if wrong.any():
+                row = int(wrong.argmax())
+                raise ValueError(
+                    f"{column}: expected codes of at least 0 or null, got {array[row].as_py()} in row {row}"
+                )
+            codes[name] = _ints(_cast(array, pa.int32(), column).take(index)).astype(np.int32)
+        else:
+            codes[name], names[name] = encode(array.take(index), column)
+    return codes, names
+
+
+def _apply(bad: dict[str, Bools], count: int) -> tuple[Bools, dict[str, int]]:
+    keep, dropped = np.ones(count, bool), {}
+    for reason, wrong in bad.items():
+        if hits := int((wrong & keep).sum()):
+            dropped[reason] = hits
+        keep &= ~wrong
+    return keep, dropped
+
+
+def _later_copies(
+    user: pa.Array, item: pa.Array, time: pa.Array, kept: NDArray[np.int64], rows: pa.Table
+) -> NDArray[np.int64]:
+    """Positions (of `kept`) whose row of `rows` is equal to an earlier kept one."""
+    if len(kept) < 2:
+        return kept[:0]
+    index = pa.array(kept)
+    keys = [_ints(column.take(index).dictionary_encode().indices) for column in (user, item)]
+    keys.append(_ints(time.take(index)))
+    order = np.lexsort(keys)
+    same = np.logical_and.reduce([np.diff(key[order]) == 0 for key in keys])
+    # only rows that share user, item and time with another need a look at the other columns
+    near: NDArray[np.int64] = kept[np.sort(order[np.append(same, False) | np.insert(same, 0, False)])]
+    if not len(near):
+        return near
+    columns = [plain(column).take(pa.array(near)).dictionary_encode() for column in rows.columns]
+    values = np.stack([_ints(column.indices) for column in columns], 1)
+    first = np.unique(values, axis=0, return_index=True)[1]
+    return np.asarray(np.delete(near, first))
+
+
+def _bools(array: pa.Array) -> Bools:
+    return np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def _ints(array: pa.Array) -> NDArray[np.int64]:
+    return np.asarray(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False))

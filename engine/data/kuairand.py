@@ -1,0 +1,177 @@
+"""KuaiRand-Pure: short-video exposures with every feedback signal (Gao et al., CIKM 2022)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+from headrace.data.clean import clean, id_column
+from headrace.data.clock import HOUR_MS, clock
+from headrace.data.codes import encode, encode_lists, plain
+from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, RowReport, Users
+from headrace.data.ids import IdMap
+from numpy.typing import NDArray
+
+#: The log's wall clock: China time.
+UTC_OFFSET_HOURS = 8
+#: A play of at least this part of the item is a completion.
+COMPLETION = 0.8
+ITEMS, USERS, SEQUENCES = "video_features_basic_pure.csv", "user_features_pure.csv", "user_sequences.parquet"
+_SIGNALS = {
+    "click": "is_click", "like": "is_like", "share": "is_forward", "follow": "is_follow", "comment": "is_comment"
+}  # fmt: skip
+_PLAIN_USER = ("user_active_degree", "is_lowactive_period", "is_live_streamer", "is_video_author")
+
+
+def log_files(folder: Path) -> list[Path]:
+    """The standard logs in `folder`: one file for each name, Parquet before CSV. Random-exposure logs are left out."""
+    found = {path.stem: path for end in ("csv", "parquet") for path in folder.glob(f"log_standard_*pure.{end}")}
+    return [found[stem] for stem in sorted(found)]
+
+
+def read_kuairand(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop") -> Dataset:
+    """KuaiRand-Pure from its download: every `log_standard_*pure.csv` (or .parquet) with the two feature files.
+
+    Only the standard logs are read: `log_random_*` holds uniformly random exposures, which are no sample of any policy.
+    Each row is an impression; click, like, follow, comment and share are is_click, is_like, is_follow, is_comment and
+    is_forward.
+    completion: play_time_ms >= 0.8 duration_ms, not recorded where the duration is 0. There is no collect and no city.
+    context: tab, hour and weekday (China time). Rows equal in all the file's columns are `duplicate`;
+    the same event logged under two hours is a `repeated_event`.
+    Items: author, tags as category, upload day (its start in China time) as publish_time, duration_ms.
+    Users: activity, flags, the *_range columns and onehot_feat*. `history`: see `_history`.
+
+    Raises FileNotFoundError when a file is missing, ValueError when a column is missing or has the wrong type.
+    """
+    path = Path(folder)
+    logs = log_files(path)
+    if not logs:
+        raise FileNotFoundError(f"{path / 'log_standard_*pure.csv'}: no such file")
+    for name in (ITEMS, USERS):
+        if not (path / name).exists():
+            raise FileNotFoundError(f"{path / name}: no such file")
+    catalogue, users = _catalogue(pcsv_read(path / ITEMS, {"tag": pa.string()})), _users(pcsv_read(path / USERS, {}))
+    raw = pa.concat_tables([_read(log) for log in logs], promote_options="permissive")
+    cleaned = clean(_log_table(raw), items=catalogue.ids, users=users.ids, on_bad=on_bad, compare=raw)
+    log = replace(cleaned.log, context=cleaned.log.context | clock(cleaned.log.time, UTC_OFFSET_HOURS))
+    history, history_rows = None, None
+    if (path / SEQUENCES).exists():
+        before = int(log.time[0]) if len(log) else np.iinfo(np.int64).max
+        history, history_rows = _history(pq.read_table(path / SEQUENCES), before, users.ids, catalogue.ids)
+    return Dataset("kuairand-pure", users, catalogue, log, history, cleaned.rows, history_rows=history_rows)
+
+
+def pcsv_read(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
+    options = pcsv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    return pcsv.read_csv(path, convert_options=options)
+
+
+def _read(path: Path) -> pa.Table:
+    return pq.read_table(path) if path.suffix == ".parquet" else pcsv_read(path, {})
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    if name not in table.column_names:
+        raise ValueError(f"{name}: required column is missing, got {', '.join(table.column_names)}")
+    return plain(table[name])
+
+
+def _log_table(raw: pa.Table) -> pa.Table:
+    play, span = _column(raw, "play_time_ms"), _column(raw, "duration_ms")
+    span = pc.if_else(pc.equal(span, 0), None, span)
+    columns = {"user": _column(raw, "user_id"), "item": _column(raw, "video_id"), "time": _column(raw, "time_ms")}
+    columns["impression"] = pa.array(np.ones(raw.num_rows, np.int8))
+    columns |= {signal: _column(raw, source) for signal, source in _SIGNALS.items()}
+    columns["completion"] = pc.greater_equal(play.cast(pa.float64()), pc.multiply(span.cast(pa.float64()), COMPLETION))
+    return pa.table(columns | {"play_time_ms": play, "duration_ms": span, "context_tab": _column(raw, "tab")})
+
+
+def _catalogue(table: pa.Table) -> Catalogue:
+    ids = id_column(_column(table, "video_id"), "video_id")
+    table = table.take(pc.sort_indices(ids))
+    author, authors = encode(_column(table, "author_id"), "author_id")
+    category, categories = encode_lists(pc.split_pattern(_column(table, "tag"), ","), "tag")
+    day = _column(table, "upload_dt")
+    if not pa.types.is_date(day.type):
+        raise ValueError(f"upload_dt: expected dates, got {day.type}")
+    start = day.cast(pa.timestamp("ms")).cast(pa.int64())
+    start = pc.subtract(start, UTC_OFFSET_HOURS * HOUR_MS)
+    duration = pc.round(_column(table, "video_duration").cast(pa.float64())).cast(pa.int32())
+    return Catalogue(
+        IdMap(ids.to_numpy(zero_copy_only=False)),
+        author=author,
+        category=category,
+        publish_time=start.fill_null(UNKNOWN).to_numpy(zero_copy_only=False),
+        duration_ms=duration.fill_null(UNKNOWN).to_numpy(zero_copy_only=False),
+        names={"author": authors, "category": categories},
+    )
+
+
+def _users(table: pa.Table) -> Users:
+    ids = id_column(_column(table, "user_id"), "user_id")
+    table = table.take(pc.sort_indices(ids))
+    wanted = [
+        name
+        for name in table.column_names
+        if name in _PLAIN_USER or name.endswith("_range") or name.startswith("onehot_feat")
+    ]
+    columns = {name: encode(_whole(plain(table[name])), name) for name in wanted}
+    features, names = ({name: pair[part] for name, pair in columns.items()} for part in (0, 1))
+    return Users(IdMap(ids.to_numpy(zero_copy_only=False)), features, names)  # type: ignore[arg-type]
+
+
+def _whole(column: pa.Array) -> pa.Array:
+    # a code column with gaps reads as floating point
+    return column.cast(pa.int64()) if pa.types.is_floating(column.type) else column
+
+
+def _history(table: pa.Table, before: int, users: IdMap, items: IdMap) -> tuple[InteractionLog, RowReport]:
+    """Each user's last exposures before the log, known only in order.
+
+    The times are made up to keep that order: a user's last exposure is at last_time_ms, or just before the log's first
+    time `before` if that is earlier, and each one before it a second sooner. impression 1; like 1 where the user's
+    likes hold the item, else 0; click 1 where the likes or the long watches hold it, else -1 (not recorded).
+    """
+    counts = pc.list_value_length(_column(table, "watch_seq")).fill_null(0).to_numpy(zero_copy_only=False)
+    starts = np.cumsum(counts) - counts
+    owner = np.repeat(np.arange(len(counts)), counts)
+    left = counts[owner] - 1 - (np.arange(len(owner)) - starts[owner])
+    last = np.minimum(_column(table, "last_time_ms").to_numpy(zero_copy_only=False), before - 1)
+    user_id, item_id = _column(table, "user_id").take(pa.array(owner)), pc.list_flatten(_column(table, "watch_seq"))
+    seen = _pairs(users, items, user_id, item_id)
+    held = {name: np.isin(seen, _listed(table, name, users, items)) for name in ("like_seq", "long_watch_seq")}
+    click = held["like_seq"] | held["long_watch_seq"]
+    cleaned = clean(
+        pa.table(
+            {
+                "user": user_id,
+                "item": item_id,
+                "time": pa.array(last[owner] - 1000 * left),
+                "impression": pa.array(np.ones(len(owner), np.int8)),
+                "click": pa.array(click.astype(np.int8), mask=~click),
+                "like": pa.array(held["like_seq"]),
+            }
+        ),
+        items=items,
+        users=users,
+    )
+    return cleaned.log, cleaned.rows
+
+
+def _listed(table: pa.Table, name: str, users: IdMap, items: IdMap) -> NDArray[np.int64]:
+    lists = _column(table, name)
+    owner = pc.list_parent_indices(lists)
+    pairs = _pairs(users, items, _column(table, "user_id").take(owner), pc.list_flatten(lists))
+    return pairs[pairs >= 0]
+
+
+def _pairs(users: IdMap, items: IdMap, user: pa.Array, item: pa.Array) -> NDArray[np.int64]:
+    """One number for each (user, item), -1 where either is unknown."""
+    row, column = (ids.rows(part.to_numpy(zero_copy_only=False)) for ids, part in ((users, user), (items, item)))
+    return np.where((row >= 0) & (column >= 0), row * len(items) + column, UNKNOWN)

@@ -1,0 +1,107 @@
+"""MovieLens-1M: ratings read as feedback on impressions (Harper and Konstan, TiiS 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+from headrace.data.clean import clean
+from headrace.data.clock import clock
+from headrace.data.codes import encode, encode_lists, plain
+from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, Users
+from headrace.data.ids import IdMap
+from numpy.typing import NDArray
+
+CLICK, LIKE = 4, 5
+RATINGS = ("ratings.parquet", "ratings.dat")
+MOVIES, USERS = "movies.dat", "users.dat"
+
+
+def read_movielens(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop") -> Dataset:
+    """MovieLens-1M from its download: movies.dat, users.dat, and ratings.dat (or ratings.parquet in its place).
+
+    Every rating is an impression; click = rating >= 4, like = rating >= 5. There is no play time and no author.
+    Order: by timestamp, then by time_rank (the true order within a user) where ratings.parquet has it.
+    Items: all genres as category, 1 January of the title's year (UTC) as publish_time. Users: gender, age, occupation.
+    context: hour and weekday (UTC).
+
+    Raises FileNotFoundError when a file is missing, ValueError for a rating outside 1..5 or an unreadable line.
+    """
+    path = Path(folder)
+    source = next((path / name for name in RATINGS if (path / name).exists()), None)
+    for file in (source or path / RATINGS[-1], path / MOVIES, path / USERS):
+        if not file.exists():
+            raise FileNotFoundError(f"{file}: no such file")
+    assert source is not None
+    raw = (
+        pq.read_table(source)
+        if source.suffix == ".parquet"
+        else _dat(source, ("user_id", "movie_id", "rating", "timestamp"))
+    )
+    catalogue, users = _catalogue(_dat(path / MOVIES, ("movie_id", "title", "genres"))), _users(path / USERS)
+    cleaned = clean(_log_table(raw), items=catalogue.ids, users=users.ids, on_bad=on_bad)
+    log = replace(cleaned.log, context=clock(cleaned.log.time))
+    return Dataset("ml-1m", users, catalogue, log, rows=cleaned.rows)
+
+
+def _dat(path: Path, columns: tuple[str, ...]) -> pa.Table:
+    # Arrow splits on one byte only; the unit separator is in no title
+    text = path.read_text("latin-1").replace("::", "\x1f")
+    return pcsv.read_csv(
+        pa.BufferReader(text.encode()),
+        pcsv.ReadOptions(column_names=columns),
+        pcsv.ParseOptions(delimiter="\x1f", quote_char=False),
+    )
+
+
+def _log_table(raw: pa.Table) -> pa.Table:
+    for name in ("user_id", "movie_id", "rating", "timestamp"):
+        if name not in raw.column_names:
+            raise ValueError(f"{name}: required column is missing, got {', '.join(raw.column_names)}")
+    if "time_rank" in raw.column_names:
+        raw = raw.sort_by([("timestamp", "ascending"), ("time_rank", "ascending")])
+    rating = plain(raw["rating"])
+    if not pc.all(pc.is_in(rating, value_set=pa.array([1, 2, 3, 4, 5], rating.type))).as_py():
+        raise ValueError(f"rating: expected whole numbers from 1 to 5, got {pc.min_max(rating)}")
+    return pa.table(
+        {
+            "user": raw["user_id"],
+            "item": raw["movie_id"],
+            "time": pc.multiply(raw["timestamp"].cast(pa.int64()), 1000),
+            "impression": pa.array(np.ones(raw.num_rows, np.int8)),
+            "click": pc.greater_equal(rating, CLICK),
+            "like": pc.greater_equal(rating, LIKE),
+        }
+    )
+
+
+def _catalogue(table: pa.Table) -> Catalogue:
+    table = table.sort_by("movie_id")
+    category, genres = encode_lists(pc.split_pattern(plain(table["genres"]), "|"), "genres")
+    return Catalogue(
+        IdMap(table["movie_id"].to_numpy()),
+        category=category,
+        publish_time=_publish_time(plain(table["title"])),
+        names={"category": genres},
+    )
+
+
+def _publish_time(title: pa.Array) -> NDArray[np.int64]:
+    """The year in brackets at the end of each title, as ms since the epoch; negative before 1970."""
+    year = pc.struct_field(pc.extract_regex(title, r"\((?P<year>\d{4})\)\s*$"), "year").cast(pa.int64())
+    start = (year.fill_null(1970).to_numpy(zero_copy_only=False) - 1970).astype("datetime64[Y]")
+    known = year.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(known, start.astype("datetime64[ms]").astype(np.int64), UNKNOWN)
+
+
+def _users(path: Path) -> Users:
+    table = _dat(path, ("user_id", "gender", "age", "occupation", "zip")).sort_by("user_id")
+    columns = {name: encode(table[name], name) for name in ("gender", "age", "occupation")}
+    features = {name: codes for name, (codes, _) in columns.items()}
+    return Users(IdMap(table["user_id"].to_numpy()), features, {name: texts for name, (_, texts) in columns.items()})

@@ -1,0 +1,209 @@
+"""Headrace's own columnar format: a folder of Parquet files in external ids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from headrace.data.clean import CONTEXT, Cleaned, clean, id_column
+from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
+from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, Users
+from headrace.data.ids import IdMap
+from numpy.typing import NDArray
+
+LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
+_ITEM_COLUMNS = (
+    "item", "author", "category", "keyword", "city", "publish_time", "duration_ms", "vector", "marked"
+)  # fmt: skip
+_LONGEST = 2**31 - 1
+
+
+def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop") -> Dataset:
+    """The dataset in `folder`.
+
+    log.parquet: the columns that `clean` takes; rows are dropped for its reasons. Signals not there stay absent.
+    history.parquet (optional): older interactions, the same columns but no context, cleaned the same way.
+    catalogue.parquet (optional): item; any of author, city (integer or string), category, keyword (one value or a
+        list, most specific first), publish_time (int64 ms or timestamp), duration_ms (integer), vector (list of
+        float32, one length), marked (boolean). It lists every item there is: rows of the log with others are dropped.
+        Without it, the catalogue is the items of the log.
+    users.parquet (optional): user and any categorical columns (integer, boolean or string). It lists every user there
+        is, as the catalogue does the items. Without it, the users are those of the log.
+
+    Raises FileNotFoundError when log.parquet is missing, ValueError naming the file and column that is wrong.
+    """
+    path = Path(folder)
+    if not (path / LOG).exists():
+        raise FileNotFoundError(f"{path / LOG}: no such file")
+    catalogue = _catalogue(pq.read_table(path / CATALOGUE)) if (path / CATALOGUE).exists() else None
+    users = _users(pq.read_table(path / USERS)) if (path / USERS).exists() else None
+    cleaned = clean(
+        pq.read_table(path / LOG),
+        items=catalogue.ids if catalogue else None,
+        users=users.ids if users else None,
+        on_bad=on_bad,
+    )
+    older: Cleaned | None = None
+    if (path / HISTORY).exists():
+        table = pq.read_table(path / HISTORY)
+        table = table.select([name for name in table.column_names if not name.startswith(CONTEXT)])
+        older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad)
+    return Dataset(
+        path.name,
+        users or Users(cleaned.users),
+        catalogue or Catalogue(cleaned.items),
+        cleaned.log,
+        older.log if older else None,
+        cleaned.rows,
+        cleaned.context_names,
+        older.rows if older else None,
+    )
+
+
+def write_parquet(dataset: Dataset, folder: str | Path) -> None:
+    """Write `dataset` to `folder` (made if need be), in external ids, so that `read_parquet` gives it back.
+
+    Files of the format that are already there are replaced.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    pq.write_table(_log_table(dataset, dataset.log), path / LOG)
+    pq.write_table(_catalogue_table(dataset.catalogue), path / CATALOGUE)
+    pq.write_table(_users_table(dataset.users), path / USERS)
+    if dataset.history is not None:
+        pq.write_table(_log_table(dataset, replace(dataset.history, context={})), path / HISTORY)
+    else:
+        (path / HISTORY).unlink(missing_ok=True)
+
+
+def _by_id(table: pa.Table, key: str, file: str) -> tuple[IdMap, pa.Table]:
+    """The id map of the column `key`, and the table in the order of its rows."""
+    if key not in table.column_names:
+        raise ValueError(f"{file}: required column {key} is missing, got {', '.join(table.column_names) or 'none'}")
+    column = id_column(table[key], key)
+    if column.null_count:
+        raise ValueError(f"{file}: {key}: expected no nulls, got {column.null_count}")
+    raw = column.to_numpy(zero_copy_only=False)
+    ids = IdMap(raw)
+    order = np.argsort(raw.astype(ids.ids.dtype), kind="stable")
+    return ids, table.take(pa.array(order))
+
+
+def _users(table: pa.Table) -> Users:
+    ids, table = _by_id(table, "user", USERS)
+    columns = {name: encode(table[name], f"{USERS}: {name}") for name in table.column_names if name != "user"}
+    return Users(
+        ids, {name: c for name, (c, _) in columns.items()}, {name: texts for name, (_, texts) in columns.items()}
+    )
+
+
+def _catalogue(table: pa.Table) -> Catalogue:
+    for name in table.column_names:
+        if name not in _ITEM_COLUMNS:
+            raise ValueError(f"{CATALOGUE}: unknown column {name}, expected {', '.join(_ITEM_COLUMNS)}")
+    ids, table = _by_id(table, "item", CATALOGUE)
+    have = set(table.column_names)
+    codes = {name: encode(table[name], f"{CATALOGUE}: {name}") for name in ("author", "city") if name in have}
+    lists = {
+        name: encode_lists(table[name], f"{CATALOGUE}: {name}") for name in ("category", "keyword") if name in have
+    }
+    return Catalogue(
+        ids,
+        author=codes["author"][0] if "author" in have else None,
+        category=lists["category"][0] if "category" in have else None,
+        keyword=lists["keyword"][0] if "keyword" in have else None,
+        city=codes["city"][0] if "city" in have else None,
+        publish_time=_times(table["publish_time"], "publish_time") if "publish_time" in have else None,
+        duration_ms=_times(table["duration_ms"], "duration_ms").astype(np.int32) if "duration_ms" in have else None,
+        vector=_vectors(table["vector"]) if "vector" in have else None,
+        marked=_marked(table["marked"]) if "marked" in have else None,
+        names={name: texts for name, (_, texts) in (codes | lists).items()},
+    )
+
+
+def _times(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
+    array = plain(column)
+    if pa.types.is_timestamp(array.type) and name == "publish_time":
+        array = array.cast(pa.timestamp("ms", array.type.tz), safe=False).cast(pa.int64())
+    if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
+        raise ValueError(f"{CATALOGUE}: {name}: expected integer milliseconds, got {array.type}")
+    array = array.cast(pa.int64())
+    if name == "duration_ms" and pc.any(pc.or_(pc.less(array, 0), pc.greater(array, _LONGEST))).as_py():
+        raise ValueError(f"{CATALOGUE}: {name}: expected 0..{_LONGEST} or null, got {pc.min_max(array).as_py()}")
+    return np.asarray(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False))
+
+
+def _vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    array = plain(column)
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(is_kind(array.type) for is_kind in kinds) or not pa.types.is_floating(array.type.value_type):
+        raise ValueError(f"{CATALOGUE}: vector: expected lists of float32, got {array.type}")
+    lengths = pc.unique(pc.list_value_length(array))
+    if lengths.null_count or len(lengths) > 1:
+        raise ValueError(f"{CATALOGUE}: vector: expected one length and no nulls, got {lengths.to_pylist()}")
+    fixed = pa.types.is_fixed_size_list(array.type)
+    width = array.type.list_size if fixed else lengths[0].as_py() if len(lengths) else 0
+    values = pc.list_flatten(array).cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(len(array), width)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{CATALOGUE}: vector: expected finite values, got NaN or infinity")
+    return np.array(values)
+
+
+def _marked(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    array = plain(column)
+    if not (pa.types.is_boolean(array.type) or pa.types.is_null(array.type)):
+        raise ValueError(f"{CATALOGUE}: marked: expected booleans, got {array.type}")
+    return np.asarray(array.cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def _nullable(values: NDArray[np.integer]) -> pa.Array:
+    return pa.array(values, mask=values == UNKNOWN)
+
+
+def _log_table(dataset: Dataset, log: InteractionLog) -> pa.Table:
+    columns: dict[str, pa.Array] = {
+        "user": pa.array(dataset.users.ids.external(log.user)),
+        "item": pa.array(dataset.catalogue.ids.external(log.item)),
+        "time": pa.array(log.time),
+    }
+    columns |= {name: _nullable(signal) for name, signal in log.signals.items()}
+    spans = {"play_time_ms": log.play_time_ms, "duration_ms": log.duration_ms}
+    columns |= {name: _nullable(span) for name, span in spans.items() if span is not None}
+    for name, codes in log.context.items():
+        texts = dataset.context_names.get(name)
+        columns[CONTEXT + name] = _nullable(codes) if texts is None else _texts(codes, texts)
+    return pa.table(columns)
+
+
+def _texts(codes: NDArray[np.int32], texts: list[str]) -> pa.Array:
+    # a string column even where the texts look like numbers: integers would come back as plain codes
+    return pa.array(texts, pa.string()).take(pa.array(codes, pa.int32(), mask=codes < 0))
+
+
+def _users_table(users: Users) -> pa.Table:
+    columns = {name: decode(codes, users.names.get(name)) for name, codes in users.features.items()}
+    return pa.table({"user": pa.array(users.ids.ids), **columns})
+
+
+def _catalogue_table(catalogue: Catalogue) -> pa.Table:
+    columns = {"item": pa.array(catalogue.ids.ids)}
+    for name, codes in (("author", catalogue.author), ("city", catalogue.city)):
+        if codes is not None:
+            columns[name] = decode(codes, catalogue.names.get(name))
+    for name, lists in (("category", catalogue.category), ("keyword", catalogue.keyword)):
+        if lists is not None:
+            columns[name] = decode_lists(lists, catalogue.names.get(name))
+    for name, times in (("publish_time", catalogue.publish_time), ("duration_ms", catalogue.duration_ms)):
+        if times is not None:
+            columns[name] = _nullable(times)
+    if catalogue.vector is not None:
+        flat = pa.array(catalogue.vector.reshape(-1), pa.float32())
+        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, catalogue.vector.shape[1])
+    if catalogue.marked is not None:
+        columns["marked"] = pa.array(catalogue.marked)
+    return pa.table(columns)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from headrace.data import IdMap
+from hypothesis import given
+from hypothesis import strategies as st
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), unique=True), st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_integer_ids(ids, asked):
+    known = IdMap(np.array(ids, np.int64))
+    assert known.external(np.arange(len(known))).tolist() == sorted(ids)
+    want = [sorted(ids).index(x) if x in ids else -1 for x in asked + ids]
+    assert known.rows(np.array(asked + ids, np.int64)).tolist() == want
+
+
+@given(st.lists(TEXT, unique=True), st.lists(TEXT))
+def test_string_ids(ids, asked):
+    known = IdMap(ids)
+    assert known.external(np.arange(len(known))).tolist() == sorted(ids)
+    want = [sorted(ids).index(x) if x in ids else -1 for x in asked + ids]
+    assert known.rows(asked + ids).tolist() == want
+    assert known.rows(np.array(asked + ids, object)).tolist() == want
+
+
+def test_longer_string_than_any_known_is_unknown():
+    assert IdMap(["a", "b"]).rows(["ab", "bbbb", "b"]).tolist() == [-1, -1, 1]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint16, np.uint64])
+def test_integer_widths(dtype):
+    assert IdMap(np.array([7, 3], dtype)).rows(np.array([3, 7, 9], dtype)).tolist() == [0, 1, -1]
+
+
+def test_empty_map_knows_nothing():
+    assert IdMap([]).rows(["a"]).tolist() == [-1]
+    assert IdMap([]).rows([1]).tolist() == [-1]
+    assert IdMap(["a"]).rows([]).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "match"),
+    [
+        ([1, 1, 2], ValueError, "1 repeated"),
+        (["a", "a"], ValueError, "repeated"),
+        (["a\0", "a"], ValueError, "NUL"),
+        (np.array(["a\0", "a"], object), ValueError, "NUL"),
+        ([1.5], TypeError, "float64"),
+        ([True], TypeError, "bool"),
+        (np.array([1, "a"], object), TypeError, "mixed"),
+        (np.array(["a", None], object), TypeError, "mixed"),
+        ([[1], [2]], ValueError, "one dimension"),
+        (np.array([2**63], np.uint64), ValueError, "int64"),
+    ],
+)
+def test_refused(ids, error, match):
+    with pytest.raises(error, match=match):
+        IdMap(ids)
+
+
+def test_kinds_do_not_mix():
+    with pytest.raises(TypeError, match="expected integer ids"):
+        IdMap([1]).rows(["1"])
+    with pytest.raises(TypeError, match="expected string ids"):
+        IdMap(["1"]).rows([1])
