@@ -1,94 +1,110 @@
-"""The two-tower channel: a user tower and an item tower meet in one cosine (Yi et al., RecSys 2019)."""
+"""The two-tower channel: the items whose stored vectors are nearest a live user vector (Yi et al., RecSys 2019)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from headrace.jagged import gather_rows, offsets_of
+from headrace.jagged import offsets_of
+from headrace.retrieval.towers import Features, TwoTowerModel
 from headrace.types import Candidates, Requests
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-#: Beyond this many rows a table's gradients are sparse: a dense Adam step over the rest would cost more.
-SPARSE_ROWS = 250_000
+from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Features:
-    """Categorical features of n rows, as rows of one table.
+def _topk(queries: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    best = torch.topk(queries @ items.T, min(k, items.shape[0]))
+    return best.values, best.indices
 
-    offsets: int64 [n+1]. codes: int64 [nnz], rows of the table; a field's first row stands for "unknown".
-    weights: float32 [nnz]; 1, or 1/length for the values of a bag. sizes: field -> how many rows of the table it owns,
-    in the table's order.
+
+@dataclass(eq=False)
+class TwoTower:
+    """Recall by trained towers. `headrace.training.two_tower.train_two_tower` makes one.
+
+    users: the users' features. item_fields: field -> rows of the item tower's feature table.
+    recent: int32 [U, n], each user's last positive items at the cut, newest first, -1 pad.
+    known: bool [U], users the towers can tell apart: with a positive item or a feature; others get nothing.
+    rows: int64 [M] ascending, the items recalled. vectors: float32 [M, dim], their unit vectors.
+    user_keys, item_keys: int64 [U], [N], what stands for each external id when a later training starts from this one.
     """
 
-    offsets: Tensor
-    codes: Tensor
-    weights: Tensor
-    sizes: dict[str, int]
+    name = "two_tower"
+    personalised = True
 
+    model: TwoTowerModel
+    users: Features
+    item_fields: dict[str, int]
+    recent: Tensor
+    known: Tensor
+    rows: Tensor
+    vectors: Tensor
+    user_keys: Tensor
+    item_keys: Tensor
 
-def _table(rows: int, dim: int, std: float) -> nn.Embedding:
-    table = nn.Embedding(rows, dim, sparse=rows > SPARSE_ROWS)
-    nn.init.normal_(table.weight, std=std) if std else nn.init.zeros_(table.weight)
-    return table
+    def recall(self, requests: Requests, quota: int) -> Candidates:
+        """The `quota` items of largest cosine; score is the cosine (float32). Unknown users get none.
 
+        Items that the user has seen are not left out: the exposure filter does that.
+        Raises ValueError for a quota below 1 or a user row outside the table.
+        """
+        if quota < 1:
+            raise ValueError(f"quota: expected at least 1, got {quota}")
+        user = requests.user
+        outside = user[(user < -1) | (user >= len(self.known))]
+        if len(outside):
+            raise ValueError(f"user: expected rows from -1 to {len(self.known) - 1}, got {int(outside[0])}")
+        asked = user >= 0
+        asked[asked.clone()] = self.known[user[asked]]
+        if not bool(asked.any()) or not len(self.rows):
+            return Candidates.empty(len(requests))
+        score, found = _topk(self.user_vectors(user[asked]), self.vectors, quota)
+        kept = found >= 0
+        counts = torch.zeros(len(user), dtype=torch.int64)
+        counts[asked] = kept.sum(1)
+        item = self.rows[found[kept]]
+        return Candidates(offsets_of(counts), item, score[kept], torch.zeros_like(item))
 
-class Tower(nn.Module):
-    """A sum of embeddings -> a unit vector: an MLP with one hidden layer beside an identity path.
+    @torch.inference_mode()
+    def user_vectors(self, users: Tensor) -> Tensor:
+        """float32 [m, dim] unit vectors of the known `users` (int64 [m])."""
+        recent = self.recent[users].long()
+        return self.model.user_vectors(users, recent, self.users, torch.float64).float()
 
-    The sum is a concatenation followed by a linear layer, with that layer folded into each field's table.
-    """
+    def state(self) -> dict[str, Tensor]:
+        """The weights under "model.", the users' features under "user.", the fields' sizes, and every other tensor."""
+        return {
+            **{f"model.{name}": tensor for name, tensor in self.model.state_dict().items()},
+            **{f"user.{name}": getattr(self.users, name) for name in ("offsets", "codes", "weights")},
+            **{f"user_field.{name}": torch.tensor(size) for name, size in self.users.sizes.items()},
+            **{f"item_field.{name}": torch.tensor(size) for name, size in self.item_fields.items()},
+            **{name: getattr(self, name) for name in _TENSORS},
+        }
 
-    def __init__(self, fields: int, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fields = _table(max(fields, 1), dim, 0.02)
-        self.inner = nn.Linear(dim, hidden)
-        self.outer = nn.Linear(hidden, dim)
-
-    def pool(self, features: Features, rows: Tensor) -> Tensor:
-        """float32 [m, dim]: the sum of the field embeddings of `rows` (int64 [m])."""
-        index, offsets = gather_rows(features.offsets, rows)
-        return F.embedding_bag(
-            features.codes[index],
-            self.fields.weight,
-            offsets[:-1],
-            mode="sum",
-            sparse=self.fields.sparse,
-            per_sample_weights=features.weights[index],
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> TwoTower:
+        weights = _under("model.", state)
+        content = weights.get("content.weight")
+        hidden, dim = weights["user.inner.weight"].shape
+        model = TwoTowerModel(
+            len(weights["user_id.weight"]) - 1,
+            len(weights["item_id.weight"]) - 1,
+            len(weights["user.fields.weight"]),
+            len(weights["item.fields.weight"]),
+            0 if content is None else content.shape[1],
+            dim,
+            hidden,
         )
+        model.load_state_dict(weights)
+        users = Features(**_under("user.", state), sizes=_sizes("user_field.", state))
+        return cls(model.eval(), users, _sizes("item_field.", state), **{name: state[name] for name in _TENSORS})
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(x + self.outer(torch.relu(self.inner(x))), dim=1)  # type: ignore[no-any-return]
+
+_TENSORS = ("recent", "known", "rows", "vectors", "user_keys", "item_keys")
 
 
-class TwoTowerModel(nn.Module):
-    """Both towers. Index 0 of the id tables stands for "unknown" or padding; row r of a table is index r + 1."""
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
-    def __init__(
-        self, users: int, items: int, user_fields: int, item_fields: int, content: int, dim: int, hidden: int
-    ) -> None:
-        super().__init__()
-        self.user = Tower(user_fields, dim, hidden)
-        self.item = Tower(item_fields, dim, hidden)
-        self.user_id = _table(users + 1, dim, 0.0)
-        self.item_id = _table(items + 1, dim, 0.05)
-        self.recent = nn.Linear(dim, dim, bias=False)
-        nn.init.eye_(self.recent.weight)
-        self.content = nn.Linear(content, dim, bias=False) if content else None
 
-    def user_vectors(self, users: Tensor, recent: Tensor, features: Features) -> Tensor:
-        """float32 [m, dim] unit vectors of `users` (int64 [m]) whose last items are `recent` (int64 [m, n], -1 pad)."""
-        mean = F.embedding_bag(
-            recent + 1, self.item_id.weight, mode="mean", sparse=self.item_id.sparse, padding_idx=0
-        )
-        x = self.user_id(users + 1) + self.recent(mean) + self.user.pool(features, users)
-        return self.user(x)  # type: ignore[no-any-return]
-
-    def item_vectors(self, items: Tensor, features: Features, content: Tensor | None) -> Tensor:
-        """float32 [m, dim] unit vectors of `items` (int64 [m]); `content` is float32 [N, d] of the whole catalogue."""
-        x = self.item_id(items + 1) + self.item.pool(features, items)
-        if self.content is not None and content is not None:
-            x = x + self.content(content[items])
-        return self.item(x)  # type: ignore[no-any-return]
+def _sizes(prefix: str, state: dict[str, Tensor]) -> dict[str, int]:
+    # Fields stand in the table in the order of their names, whatever order the state was read in.
+    return {name: int(size) for name, size in sorted(_under(prefix, state).items())}

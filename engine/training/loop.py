@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -54,16 +55,16 @@ class Optimizers:
     def __init__(self, model: nn.Module, settings: TrainSettings) -> None:
         tables = [m for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
         table_ids = {id(table.weight) for table in tables}
-        groups = [
+        groups: list[tuple[list[Tensor], float]] = [
             ([p for p in model.parameters() if id(p) not in table_ids], settings.learning_rate),
             ([table.weight for table in tables if not table.sparse], settings.embedding_learning_rate),
         ]
-        dense = [
-            {"params": trained, "lr": rate} for ps, rate in groups if (trained := [p for p in ps if p.requires_grad])
+        dense: list[dict[str, Any]] = [
+            {"params": [p for p in ps if p.requires_grad], "lr": rate} for ps, rate in groups
         ]
         sparse = [table.weight for table in tables if table.sparse and table.weight.requires_grad]
         self.parts: list[torch.optim.Optimizer] = []
-        if dense:
+        if any(group["params"] for group in dense):
             self.parts.append(torch.optim.Adam(dense, fused=True))
         if sparse:
             self.parts.append(torch.optim.SparseAdam(sparse, lr=settings.embedding_learning_rate))
@@ -178,7 +179,9 @@ def _resume(path: Path, model: nn.Module, optimizers: Optimizers, settings: Trai
         saved, found = state["report"], state["settings"]
     # A torn or foreign file can fail in any of torch's, pickle's and zip's ways.
     except Exception as error:
-        raise ValueError(f"checkpoint {path}: expected a training checkpoint, got an unreadable file: {error}") from error
+        raise ValueError(
+            f"checkpoint {path}: expected a training checkpoint, got an unreadable file: {error}"
+        ) from error
     if found != vars(settings):
         raise ValueError(f"checkpoint {path}: expected the settings {vars(settings)}, got {found}")
     for name in ("label", "rows", "parameters"):

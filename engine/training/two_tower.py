@@ -1,26 +1,38 @@
-"""Trains the two towers: listwise, on clicks, against the batch's other items and easy negatives of the catalogue."""
+"""Trains the two towers: listwise, on clicks, against the items of the batch and easy negatives of the catalogue."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-import numpy as np
 import torch
-from headrace.data.dataset import Catalogue, Dataset, Jagged, Users
-from headrace.jagged import gather_rows
-from headrace.retrieval.two_tower import Features, TwoTowerModel
+from headrace.data.dataset import Dataset
+from headrace.jagged import gather_rows, segment_of
+from headrace.retrieval.towers import TwoTowerModel
+from headrace.retrieval.two_tower import TwoTower
+from headrace.training.listwise import log_inclusion, mean_listwise_loss, negative_probabilities
 from headrace.training.loop import FitReport, TrainSettings, fit
-from numpy.typing import NDArray
+from headrace.training.positives import Positives, positives_of
+from headrace.training.tower_features import id_keys, item_content, item_features, user_features
+from headrace.training.warm import copy_tables
+from rich.progress import Progress
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class TwoTowerSettings(TrainSettings):
-    epochs: int = 3
+    """dim: width of the vectors. hidden: width of each tower's hidden layer. last_n: positives the user tower pools.
+
+    temperature divides the cosines in training. negatives: easy negatives that a batch shares, drawn with chances
+    proportional to clicks^negative_power (0: uniform over the catalogue). correction: how much of the sampling bias is
+    taken out, from 0 (popular items are pushed down) to 1 (scores keep the popularity of the log). min_positives: items
+    with fewer positives in training are not recalled.
+    """
+
+    epochs: int = 1
     batch_size: int = 1024
     learning_rate: float = 1e-3
-    embedding_learning_rate: float = 1e-2
+    embedding_learning_rate: float = 5e-3
     dim: int = 64
     hidden: int = 128
     last_n: int = 30
@@ -30,129 +42,135 @@ class TwoTowerSettings(TrainSettings):
     correction: float = 1.0
     min_positives: int = 0
 
-
-def listwise_loss(
-    cosines: Tensor, positive: Tensor, log_p: Tensor | None = None, temperature: float = 1.0, mask: Tensor | None = None
-) -> Tensor:
-    logits = cosines / temperature
-    if log_p is not None:
-        logits = logits - log_p
-    if mask is not None:
-        logits = logits.masked_fill(mask, float("-inf"))
-    return -torch.log_softmax(logits, 1).gather(1, positive[:, None]).squeeze(1)
-
-
-class _Listwise(torch.autograd.Function):
-    """mean of listwise_loss(users @ items.T, ...) with its gradient taken while the logits are at hand."""
-
-    @staticmethod
-    def forward(ctx: Any, users, items, positive, log_p, temperature, hit_row, hit_col):
-        rows = torch.arange(users.shape[0])
-        logits = torch.addmm(-log_p, users, items.T, alpha=1 / temperature)
-        own = logits[rows, positive]
-        logits[hit_row, hit_col] = float("-inf")
-        logits[rows, positive] = own
-        lse = torch.logsumexp(logits, 1)
-        grad = logits.sub_(lse[:, None]).exp_()
-        grad[rows, positive] -= 1
-        scale = 1 / (temperature * users.shape[0])
-        ctx.save_for_backward((grad @ items).mul_(scale), (grad.T @ users).mul_(scale))
-        return (lse - own).mean()
-
-    @staticmethod
-    def backward(ctx: Any, upstream):
-        u, i = ctx.saved_tensors
-        return u * upstream, i * upstream, None, None, None, None, None
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("dim", 1), ("hidden", 1), ("last_n", 1), ("negatives", 0), ("min_positives", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature: expected a positive number, got {self.temperature}")
+        for name in ("negative_power", "correction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
 
 
-@dataclass(frozen=True)
-class Positives:
-    """user, item, end: int64 [P], sorted by user, then time. offsets int64 [U+1]"""
-    user: Tensor
-    item: Tensor
-    end: Tensor
-    offsets: Tensor
+def train_two_tower(
+    dataset: Dataset,
+    settings: TwoTowerSettings | None = None,
+    *,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    initial: TwoTower | None = None,
+) -> tuple[TwoTower, FitReport]:
+    """Train on every interaction with interest, of the log and of the older history; each once an epoch.
 
-    def recent(self, users: Tensor, end: Tensor, n: int) -> Tensor:
-        place = end[:, None] - 1 - torch.arange(n)
-        return torch.where(place >= self.offsets[users][:, None], self.item[place.clamp_min(0)], -1)
-
-
-def positives_of(dataset: Dataset) -> Positives:
-    logs = [log for log in (dataset.history, dataset.log) if log is not None]
-    kept = [log.interest() > 0 for log in logs]
-    user = np.concatenate([log.user[k] for log, k in zip(logs, kept)]).astype(np.int64)
-    item = np.concatenate([log.item[k] for log, k in zip(logs, kept)]).astype(np.int64)
-    time = np.concatenate([log.time[k] for log, k in zip(logs, kept)])
-    older = len(user) - int(kept[-1].sum())
-    order = np.argsort(user, kind="stable")
-    user, item, time = user[order], item[order], time[order]
-    first = np.ones(len(user), bool)
-    first[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1]) | (order[1:] < older)
-    end = np.maximum.accumulate(np.where(first, np.arange(len(user)), 0))
-    offsets = np.zeros(len(dataset.users) + 1, np.int64)
-    np.cumsum(np.bincount(user, minlength=len(dataset.users)), out=offsets[1:])
-    return Positives(*(torch.from_numpy(a) for a in (user, item, end, offsets)))
-
-
-def features_of(n: int, fields: dict[str, NDArray[np.int32]], bags: dict[str, Jagged]) -> Features:
-    rows, codes, weights, sizes, base = [], [], [], {}, 0
-    for name in sorted({*fields, *bags}):
-        if name in fields:
-            row, code, weight = np.arange(n), fields[name].astype(np.int64), np.ones(n, np.float32)
-        else:
-            counts = np.diff(bags[name].offsets)
-            row = np.concatenate([np.repeat(np.arange(n), counts), np.flatnonzero(counts == 0)])
-            code = np.concatenate([bags[name].values.astype(np.int64), np.full(int((counts == 0).sum()), -1)])
-            weight = (1 / np.maximum(counts, 1)).astype(np.float32)[row]
-        sizes[name] = int(code.max(initial=-1)) + 2
-        rows.append(row); codes.append(code + 1 + base); weights.append(weight)
-        base += sizes[name]
-    if not rows:
-        return Features(torch.zeros(n+1, dtype=torch.int64), torch.zeros(0,dtype=torch.int64), torch.zeros(0), {})
-    row = np.concatenate(rows)
-    order = np.argsort(row, kind="stable")
-    offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=offsets[1:])
-    return Features(torch.from_numpy(offsets), torch.from_numpy(np.concatenate(codes)[order]), torch.from_numpy(np.concatenate(weights)[order]), sizes)
-
-
-def item_features(c: Catalogue) -> Features:
-    fields = {k: v for k, v in (("author", c.author), ("city", c.city)) if v is not None}
-    if c.duration_ms is not None:
-        d = c.duration_ms
-        fields["duration"] = np.where(d < 0, -1, np.clip(2 * np.log2(np.maximum(d, 1000) / 1000), 0, 31).astype(np.int32))
-    return features_of(len(c), fields, {"category": c.category} if c.category is not None else {})
+    initial: an earlier channel to start from; users and items are matched by their ids, and codes of features must
+    mean what they meant then. checkpoint: see `headrace.training.loop.fit`.
+    Raises ValueError when there are no positives, a content vector is not finite, or `initial` has another `dim`,
+    `hidden` or content width.
+    """
+    settings = settings or TwoTowerSettings()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(settings.seed)
+        objective = Objective(dataset, settings)
+    if initial is not None:
+        copy_tables(
+            initial,
+            objective.model,
+            user_keys=id_keys(dataset.users.ids),
+            item_keys=id_keys(dataset.catalogue.ids),
+            user_fields=objective.user_features.sizes,
+            item_fields=objective.item_features.sizes,
+        )
+    report = fit(
+        objective.model,
+        len(objective.positives),
+        objective,
+        settings,
+        label="two_tower",
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    return objective.channel(dataset), report
 
 
 class Objective:
-    def __init__(self, model, ds: Dataset, s: TwoTowerSettings):
-        self.model, self.s = model, s
-        self.pos = positives_of(ds)
-        self.uf = features_of(len(ds.users), ds.users.features, {})
-        self.itf = item_features(ds.catalogue)
-        self.content = None if ds.catalogue.vector is None else torch.from_numpy(ds.catalogue.vector)
-        clicks = torch.bincount(self.pos.item, minlength=len(ds.catalogue)).double()
-        p = clicks / clicks.sum()
-        q = clicks ** s.negative_power if s.negative_power else torch.ones_like(clicks)
-        q = q / q.sum()
-        self.cdf = q.cumsum(0)
-        pi = -torch.expm1(-(s.batch_size * p + s.negatives * q))
-        self.log_p = (s.correction * pi.clamp_min(1e-12).log()).float()
-        self.column = torch.full((len(ds.catalogue),), -1)
+    """The loss of a batch of positives, and all that it reads."""
 
-    def __call__(self, rows):
-        pos, s = self.pos, self.s
-        user, item = pos.user[rows], pos.item[rows]
-        neg = torch.searchsorted(self.cdf, torch.rand(s.negatives, dtype=torch.float64)).clamp_max(len(self.cdf) - 1)
-        cand = torch.unique(torch.cat([item, neg]))
-        self.column[cand] = torch.arange(len(cand))
-        index, out = gather_rows(pos.offsets, user)
-        hit_col = self.column[pos.item[index]]
-        hit_row = torch.repeat_interleave(torch.arange(len(rows)), out.diff())
-        hit = hit_col >= 0
+    def __init__(self, dataset: Dataset, settings: TwoTowerSettings) -> None:
+        self.settings = settings
+        self.positives = positives_of(dataset)
+        self.user_features = user_features(dataset.users)
+        self.item_features = item_features(dataset.catalogue)
+        self.content = item_content(dataset.catalogue)
+        items = len(dataset.catalogue)
+        self.clicks = torch.bincount(self.positives.item, minlength=items)
+        negative = negative_probabilities(self.clicks, settings.negative_power)
+        self.cumulative = negative.cumsum(0)
+        positive = negative_probabilities(self.clicks, 1.0)
+        bias = log_inclusion(positive, settings.batch_size, negative, settings.negatives)
+        self.log_p = (settings.correction * bias).float()
+        self.column = torch.full((items,), -1)
+        self.model = TwoTowerModel(
+            len(dataset.users),
+            items,
+            self.user_features.size,
+            self.item_features.size,
+            0 if self.content is None else self.content.shape[1],
+            settings.dim,
+            settings.hidden,
+        )
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """The mean loss of the positives at `rows` (int64 [m]); candidates are shared by the batch, each item once."""
+        settings, positives = self.settings, self.positives
+        user, item = positives.user[rows], positives.item[rows]
+        draws = torch.rand(settings.negatives, dtype=torch.float64) * self.cumulative[-1]
+        candidates = torch.unique(torch.cat([item, torch.searchsorted(self.cumulative, draws, right=True)]))
+        self.column[candidates] = torch.arange(len(candidates))
         positive = self.column[item]
-        self.column[cand] = -1
-        u = self.model.user_vectors(user, pos.recent(user, pos.end[rows], s.last_n), self.uf)
-        v = self.model.item_vectors(cand, self.itf, self.content)
-        return _Listwise.apply(u, v, positive, self.log_p[cand], s.temperature, hit_row[hit], hit_col[hit])
+        row, column = self._accidental_hits(user)
+        self.column[candidates] = -1
+        recent = positives.last(user, positives.before[rows], settings.last_n)
+        return mean_listwise_loss(
+            self.model.user_vectors(user, recent, self.user_features),
+            self.model.item_vectors(candidates, self.item_features, self.content),
+            positive,
+            self.log_p[candidates],
+            settings.temperature,
+            row,
+            column,
+        )
+
+    def _accidental_hits(self, user: Tensor) -> tuple[Tensor, Tensor]:
+        """(row, column) of the candidates that are positives of the row's own user: no negatives of theirs."""
+        index, offsets = gather_rows(self.positives.offsets, user)
+        column = self.column[self.positives.item[index]]
+        hit = (column >= 0).nonzero().squeeze(1)
+        return segment_of(offsets)[hit], column[hit]
+
+    @torch.inference_mode()
+    def channel(self, dataset: Dataset) -> TwoTower:
+        """The channel of the trained model, with each user's last positives at the end of the log."""
+        positives, settings = self.positives, self.settings
+        everyone = torch.arange(len(dataset.users))
+        rows = (self.clicks >= settings.min_positives).nonzero().squeeze(1)
+        return TwoTower(
+            self.model.eval(),
+            self.user_features,
+            self.item_features.sizes,
+            recent=positives.last(everyone, positives.offsets[1:], settings.last_n).int(),
+            known=self._known(positives, dataset),
+            rows=rows,
+            vectors=self.model.item_vectors(rows, self.item_features, self.content),
+            user_keys=id_keys(dataset.users.ids),
+            item_keys=id_keys(dataset.catalogue.ids),
+        )
+
+    @staticmethod
+    def _known(positives: Positives, dataset: Dataset) -> Tensor:
+        known = positives.offsets.diff() > 0
+        if dataset.users.features:
+            codes = torch.stack([torch.from_numpy(codes) for codes in dataset.users.features.values()])
+            known |= (codes >= 0).any(0)
+        return known

@@ -164,7 +164,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_saves_nothing(tmp_path: Pa
         calls += 1
         return model.loss(rows) * (bad if calls == 5 else 1.0)
 
-    with pytest.raises(FloatingPointError, match="net: the loss is (nan|inf) at step 5 of 1000"):
+    with pytest.raises(FloatingPointError, match=r"net: the loss is (nan|inf) at step 5 of 1000"):
         fit(model, 16, loss, TrainSettings(epochs=1000, batch_size=16), label="net", checkpoint=tmp_path / "net.pt")
     assert not (tmp_path / "net.pt").exists() or torch.load(tmp_path / "net.pt")["report"]["steps"] < 5
 
@@ -176,7 +176,8 @@ def test_no_rows_is_an_error(rows: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"seed": -1}, {"learning_rate": 0.0}, {"embedding_learning_rate": float("nan")}]
+    "wrong",
+    [{"epochs": 0}, {"batch_size": 0}, {"seed": -1}, {"learning_rate": 0.0}, {"embedding_learning_rate": float("nan")}],
 )
 def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
