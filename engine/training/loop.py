@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -15,13 +17,24 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How long and how fast to train. seed fixes the order of the rows; every row is seen once an epoch."""
+    """How long and how fast to train. seed fixes the order of the rows; every row is seen once an epoch.
+
+    Raises ValueError for a setting out of its range.
+    """
 
     epochs: int = 1
     batch_size: int = 4096
     learning_rate: float = 1e-3
     embedding_learning_rate: float = 1e-2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        for name in ("learning_rate", "embedding_learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
 
 
 @dataclass
@@ -37,15 +50,22 @@ class FitReport:
 
 
 class Optimizers:
-    """Adam for dense weights, SparseAdam for embeddings that yield sparse gradients."""
+    """Adam, and SparseAdam for embeddings that yield sparse gradients; every embedding has the embeddings' rate."""
 
     def __init__(self, model: nn.Module, settings: TrainSettings) -> None:
-        sparse = [m.weight for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag)) and m.sparse]
-        sparse_ids = {id(p) for p in sparse}
-        dense = [p for p in model.parameters() if id(p) not in sparse_ids and p.requires_grad]
+        tables = [m for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
+        table_ids = {id(table.weight) for table in tables}
+        groups: list[tuple[list[Tensor], float]] = [
+            ([p for p in model.parameters() if id(p) not in table_ids], settings.learning_rate),
+            ([table.weight for table in tables if not table.sparse], settings.embedding_learning_rate),
+        ]
+        dense: list[dict[str, Any]] = [
+            {"params": [p for p in ps if p.requires_grad], "lr": rate} for ps, rate in groups
+        ]
+        sparse = [table.weight for table in tables if table.sparse and table.weight.requires_grad]
         self.parts: list[torch.optim.Optimizer] = []
-        if dense:
-            self.parts.append(torch.optim.Adam(dense, lr=settings.learning_rate, foreach=True))
+        if any(group["params"] for group in dense):
+            self.parts.append(torch.optim.Adam(dense, fused=True))
         if sparse:
             self.parts.append(torch.optim.SparseAdam(sparse, lr=settings.embedding_learning_rate))
 
@@ -80,61 +100,71 @@ def fit(
 
     With `checkpoint` the state is written there atomically about every `checkpoint_every` seconds and at the end of
     every epoch, and a run that finds one goes on from it and ends with the same weights as an unbroken run. Raises
-    ValueError when there are no rows, FloatingPointError when the loss is not finite (naming the step).
+    ValueError when there are no rows or the checkpoint is unreadable or of another run (naming the file),
+    FloatingPointError when the loss is not finite (naming the step).
     """
     if rows < 1:
-        raise ValueError(f"rows: expected at least 1 training row for {label}, got 0")
+        raise ValueError(f"rows: expected at least 1 training row for {label}, got {rows}")
     optimizers = Optimizers(model, settings)
     per_epoch = -(-rows // settings.batch_size)
     total = per_epoch * settings.epochs
     report = FitReport(label, rows, sum(p.numel() for p in model.parameters()))
-    step = _resume(checkpoint, model, optimizers, settings, report) if checkpoint else 0
+    if checkpoint and checkpoint.exists():
+        _resume(checkpoint, model, optimizers, settings, report)
     model.train()
-    task = progress.add_task(label, total=total, completed=step) if progress else None
-    started = last_saved = time.monotonic()
+    task = progress.add_task(label, total=total, completed=report.steps) if progress else None
+    started, before, last_saved = time.monotonic(), report.seconds, time.monotonic()
     window = max(total // 100, 1)
     recent: list[Tensor] = []
     order = torch.empty(0, dtype=torch.int64)
-    while step < total:
-        epoch, place = divmod(step, per_epoch)
-        if place == 0 or order.numel() == 0:
-            order = torch.randperm(rows, generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch))
-        # Dropout and other draws depend on the step alone, so that a resumed run repeats them.
-        torch.manual_seed(settings.seed * 1_000_003 + step)
-        optimizers.zero_grad()
-        loss = loss_of(order[place * settings.batch_size : (place + 1) * settings.batch_size])
-        loss.backward()
-        optimizers.step()
-        recent.append(loss.detach())
-        step += 1
-        if len(recent) == window or step == total:
-            value = float(torch.stack(recent).mean())
-            if value != value or value in (float("inf"), float("-inf")):
-                raise FloatingPointError(f"{label}: the loss is {value} at step {step} of {total}")
-            report.losses.append((step, value))
-            recent.clear()
-        if progress and task is not None:
-            progress.advance(task)
-        if checkpoint and (step % per_epoch == 0 or time.monotonic() - last_saved > checkpoint_every) and not recent:
-            _save(checkpoint, model, optimizers, settings, step, report)
-            last_saved = time.monotonic()
+    # The caller's own random draws go on as if no training had happened.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        while report.steps < total:
+            epoch, place = divmod(report.steps, per_epoch)
+            if place == 0 or order.numel() == 0:
+                order = torch.randperm(rows, generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch))
+            # Dropout and other draws depend on the step alone, so that a resumed run repeats them.
+            torch.manual_seed(settings.seed * 1_000_003 + report.steps)
+            optimizers.zero_grad()
+            loss = loss_of(order[place * settings.batch_size : (place + 1) * settings.batch_size])
+            loss.backward()
+            optimizers.step()
+            recent.append(loss.detach())
+            report.steps += 1
+            ends_epoch = report.steps % per_epoch == 0
+            if len(recent) == window or ends_epoch:
+                report.losses.append((report.steps, _smoothed(recent, report.steps, total, label)))
+                recent.clear()
+            report.seconds = before + time.monotonic() - started
+            if progress and task is not None:
+                progress.advance(task)
+            # Only where no loss is pending: a resumed run then reports the same losses, and never saves a bad one.
+            if checkpoint and not recent and (ends_epoch or time.monotonic() - last_saved > checkpoint_every):
+                _save(checkpoint, model, optimizers, settings, report)
+                last_saved = time.monotonic()
     model.eval()
-    report.steps = step
-    report.seconds += time.monotonic() - started
     return report
 
 
-def _save(
-    path: Path, model: nn.Module, optimizers: Optimizers, settings: TrainSettings, step: int, report: FitReport
-) -> None:
+def _smoothed(losses: list[Tensor], step: int, total: int, label: str) -> float:
+    """The mean of the last losses, up to `step`. Raises FloatingPointError naming the first step that is not finite."""
+    values = torch.stack(losses)
+    bad = (~values.isfinite()).nonzero()
+    if len(bad):
+        first = int(bad[0])
+        at = step - len(losses) + first + 1
+        raise FloatingPointError(f"{label}: the loss is {float(values[first])} at step {at} of {total}")
+    return float(values.mean())
+
+
+def _save(path: Path, model: nn.Module, optimizers: Optimizers, settings: TrainSettings, report: FitReport) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(path.suffix + ".partial")
     state = {
         "model": model.state_dict(),
         "optimizers": optimizers.state_dict(),
         "settings": vars(settings),
-        "step": step,
-        "losses": report.losses,
+        "report": vars(report),
     }
     with open(partial, "wb") as file:
         torch.save(state, file)
@@ -143,13 +173,24 @@ def _save(
     os.replace(partial, path)
 
 
-def _resume(path: Path, model: nn.Module, optimizers: Optimizers, settings: TrainSettings, report: FitReport) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    if state["settings"] != vars(settings):
-        raise ValueError(f"checkpoint {path}: expected the settings {vars(settings)}, got {state['settings']}")
-    model.load_state_dict(state["model"])
-    optimizers.load_state_dict(state["optimizers"])
-    report.losses = [tuple(pair) for pair in state["losses"]]
-    return int(state["step"])
+def _resume(path: Path, model: nn.Module, optimizers: Optimizers, settings: TrainSettings, report: FitReport) -> None:
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        saved, found = state["report"], state["settings"]
+    # A torn or foreign file can fail in any of torch's, pickle's and zip's ways.
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint {path}: expected a training checkpoint, got an unreadable file: {error}"
+        ) from error
+    if found != vars(settings):
+        raise ValueError(f"checkpoint {path}: expected the settings {vars(settings)}, got {found}")
+    for name in ("label", "rows", "parameters"):
+        if saved[name] != getattr(report, name):
+            raise ValueError(f"checkpoint {path}: expected {name} {getattr(report, name)!r}, got {saved[name]!r}")
+    try:
+        model.load_state_dict(state["model"])
+        optimizers.load_state_dict(state["optimizers"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"checkpoint {path}: expected the weights of {report.label}, got others: {error}") from error
+    report.steps, report.seconds = saved["steps"], saved["seconds"]
+    report.losses = [(step, loss) for step, loss in saved["losses"]]

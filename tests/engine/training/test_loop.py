@@ -1,0 +1,184 @@
+"""The training loop: seeded, resumable to the bit, and clear when something is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from headrace.training.loop import FitReport, TrainSettings, fit
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SETTINGS = TrainSettings(epochs=3, batch_size=16, seed=5)
+
+
+class Net(nn.Module):
+    """Dense weights, a dense table, a sparse table and dropout: everything a resumed run has to restore."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sparse = nn.Embedding(11, 4, sparse=True)
+        self.dense = nn.Embedding(7, 4)
+        self.out = nn.Linear(4, 1)
+
+    def loss(self, rows: Tensor) -> Tensor:
+        x = F.dropout(self.sparse(rows % 11) + self.dense(rows % 7), 0.25, self.training)
+        return (self.out(x).squeeze(1) - (rows % 3)).square().mean()
+
+
+def net() -> Net:
+    torch.manual_seed(1)
+    return Net()
+
+
+def train(model: Net, settings: TrainSettings = SETTINGS, rows: int = 100, **how: object) -> FitReport:
+    return fit(model, rows, model.loss, settings, label="net", **how)  # type: ignore[arg-type]
+
+
+def interrupted(checkpoint: Path, after: int, every: float) -> None:
+    model, calls = net(), 0
+
+    def loss(rows: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise KeyboardInterrupt
+        return model.loss(rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, 100, loss, SETTINGS, label="net", checkpoint=checkpoint, checkpoint_every=every)
+
+
+def assert_same(a: nn.Module, b: nn.Module) -> None:
+    for (name, x), (_, y) in zip(a.state_dict().items(), b.state_dict().items(), strict=True):
+        assert torch.equal(x, y), name
+
+
+@pytest.mark.parametrize("after", [1, 6, 7, 8, 13, 20])
+@pytest.mark.parametrize("every", [0.0, 1e9])
+def test_a_resumed_run_ends_with_the_weights_and_losses_of_an_unbroken_one(
+    tmp_path: Path, after: int, every: float
+) -> None:
+    whole = net()
+    expected = train(whole)
+    interrupted(tmp_path / "deep" / "net.pt", after, every)
+    assert (tmp_path / "deep" / "net.pt").exists() == (every == 0 or after >= 7)  # 7 steps an epoch
+    resumed = net()
+    report = train(resumed, checkpoint=tmp_path / "deep" / "net.pt", checkpoint_every=every)
+    assert_same(whole, resumed)
+    assert report.losses == expected.losses
+    assert report.steps == expected.steps == 21
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    first, again = net(), net()
+    one = train(first, checkpoint=tmp_path / "net.pt")
+    two = train(again, checkpoint=tmp_path / "net.pt")
+    assert_same(first, again)
+    assert (two.steps, two.losses, two.seconds) == (one.steps, one.losses, one.seconds)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_same_seed_same_weights_and_another_seed_others() -> None:
+    a, b, c = net(), net(), net()
+    train(a)
+    torch.manual_seed(99)
+    train(b)
+    train(c, TrainSettings(epochs=3, batch_size=16, seed=6))
+    assert_same(a, b)
+    assert not torch.equal(a.out.weight, c.out.weight)
+
+
+def test_the_callers_random_draws_are_left_alone() -> None:
+    model = net()
+    torch.manual_seed(3)
+    expected = torch.rand(5)
+    torch.manual_seed(3)
+    train(model)
+    assert torch.equal(torch.rand(5), expected)
+
+
+def test_every_row_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
+    model, seen = net(), []
+
+    def loss(rows: Tensor) -> Tensor:
+        seen.append(rows)
+        return model.loss(rows)
+
+    report = fit(model, 100, loss, SETTINGS, label="net")
+    epochs = torch.cat(seen).view(3, 100)
+    assert torch.equal(epochs.sort(1).values, torch.arange(100).expand(3, 100))
+    assert not torch.equal(epochs[0], epochs[1])
+    assert report.parameters == sum(p.numel() for p in model.parameters())
+    assert not model.training
+    assert report.losses[-1][1] < report.losses[0][1]
+
+
+def test_each_kind_of_weight_learns_at_its_own_rate() -> None:
+    model = net()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    train(model, TrainSettings(learning_rate=1e-3, embedding_learning_rate=0.5, batch_size=100))
+    # Adam's first step is the learning rate itself.
+    for name, rate in (("out.weight", 1e-3), ("dense.weight", 0.5), ("sparse.weight", 0.5)):
+        step = (dict(model.named_parameters())[name] - before[name]).abs()
+        assert torch.allclose(step, torch.full_like(step, rate), rtol=1e-2), name
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_an_unreadable_checkpoint_is_an_error_that_names_the_file(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "net.pt"
+    train(net(), checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-700] if content is None else content)
+    with pytest.raises(ValueError, match=r"net\.pt: expected a training checkpoint"):
+        train(net(), checkpoint=path)
+
+
+def test_a_checkpoint_without_a_run_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "net.pt")
+    with pytest.raises(ValueError, match=r"net\.pt: expected a training checkpoint"):
+        train(net(), checkpoint=tmp_path / "net.pt")
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    train(net(), checkpoint=path)
+    with pytest.raises(ValueError, match=r"net\.pt: expected the settings .*'seed': 6"):
+        train(net(), TrainSettings(epochs=3, batch_size=16, seed=6), checkpoint=path)
+    with pytest.raises(ValueError, match=r"net\.pt: expected rows 90, got 100"):
+        train(net(), rows=90, checkpoint=path)
+    model = net()
+    with pytest.raises(ValueError, match=r"net\.pt: expected label 'other', got 'net'"):
+        fit(model, 100, model.loss, SETTINGS, label="other", checkpoint=path)
+    model.dense = nn.Embedding(4, 7)
+    with pytest.raises(ValueError, match=r"net\.pt: expected the weights of net"):
+        train(model, checkpoint=path)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_the_step_and_saves_nothing(tmp_path: Path, bad: float) -> None:
+    model, calls = net(), 0
+
+    def loss(rows: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return model.loss(rows) * (bad if calls == 5 else 1.0)
+
+    with pytest.raises(FloatingPointError, match=r"net: the loss is (nan|inf) at step 5 of 1000"):
+        fit(model, 16, loss, TrainSettings(epochs=1000, batch_size=16), label="net", checkpoint=tmp_path / "net.pt")
+    assert not (tmp_path / "net.pt").exists() or torch.load(tmp_path / "net.pt")["report"]["steps"] < 5
+
+
+@pytest.mark.parametrize("rows", [0, -3])
+def test_no_rows_is_an_error(rows: int) -> None:
+    with pytest.raises(ValueError, match=f"rows: expected at least 1 training row for net, got {rows}"):
+        train(net(), rows=rows)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"batch_size": 0}, {"seed": -1}, {"learning_rate": 0.0}, {"embedding_learning_rate": float("nan")}],
+)
+def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
+        TrainSettings(**wrong)  # type: ignore[arg-type]
