@@ -79,8 +79,10 @@ class ItemCF:
         seeds, seed_offsets = self.history.of(requests.user)
         found, found_offsets = gather_rows(self.offsets, self.history.item[seeds])
         seed = segment_of(found_offsets)
-        score = self.history.interest[seeds].double()[seed] * self.similarity[found]
-        pool = sum_by_item(segment_of(seed_offsets)[seed], self.item[found], score, len(requests))
+        interest = self.history.interest[seeds].double().index_select(0, seed)
+        score = interest * self.similarity.index_select(0, found)
+        request = segment_of(seed_offsets).index_select(0, seed)
+        pool = sum_by_item(request, self.item.index_select(0, found), score, len(requests))
         return candidates(*pool, len(requests), quota)
 
     def state(self) -> dict[str, Tensor]:

@@ -32,14 +32,15 @@ def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Can
     request, item, rank, channel = _first(found, quotas)
     groups = group_items(request, item, batch)
     # One gather moves both, the channel above and the rank below.
-    code = (channel * _HIGH + rank)[groups.order]
+    code = (channel * _HIGH + rank).index_select(0, groups.order)
     channel = torch.div(code, _HIGH, rounding_mode="floor")
     _check_repeats(groups.group, channel)
-    bit = (1 << torch.arange(len(found), device=item.device))[channel]
+    bit = (1 << torch.arange(len(found), device=item.device)).index_select(0, channel)
     bits = torch.zeros_like(groups.item).index_add_(0, groups.group, bit)
     score = groups.sum(1.0 / (_RANK_OFFSET + code - channel * _HIGH).double()).float()
     kept, offsets = best(groups.request, score, batch, total)
-    return Candidates(offsets, groups.item[kept], score[kept], bits[kept])
+    item, score, bits = (column.index_select(0, kept) for column in (groups.item, score, bits))
+    return Candidates(offsets, item, score, bits)
 
 
 def _first(found: Sequence[Candidates], quotas: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -54,7 +55,7 @@ def _first(found: Sequence[Candidates], quotas: Sequence[int]) -> tuple[Tensor, 
     offsets = offsets_of(taken)
     rank = torch.arange(1, int(offsets[-1]) + 1, device=device) - torch.repeat_interleave(offsets[:-1], taken)
     if int(offsets[-1]) < len(item):
-        item = item[torch.repeat_interleave(start[:-1] - 1, taken) + rank]
+        item = item.index_select(0, torch.repeat_interleave(start[:-1] - 1, taken) + rank)
     request = torch.repeat_interleave(torch.arange(batch, device=device).repeat(len(found)), taken)
     channel = torch.repeat_interleave(torch.arange(len(found), device=device), taken.view(len(found), batch).sum(1))
     return request, item, rank, channel

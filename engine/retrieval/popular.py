@@ -109,7 +109,8 @@ class PopularInCategory:
         if catalogue.category is None or not cls.available(catalogue):
             raise ValueError("catalogue.category: expected the categories of some items, got none")
         history = UserHistory.build(logs, users, last, len(catalogue))
-        table = torch.from_numpy(catalogue.category.offsets), torch.from_numpy(catalogue.category.values).long()
+        # Copies: a reader's arrays may be read-only, which torch warns of.
+        table = torch.tensor(catalogue.category.offsets), torch.tensor(catalogue.category.values, dtype=torch.int64)
         user, category, interest = _interest(history, *table)
         item_offsets, item, share = _popular_items(popularity(logs, len(catalogue), half_life_days), *table)
         counts = torch.bincount(user, minlength=users)

@@ -72,6 +72,12 @@ def lists_of(found):
     return [pairs[a:b] for a, b in pairwise(bounds)]
 
 
+def likes_of(history):
+    """[(item, interest), ...] of each user of a UserHistory, newest first."""
+    pairs = list(zip(history.item.tolist(), history.interest.int().tolist(), strict=True))
+    return [pairs[a:b] for a, b in pairwise(history.offsets.tolist())]
+
+
 @pytest.fixture(scope="session")
 def small():
     return SimpleNamespace(
@@ -83,4 +89,5 @@ def small():
         requests=make_requests,
         candidates=make_candidates,
         lists=lists_of,
+        likes=likes_of,
     )

@@ -23,6 +23,17 @@ def same(one, other):
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
+def test_fits_read_only_arrays(small):
+    log, catalogue = small.random_log(2), small.random_catalogue(2)
+    columns = [log.user, log.item, log.time, catalogue.author, catalogue.publish_time]
+    for column in [*columns, catalogue.category.offsets, catalogue.category.values, *log.signals.values()]:
+        column.setflags(write=False)
+    ItemCF.fit([log], USERS, ITEMS)
+    Popular.fit([log], ITEMS)
+    AuthorLatest.fit([log], USERS, catalogue)
+    PopularInCategory.fit([log], USERS, catalogue)
+
+
 def test_is_named_and_says_whether_it_is_personal(channel):
     assert KINDS[channel.name] is type(channel)
     assert channel.personalised is (channel.name != "popular")

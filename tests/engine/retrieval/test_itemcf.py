@@ -1,6 +1,7 @@
 import math
 from collections import defaultdict
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,17 +20,18 @@ def log_of_likes(small, likes):
     return small.log([u for u, _ in rows], [i for _, i in rows], click=[1] * len(rows))
 
 
-def neighbours_of(channel, item):
-    a, b = channel.offsets[item], channel.offsets[item + 1]
-    return list(zip(channel.item[a:b].tolist(), channel.similarity[a:b].tolist(), strict=True))
+def neighbours_of(channel):
+    """[(item, similarity), ...] of each item."""
+    pairs = list(zip(channel.item.tolist(), channel.similarity.tolist(), strict=True))
+    return [pairs[a:b] for a, b in pairwise(channel.offsets.tolist())]
 
 
-def brute_neighbours(history, items, k, min_common, similarity):
+def brute_neighbours(likes, items, k, min_common, similarity):
     """Exact rational squares of the similarities, so that equal ones tie."""
     like = defaultdict(dict)
-    for user in range(len(history)):
-        for at in range(history.offsets[user], history.offsets[user + 1]):
-            like[int(history.item[at])][user] = int(history.interest[at]) if similarity == "cosine" else 1
+    for user, mine in enumerate(likes):
+        for item, points in mine:
+            like[item][user] = points if similarity == "cosine" else 1
     norm = {item: sum(x * x for x in users.values()) for item, users in like.items()}
     table = []
     for a in range(items):
@@ -44,19 +46,18 @@ def brute_neighbours(history, items, k, min_common, similarity):
     return table
 
 
-def brute_recall(channel, user, quota):
+def brute_recall(liked, neighbours, quota):
     score = defaultdict(list)
-    history = channel.history
-    for at in range(history.offsets[user], history.offsets[user + 1]):
-        for item, similarity in neighbours_of(channel, int(history.item[at])):
-            score[item].append(float(history.interest[at]) * similarity)
+    for seed, points in liked:
+        for item, similarity in neighbours[seed]:
+            score[item].append(points * similarity)
     total = {item: float(np.float32(math.fsum(parts))) for item, parts in score.items()}
     return sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))[:quota]
 
 
 def test_cosine_of_the_slides(small):
     log = log_of_likes(small, [[2, 0], [1, 3], [4, 1], [0, 2]])
-    [(item, similarity)] = neighbours_of(ItemCF.fit([log], 4, 2), 0)
+    [(item, similarity)] = neighbours_of(ItemCF.fit([log], 4, 2))[0]
     assert item == 1
     assert similarity == pytest.approx(0.408248, abs=1e-6)
 
@@ -71,7 +72,7 @@ def test_cosine_of_the_slides(small):
 )
 def test_count_of_the_slides(small, likes, expected):
     channel = ItemCF.fit([log_of_likes(small, likes)], len(likes), 2, similarity="count")
-    assert neighbours_of(channel, 0) == expected
+    assert neighbours_of(channel)[0] == expected
 
 
 def by_hand(interest, neighbours, items):
@@ -124,11 +125,12 @@ def test_diagram_of_the_slides(small):
 def test_neighbours_and_recall_equal_brute_force(small, seed, k, last, min_common, similarity):
     log = small.random_log(seed, users=9, items=17, rows=150)
     channel = ItemCF.fit([log], 9, 17, k, last, min_common, similarity)
-    expected = brute_neighbours(channel.history, 17, k, min_common, similarity)
-    assert [neighbours_of(channel, item) for item in range(17)] == expected
+    likes = small.likes(channel.history)
+    neighbours = brute_neighbours(likes, 17, k, min_common, similarity)
+    assert neighbours_of(channel) == neighbours
     for quota in (1, 5, 1000):
         found = small.lists(channel.recall(small.requests(range(9)), quota))
-        assert found == [brute_recall(channel, user, quota) for user in range(9)]
+        assert found == [brute_recall(liked, neighbours, quota) for liked in likes]
 
 
 @pytest.mark.parametrize("block", [1, 40, 10**6])
@@ -140,20 +142,22 @@ def test_blocks_do_not_change_the_neighbours(small, monkeypatch, block):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_equal_similarities_tie_to_the_lower_item():
-    # 1/sqrt(3*12), 1/sqrt(4*9) and 1/sqrt(2*18): all exactly 1/6 as rationals, seen from items of different norms.
-    likes = np.zeros((3, 4))
-    likes[0] = 1
+def test_equal_similarities_of_different_norms_tie_to_the_lower_item():
+    # Item 0 has norm^2 3; dot 1, 2 and 3 over norm^2 12, 48 and 108: each similarity is exactly 1/6.
+    likes = np.zeros((102, 4))
+    likes[:3, 0] = 1
+    for item, (dot, norm) in enumerate([(3, 108), (1, 12), (2, 48)], 1):
+        likes[0, item] = dot
+        likes[3 : 3 + norm - dot * dot, item] = 1
     offsets, item, similarity = nearest_items(csr_array(likes), 2)
-    assert item.view(4, 2).tolist() == [[1, 2], [0, 2], [0, 1], [0, 1]]
-    assert offsets.tolist() == [0, 2, 4, 6, 8]
-    assert similarity.tolist() == [1.0] * 8
+    assert item[: offsets[1]].tolist() == [1, 2]
+    assert similarity[: offsets[1]].tolist() == [pytest.approx(1 / 6)] * 2
 
 
 def test_the_last_n_items_bound_what_a_user_says(small):
     log = small.log([0] * 4, [0, 1, 2, 3], click=[1] * 4)
     channel = ItemCF.fit([log], 1, 4, last=2)
-    assert [neighbours_of(channel, item) for item in range(4)] == [[], [], [(3, 1.0)], [(2, 1.0)]]
+    assert neighbours_of(channel) == [[], [], [(3, 1.0)], [(2, 1.0)]]
 
 
 def test_one_item_and_no_rows(small):
