@@ -6,14 +6,26 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: View box of a line chart, and the room inside it for the axes. Small, so that text stays readable on a phone.
-WIDTH, HEIGHT = 360, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 42
 #: A curve with more points than this is drawn by every n-th of them.
 MAX_POINTS = 400
 
 Format = Callable[[list[float]], list[str]]
 Scale = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """View box of a line chart, and where in it the axes end. Small, so that text stays readable on a phone."""
+
+    width: int = 360
+    height: int = 260
+    left: int = 52
+    right: int = 346
+    top: int = 10
+    bottom: int = 218
+
+
+FRAME = Frame()
 
 
 @dataclass(frozen=True)
@@ -125,11 +137,12 @@ def line_chart(
 ) -> LineChart:
     """A chart of `series`, axes fitted to the points. limits: one range for both axes instead."""
     points = [p for s in series for p in s.points]
-    x_low, x_high = limits or _range([x for x, _ in points])
-    y_low, y_high = limits or _range([y for _, y in points])
+    # A dot with a label needs room at the sides; a curve may use the whole width.
+    x_low, x_high = limits or _range([x for x, _ in points], 0.05 if any(s.labels for s in series) else 0.0)
+    y_low, y_high = limits or _range([y for _, y in points], 0.05)
     x_ticks, y_ticks = nice_ticks(x_low, x_high, 4), nice_ticks(y_low, y_high)
-    across = _scale(x_ticks, LEFT, WIDTH - RIGHT)
-    up = _scale(y_ticks, HEIGHT - BOTTOM, TOP)
+    across = _scale(x_ticks, FRAME.left, FRAME.right)
+    up = _scale(y_ticks, FRAME.bottom, FRAME.top)
     return LineChart(
         title,
         x_label,
@@ -141,9 +154,9 @@ def line_chart(
     )
 
 
-def _range(values: list[float]) -> tuple[float, float]:
+def _range(values: list[float], room: float) -> tuple[float, float]:
     low, high = min(values), max(values)
-    pad = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    pad = room * ((high - low) or abs(high) or 1.0)
     return (0.0 if low >= 0 > low - pad else low - pad), high + pad
 
 
@@ -164,6 +177,6 @@ def _line(series: Series, across: Scale, up: Scale) -> Line:
 
 def _label(x: float, y: float, text: str) -> tuple[float, float, str, str]:
     """Above and right of the dot, or below and left where it would leave the chart: clear of a falling line."""
-    if x + 8 + 6 * len(text) < WIDTH:
+    if x + 8 + 6 * len(text) < FRAME.width:
         return round(x + 7, 1), round(y - 6, 1), "start", text
     return round(x - 7, 1), round(y + 13, 1), "end", text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import TypeGuard
 
 DASH = "–"
@@ -69,7 +70,7 @@ def milliseconds(values: list[float | None]) -> list[str]:
 
 def ticks(values: list[float], unit: str = "") -> list[str]:
     """The numbers of an axis, all with the decimals that the finest needs."""
-    decimals = max(len(f"{v:.8g}".partition(".")[2]) if "e" not in f"{v:.8g}" else 0 for v in values)
+    decimals = max(-int(Decimal(f"{v:.8g}").normalize().as_tuple().exponent) if v else 0 for v in [0.0, *values])
     return [f"{v:.{decimals}f}{unit}" if v else f"0{unit}" for v in values]
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from headrace.report import formats as f
+from headrace.report.charts import FRAME
 from headrace.report.model import Report
 from headrace.report.plots import charts
 from headrace.report.tables import sections
@@ -32,6 +33,7 @@ def render_html(report: Report) -> str:
         verdicts=verdicts(report),
         sections=sections(report),
         charts=charts(report),
+        frame=FRAME,
     )
 
 

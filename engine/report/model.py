@@ -55,7 +55,7 @@ class Funnel:
 @dataclass(frozen=True)
 class QualityRow:
     """Retrieval metrics at the quality's `k` of one list-maker. kind: what it is; `personalised`: whether two users
-    can get different lists. The rows named "popularity" and "random" that aren't are what the others are held against."""
+    can get different lists. The rows named "popularity" and "random" that aren't set the mark for the others."""
 
     name: str
     kind: Kind

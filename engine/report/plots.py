@@ -46,7 +46,7 @@ def charts(report: Report) -> dict[str, list[Chart]]:
         out["quality"] = [_recall(report.quality)]
     out["targets"] = [_reliability(target) for target in report.targets if target.reliability]
     if report.diversity is not None:
-        out["diversity"] = _diversity(report.diversity)
+        out["diversity"] = _variety(report.diversity) + _runs(report.diversity)
     if report.exposure is not None and report.exposure.filters:
         out["exposure"] = [_false_positives(report.exposure)]
     out["training"] = [chart for run in report.training for chart in _losses(run)]
@@ -105,7 +105,7 @@ def _reliability(target: Target) -> LineChart:
     return line_chart(title, "predicted rate", "observed rate", series, f.percent_ticks, f.percent_ticks, (0.0, top))
 
 
-def _diversity(diversity: Diversity) -> list[Chart]:
+def _variety(diversity: Diversity) -> list[Chart]:
     known = [
         (row.name, row.mean_reward, row.intra_list_distance)
         for row in diversity.rows
@@ -119,6 +119,16 @@ def _diversity(diversity: Diversity) -> list[Chart]:
     series = [Series("", points, "rerank", dots=True, labels=labels)]
     title = "What variety costs: each dot is one way to make pages"
     return [line_chart(title, "mean reward of a page's items", "intra-list distance", series, f.ticks, f.ticks)]
+
+
+def _runs(diversity: Diversity) -> list[Chart]:
+    known = [(row.name, row.longest_run) for row in diversity.rows if f.finite(row.longest_run)]
+    if not known:
+        return []
+    scale, ticks = linear_scale(max(run for _, run in known), f.ticks)
+    plain = diversity.rows[0].name
+    bars = [Bar(name, f.fixed(run, 2), scale(run), "rank" if name == plain else "rerank") for name, run in known]
+    return [BarChart("The longest run of one category on a page", "items in a row, mean over pages", bars, ticks)]
 
 
 def _false_positives(exposure: Exposure) -> BarChart:

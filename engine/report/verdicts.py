@@ -151,7 +151,7 @@ def _exposure(exposure: Exposure) -> list[Verdict]:
     for f in (f for f in exposure.filters if f.probes):
         # Twice the standard error of a rate counted over so many probes is chance.
         good = f.measured <= f.designed + 2 * (f.designed * (1 - f.designed) / f.probes) ** 0.5
-        relation = "within" if good else "above"
+        relation = "in line with" if good else "above"
         text = f"{f.name}: measured false-positive rate {rate(f.measured)}, {relation} the designed {rate(f.designed)}."
         out.append(Verdict(text, good))
     return out
