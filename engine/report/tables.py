@@ -178,7 +178,7 @@ def _dataset(report: Report) -> list[Table]:
         ["rows kept", f.count(data.rows_kept)],
         *([f"dropped: {reason}", f.count(rows)] for reason, rows in data.dropped.items()),
     ]
-    tables = [Table("The log as read", ["", "value"], facts)]
+    tables = [Table("The log as read", ["fact", "value"], facts, text_columns=2)]
     if data.signals:
         rows = [[s, f.count(n), f.rate(n / data.events if data.events else None)] for s, n in data.signals.items()]
         tables.append(Table("Signals in the log", ["signal", "rows with a yes", "of all events"], rows))
@@ -196,7 +196,7 @@ def _machine(report: Report) -> Table:
         ["threads", f.count(m.threads)],
         *([name, version] for name, version in m.versions.items()),
     ]
-    return Table("Where it ran", ["", "value"], facts, text_columns=2)
+    return Table("Where it ran", ["fact", "value"], facts, text_columns=2)
 
 
 def _settings(report: Report) -> Table:
