@@ -54,8 +54,9 @@ class ItemCF:
 
         `cosine`: sum over common users of like(u,i) like(u,j), over the norms of both items' likes; `count`: common
         users over the root of the product of both audiences. Both see only each user's last `last` items, so that a
-        heavy user costs at most last^2. Pairs with fewer than `min_common` common users are no neighbours; ties go to
-        the lower item. Raises ValueError for settings below 1, another similarity, or rows outside the tables.
+        heavy user costs at most last^2. Pairs with fewer than `min_common` common users are no neighbours (on a sparse
+        log 2 or 3 keeps chance pairs of similarity 1 out); ties go to the lower item. Raises ValueError for settings
+        below 1, another similarity, or rows outside the tables.
         """
         for name, value in (("neighbours", neighbours), ("min_common", min_common)):
             if value < 1:

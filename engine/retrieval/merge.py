@@ -14,6 +14,7 @@ from torch import Tensor
 _RANK_OFFSET = 60
 #: One bit each in an int64.
 _MOST_CHANNELS = 63
+#: Splits an int64 into two numbers.
 _HIGH = 1 << 32
 
 
@@ -22,10 +23,10 @@ def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Can
 
     found: what each channel recalled for the same B requests, best first. quotas: how many of each channel's first to
     take. The score is free of the channels' scales: the sum over the channels of 1 / (60 + rank), rank from 1
-    (reciprocal rank fusion; Cormack, Clarke, Büttcher, SIGIR 2009), in float64 in their order, rounded to
-    float32. `channels` has bit c set where
-    found[c] gave the item. Columns of the channels are dropped. Raises ValueError for no channel or more than 63,
-    batches that differ, quotas or a total below 1, or a channel that gives an item twice in a request.
+    (reciprocal rank fusion; Cormack, Clarke, Büttcher, SIGIR 2009), added in float64 in the order of the channels,
+    rounded to float32. `channels` has bit c set where found[c] gave the item. Columns of the channels are dropped.
+    Raises ValueError for no channel or more than 63, batches that differ, quotas or a total below 1, or a channel that
+    gives an item twice in a request.
     """
     _check(found, quotas, total)
     batch = found[0].batch
