@@ -9,6 +9,8 @@ from headrace.data.movielens import read_movielens
 from headrace.data.parquet import read_parquet, write_parquet
 from headrace.data.readers import detect, read
 from headrace.data.split import days, split_at, split_by_time
+from headrace.data.synthetic import Synthetic, generate
+from headrace.data.world import Truth
 
 __all__ = [
     "SIGNALS",
@@ -20,11 +22,14 @@ __all__ = [
     "InteractionLog",
     "Jagged",
     "RowReport",
+    "Synthetic",
+    "Truth",
     "Users",
     "clean",
     "clock",
     "days",
     "detect",
+    "generate",
     "read",
     "read_kuairand",
     "read_movielens",

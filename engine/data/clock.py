@@ -11,7 +11,8 @@ DAY_MS = 24 * HOUR_MS
 
 def clock(time: NDArray[np.int64], utc_offset_hours: int = 0) -> dict[str, NDArray[np.int32]]:
     """{"hour": 0..23, "weekday": 0 (Monday) .. 6}, int32 [n] each, of times in ms since the epoch."""
-    local = np.asarray(time, np.int64) + utc_offset_hours * HOUR_MS
-    # the epoch was a Thursday
-    weekday = (local // DAY_MS + 3) % 7
-    return {"hour": (local // HOUR_MS % 24).astype(np.int32), "weekday": weekday.astype(np.int32)}
+    hours = (np.asarray(time, np.int64) // HOUR_MS + utc_offset_hours).astype(np.int32)
+    day = hours // 24
+    # the epoch was a Thursday; a remainder by multiplication is far faster than %
+    from_monday = day + 3
+    return {"hour": hours - 24 * day, "weekday": from_monday - from_monday // 7 * 7}

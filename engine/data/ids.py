@@ -20,9 +20,9 @@ class IdMap:
 
     def __init__(self, ids: NDArray[np.int64] | NDArray[np.str_] | Sequence[int] | Sequence[str]) -> None:
         array = _as_ids(ids)
-        self.ids = np.unique(array)
-        if len(self.ids) != len(array):
-            raise ValueError(f"ids: expected no repeats, got {len(array) - len(self.ids)} repeated ids")
+        self.ids = np.sort(array)
+        if repeats := int((self.ids[1:] == self.ids[:-1]).sum()):
+            raise ValueError(f"ids: expected no repeats, got {repeats} repeated ids")
 
     def __len__(self) -> int:
         return len(self.ids)

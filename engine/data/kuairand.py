@@ -42,10 +42,14 @@ def read_kuairand(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop"
     Each row is an impression; click, like, follow, comment and share are is_click, is_like, is_follow, is_comment and
     is_forward.
     completion: play_time_ms >= 0.8 duration_ms, not recorded where the duration is 0. There is no collect and no city.
-    context: tab, hour and weekday (China time). Rows equal in all the file's columns are `duplicate`;
-    the same event logged under two hours is a `repeated_event`.
+    context: tab, hour and weekday (China time). Rows equal in all the file's columns are `duplicate`; the same event
+    logged under two hours is a `repeated_event`.
     Items: author, tags as category, upload day (its start in China time) as publish_time, duration_ms.
-    Users: activity, flags, the *_range columns and onehot_feat*. `history`: see `_history`.
+    Users: activity, flags, the *_range columns and onehot_feat*.
+    history: with `user_sequences.parquet` (user_id, last_time_ms and the lists watch_seq, like_seq, long_watch_seq),
+    each user's last exposures before the log. Only their order is known: times are made up to keep it, one second
+    apart, the last at last_time_ms or just before the log. impression 1; like 1 for items of the user's likes, else 0;
+    click 1 for items of the likes or the long watches, else not recorded.
 
     Raises FileNotFoundError when a file is missing, ValueError when a column is missing or has the wrong type.
     """
@@ -56,7 +60,7 @@ def read_kuairand(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop"
     for name in (ITEMS, USERS):
         if not (path / name).exists():
             raise FileNotFoundError(f"{path / name}: no such file")
-    catalogue, users = _catalogue(pcsv_read(path / ITEMS, {"tag": pa.string()})), _users(pcsv_read(path / USERS, {}))
+    catalogue, users = _catalogue(_read(path / ITEMS)), _users(_read(path / USERS))
     raw = pa.concat_tables([_read(log) for log in logs], promote_options="permissive")
     cleaned = clean(_log_table(raw), items=catalogue.ids, users=users.ids, on_bad=on_bad, compare=raw)
     log = replace(cleaned.log, context=cleaned.log.context | clock(cleaned.log.time, UTC_OFFSET_HOURS))
@@ -67,13 +71,12 @@ def read_kuairand(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop"
     return Dataset("kuairand-pure", users, catalogue, log, history, cleaned.rows, history_rows=history_rows)
 
 
-def pcsv_read(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
-    options = pcsv.ConvertOptions(column_types=types, strings_can_be_null=True)
-    return pcsv.read_csv(path, convert_options=options)
-
-
 def _read(path: Path) -> pa.Table:
-    return pq.read_table(path) if path.suffix == ".parquet" else pcsv_read(path, {})
+    if path.suffix == ".parquet":
+        return pq.read_table(path)
+    # a set whose items have one tag each would read as numbers
+    options = pcsv.ConvertOptions(column_types={"tag": pa.string()}, strings_can_be_null=True)
+    return pcsv.read_csv(path, convert_options=options)
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -122,8 +125,10 @@ def _users(table: pa.Table) -> Users:
         if name in _PLAIN_USER or name.endswith("_range") or name.startswith("onehot_feat")
     ]
     columns = {name: encode(_whole(plain(table[name])), name) for name in wanted}
-    features, names = ({name: pair[part] for name, pair in columns.items()} for part in (0, 1))
-    return Users(IdMap(ids.to_numpy(zero_copy_only=False)), features, names)  # type: ignore[arg-type]
+    features = {name: codes for name, (codes, _) in columns.items()}
+    return Users(
+        IdMap(ids.to_numpy(zero_copy_only=False)), features, {name: texts for name, (_, texts) in columns.items()}
+    )
 
 
 def _whole(column: pa.Array) -> pa.Array:
@@ -132,12 +137,7 @@ def _whole(column: pa.Array) -> pa.Array:
 
 
 def _history(table: pa.Table, before: int, users: IdMap, items: IdMap) -> tuple[InteractionLog, RowReport]:
-    """Each user's last exposures before the log, known only in order.
-
-    The times are made up to keep that order: a user's last exposure is at last_time_ms, or just before the log's first
-    time `before` if that is earlier, and each one before it a second sooner. impression 1; like 1 where the user's
-    likes hold the item, else 0; click 1 where the likes or the long watches hold it, else -1 (not recorded).
-    """
+    """The exposures of the user sequences, all before the time `before`; see `read_kuairand`."""
     counts = pc.list_value_length(_column(table, "watch_seq")).fill_null(0).to_numpy(zero_copy_only=False)
     starts = np.cumsum(counts) - counts
     owner = np.repeat(np.arange(len(counts)), counts)

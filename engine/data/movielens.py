@@ -34,16 +34,14 @@ def read_movielens(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop
     Raises FileNotFoundError when a file is missing, ValueError for a rating outside 1..5 or an unreadable line.
     """
     path = Path(folder)
-    source = next((path / name for name in RATINGS if (path / name).exists()), None)
-    for file in (source or path / RATINGS[-1], path / MOVIES, path / USERS):
+    source = next((path / name for name in RATINGS if (path / name).exists()), path / RATINGS[-1])
+    for file in (source, path / MOVIES, path / USERS):
         if not file.exists():
             raise FileNotFoundError(f"{file}: no such file")
-    assert source is not None
-    raw = (
-        pq.read_table(source)
-        if source.suffix == ".parquet"
-        else _dat(source, ("user_id", "movie_id", "rating", "timestamp"))
-    )
+    if source.suffix == ".parquet":
+        raw = pq.read_table(source)
+    else:
+        raw = _dat(source, ("user_id", "movie_id", "rating", "timestamp"))
     catalogue, users = _catalogue(_dat(path / MOVIES, ("movie_id", "title", "genres"))), _users(path / USERS)
     cleaned = clean(_log_table(raw), items=catalogue.ids, users=users.ids, on_bad=on_bad)
     log = replace(cleaned.log, context=clock(cleaned.log.time))

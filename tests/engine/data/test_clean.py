@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from headrace.data import SIGNALS, IdMap, clean
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 INT64 = pa.int64()
@@ -50,6 +50,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ROWS, st.booleans(), st.booleans(), st.booleans())
 def test_every_row_is_accounted_for(rows, know_items, know_users, text):
     known = [0, 1, 2]

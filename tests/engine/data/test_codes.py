@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from headrace.data.codes import decode, decode_lists, encode, encode_lists
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 VALUES = st.one_of(
@@ -12,6 +12,7 @@ VALUES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_codes_stand_for_their_texts(column):
     codes, texts = encode(column, "x")
@@ -29,6 +30,7 @@ def test_whole_numbers_are_in_numeric_order():
     assert encode(pa.array(["b", "a", "b"]).dictionary_encode(), "x")[0].tolist() == [1, 0, 1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.lists(st.sampled_from("abc"), max_size=3)))
 def test_lists(rows):
     lists, texts = encode_lists(pa.array(rows, pa.list_(pa.string())), "x")

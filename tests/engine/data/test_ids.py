@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 from headrace.data import IdMap
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), unique=True), st.lists(st.integers(-(2**63), 2**63 - 1)))
 def test_integer_ids(ids, asked):
     known = IdMap(np.array(ids, np.int64))
@@ -15,6 +16,7 @@ def test_integer_ids(ids, asked):
     assert known.rows(np.array(asked + ids, np.int64)).tolist() == want
 
 
+@settings(deadline=None)
 @given(st.lists(TEXT, unique=True), st.lists(TEXT))
 def test_string_ids(ids, asked):
     known = IdMap(ids)

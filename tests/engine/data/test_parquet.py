@@ -119,7 +119,7 @@ def folders(draw):
     return tables
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(folders())
 def test_round_trip(tmp_path, tables):
     (tmp_path / "catalogue.parquet").unlink(missing_ok=True)

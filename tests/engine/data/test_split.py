@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from headrace.data import InteractionLog, clock, days, split_at, split_by_time
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 DAY = 86_400_000
@@ -12,6 +12,7 @@ def log_of(times):
     return InteractionLog(zeros, zeros, np.array(sorted(times), np.int64), {})
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9 * DAY), min_size=2), st.floats(0.01, 9))
 def test_nothing_from_the_future(times, test_days):
     log = log_of(times)
