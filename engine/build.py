@@ -1,41 +1,32 @@
-"""From a dataset to a snapshot, and from a snapshot to an engine."""
+"""From a dataset to a trained engine and its snapshot."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import torch
 from rich.progress import Progress
 
-from headrace.data import Catalogue, Dataset, IdMap, InteractionLog
+from headrace.data import Dataset
 from headrace.exposure import ExposureFilter
-from headrace.features import FeatureStore
-from headrace.funnel import Funnel
-from headrace.ranking.preranking import PreRanker, train_preranker
-from headrace.ranking.ranker import Ranker, train_ranker
+from headrace.features import FeatureStore, TrainingSet
+from headrace.ranking import train_preranker, train_ranker
 from headrace.reranking import Reranker
 from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
 from headrace.retrieval.two_tower import TwoTower
 from headrace.serving.engine import Engine
+from headrace.serving.storage import assemble, save_engine
 from headrace.settings import Settings
-from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
 from headrace.training.loop import FitReport
 from headrace.training.two_tower import train_two_tower
 
-CHANNELS: dict[str, type[Channel]] = {
-    "itemcf": ItemCF,
-    "two_tower": TwoTower,
-    "author": AuthorLatest,
-    "popular_in_category": PopularInCategory,
-    "popular": Popular,
-}
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -46,55 +37,104 @@ class Built:
     fits: list[FitReport]
 
 
-def build(dataset: Dataset, settings: Settings, out: Path, progress: Progress | None = None) -> Built:
+def build(
+    dataset: Dataset, settings: Settings, out: Path, progress: Progress | None = None, warm: Engine | None = None
+) -> Built:
     """Trains every stage on the whole of `dataset.log`, writes a snapshot into `out`, and returns its engine.
 
     Training checkpoints live in `out`/work until the snapshot is written: the same call after an interruption goes on
-    from them. Raises ValueError for an empty log, OSError when `out` cannot be written.
+    from them. warm: an engine whose models training starts from; users and items are matched by id, and the codes of
+    features must mean what they meant. Raises ValueError for an empty log, OSError when `out` cannot be written.
     """
     if len(dataset.log) == 0:
         raise ValueError(f"log: expected at least 1 row to learn from in {dataset.name}, got 0")
     work = out / "work" / _fingerprint(dataset, settings)
-    task = progress.add_task("channels", total=None) if progress else None
-    channels, fits = fit_channels(dataset, settings, work, progress)
-    exposure = ExposureFilter.build(dataset.log, len(dataset.users), settings.exposure)
-    if progress and task is not None:
-        progress.update(task, total=1, completed=1)
-    store = FeatureStore.fit(dataset)
-    preranker, prerank_fit = train_preranker(dataset, store, settings.preranker, progress, work / "preranker.pt")
-    ranker, rank_fit = train_ranker(dataset, store, settings.ranker, progress, work / "ranker.pt")
-    reranker = Reranker.fit(dataset.catalogue, settings.reranking)
-    funnel = Funnel(
-        channels,
-        [getattr(settings.recall, channel.name) for channel in channels],
-        settings.recall.total,
-        exposure,
-        preranker,
-        settings.page.ranked,
-        ranker,
-        reranker,
+    with _step(progress, "channels"):
+        channels = fit_channels(dataset, settings)
+        exposure = fit_exposure(dataset, settings)
+        reranker = Reranker.fit(dataset.catalogue, settings.reranking)
+    tower, tower_fit = train_two_tower(
+        dataset,
+        settings.two_tower,
+        progress=progress,
+        checkpoint=work / "two_tower.pt",
+        initial=next(c for c in warm.funnel.channels if isinstance(c, TwoTower)) if warm else None,
     )
-    as_of = int(dataset.log.time[-1]) + 1
-    engine = Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings)
-    write_snapshot(out, snapshot_of(engine, dataset))
+    channels.insert(1, tower)
+    with _step(progress, "features"):
+        store = FeatureStore.fit(dataset, settings.features)
+        rows = TrainingSet(store, dataset.log)
+    maps = _moved_codes(warm, dataset) if warm else None
+    preranker, preranker_fit = train_preranker(
+        dataset,
+        store,
+        settings.preranker,
+        fusion=settings.fusion,
+        training_set=rows,
+        initial=warm.funnel.preranker if warm else None,
+        maps=maps,
+        progress=progress,
+        checkpoint=work / "preranker.pt",
+    )
+    ranker, ranker_fit = train_ranker(
+        dataset,
+        store,
+        settings.ranker,
+        fusion=settings.fusion,
+        training_set=rows,
+        initial=warm.funnel.ranker if warm else None,
+        maps=maps,
+        progress=progress,
+        checkpoint=work / "ranker.pt",
+    )
+    funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
+    engine = Engine(funnel, dataset.users.ids, dataset.catalogue.ids, int(dataset.log.time[-1]) + 1, settings)
+    with _step(progress, "snapshot"):
+        save_engine(engine, dataset, out)
     shutil.rmtree(out / "work", ignore_errors=True)
-    return Built(engine, [*fits, prerank_fit, rank_fit])
+    return Built(engine, [tower_fit, preranker_fit, ranker_fit])
 
 
-def fit_channels(
-    dataset: Dataset, settings: Settings, work: Path, progress: Progress | None
-) -> tuple[list[Channel], list[FitReport]]:
-    """Every channel that the dataset's columns allow, in the order of their bits."""
+def fit_channels(dataset: Dataset, settings: Settings) -> list[Channel]:
+    """The channels that are counted rather than trained, those that the catalogue's columns allow."""
     catalogue, users = dataset.catalogue, len(dataset.users)
     logs = [dataset.log] if dataset.history is None else [dataset.history, dataset.log]
-    tower, fit = train_two_tower(dataset, settings.two_tower, progress=progress, checkpoint=work / "two_tower.pt")
-    channels: list[Channel] = [ItemCF.fit(logs, users, len(catalogue)), tower]
+    recall = settings.recall
+    channels: list[Channel] = [ItemCF.fit(logs, users, len(catalogue), recall.neighbours, min_common=recall.min_common)]
     if AuthorLatest.available(catalogue):
         channels.append(AuthorLatest.fit(logs, users, catalogue))
     if PopularInCategory.available(catalogue):
         channels.append(PopularInCategory.fit(logs, users, catalogue))
     channels.append(Popular.fit([dataset.log], len(catalogue)))
-    return channels, [fit]
+    return channels
+
+
+def fit_exposure(dataset: Dataset, settings: Settings) -> ExposureFilter:
+    """Everything shown in the log, in a window that covers it: what is recalled is not limited to new items."""
+    log = dataset.log
+    days = max(settings.exposure.days, (int(log.time[-1]) - int(log.time[0])) / _DAY_MS + 1)
+    exposure = ExposureFilter(settings.exposure.fpr, window_days=days)
+    shown = log.signals["impression"] != 0 if "impression" in log.signals else np.ones(len(log), bool)
+    user, item, time = (torch.from_numpy(column[shown].astype(np.int64)) for column in (log.user, log.item, log.time))
+    exposure.record(user, item, time)
+    return exposure
+
+
+def _moved_codes(warm: Engine, dataset: Dataset) -> dict[str, torch.Tensor]:
+    """field -> the row that each of today's rows had in the engine that training starts from, -1 where it had none."""
+    return {
+        "user": torch.from_numpy(warm.users.rows(dataset.users.ids.ids)),
+        "item": torch.from_numpy(warm.items.rows(dataset.catalogue.ids.ids)),
+    }
+
+
+@contextmanager
+def _step(progress: Progress | None, label: str) -> Iterator[None]:
+    """One bar for a piece of work without steps of its own."""
+    task = progress.add_task(label, total=1) if progress else None
+    yield
+    if progress and task is not None:
+        progress.advance(task)
 
 
 def _fingerprint(dataset: Dataset, settings: Settings) -> str:

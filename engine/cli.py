@@ -75,7 +75,9 @@ def generate(
 @app.command()
 def build(
     log: Annotated[Path, typer.Option(help="A KuaiRand-Pure, MovieLens-1M or Headrace folder; detected.")],
-    out: Annotated[Path, typer.Option(help="The snapshot folder; a snapshot there is replaced when the new one is whole.")],
+    out: Annotated[
+        Path, typer.Option(help="The snapshot folder; a snapshot there is replaced when the new one is whole.")
+    ],
     settings: SettingsFile = None,
 ) -> None:
     """Train every stage on a log and write a snapshot. Run again after an interruption, it goes on."""
@@ -95,7 +97,9 @@ def build(
 @app.command()
 def recommend(
     snapshot: Annotated[Path, typer.Option(help="A snapshot folder.")],
-    users: Annotated[str, typer.Option(help="User ids separated by commas, or - to read one a line from standard input.")],
+    users: Annotated[
+        str, typer.Option(help="User ids separated by commas, or - to read one a line from standard input.")
+    ],
     k: Annotated[int | None, typer.Option(min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
 ) -> None:
@@ -104,7 +108,9 @@ def recommend(
 
     with _friendly():
         engine = Engine.load(snapshot)
-        words = sys.stdin.read().split() if users == "-" else [word.strip() for word in users.split(",") if word.strip()]
+        words = (
+            sys.stdin.read().split() if users == "-" else [word.strip() for word in users.split(",") if word.strip()]
+        )
         for page in engine.recommend(engine.parse_ids(words), k, reasons=reasons):
             row = dataclasses.asdict(page)
             if page.reasons is None:
@@ -115,7 +121,9 @@ def recommend(
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="A KuaiRand-Pure or MovieLens-1M folder; synthetic without.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A KuaiRand-Pure or MovieLens-1M folder; synthetic without.")
+    ] = None,
     users: Annotated[int, typer.Option(min=1, help="Synthetic users.")] = 20_000,
     items: Annotated[int, typer.Option(min=1, help="Synthetic items.")] = 100_000,
     events: Annotated[int, typer.Option(min=1, help="Synthetic events.")] = 2_000_000,

@@ -21,7 +21,7 @@ from headrace.evaluation.held_out import held_out
 from headrace.evaluation.offline import measure_diversity, measure_quality
 from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
-from headrace.report import html, tables
+from headrace.report import print_report, write_html
 from headrace.report.model import Curve, DatasetSummary, Machine, Report, Training
 from headrace.serving import Engine
 from headrace.settings import Settings
@@ -42,7 +42,7 @@ class DemoRun:
 
     def print(self, console: Console) -> None:
         """Prints every table, and where the pages are."""
-        tables.print_report(self.report, console)
+        print_report(self.report)
         console.print(f"report: {self.folder / 'report.html'}\nsnapshot: {self.folder / 'snapshot'}", soft_wrap=True)
 
 
@@ -64,7 +64,7 @@ def run_demo(
     notes = [f"{name}: {value:.0f} s" for name, value in seconds.items()]
     report.notes.append("Wall time of the job: " + ", ".join(notes) + f"; {time.monotonic() - started:.0f} s in all.")
     (folder / "report.json").write_text(report.to_json())
-    html.write_html(report, folder / "report.html")
+    write_html(report, folder / "report.html")
     return DemoRun(folder, report)
 
 

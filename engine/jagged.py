@@ -23,10 +23,12 @@ def gather_rows(offsets: Tensor, rows: Tensor, limit: int | None = None) -> tupl
 
     offsets: int64 [n+1] of the table. rows: int64 [m]; a row of -1 is empty. Returns (index int64 [nnz], int64 [m+1]).
     """
-    known = rows >= 0
+    if offsets.shape[0] == 1:  # a table without rows
+        rows = rows.clamp_max(-1)
+        offsets = offsets.new_zeros(2)
     safe = rows.clamp_min(0)
-    start = offsets[safe]
-    counts = torch.where(known, offsets[safe + 1] - start, 0)
+    start = offsets.index_select(0, safe)
+    counts = torch.where(rows >= 0, offsets.index_select(0, safe + 1) - start, 0)
     if limit is not None:
         counts = counts.clamp_max(limit)
     out = offsets_of(counts)

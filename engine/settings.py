@@ -7,6 +7,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from headrace.features import FeatureSettings
+from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
+from headrace.reranking import RerankSettings
+from headrace.training.two_tower import TwoTowerSettings
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -20,18 +25,23 @@ class Section(BaseModel):
 
 
 class RecallSettings(Section):
-    """Items that each channel may bring, and how many the merge keeps (thousands)."""
+    """Items that each channel may bring, and how many the merge keeps (thousands).
+
+    neighbours, min_common: ItemCF's neighbours of an item, and the users that two items must share to be neighbours.
+    """
 
     itemcf: int = Field(500, ge=1)
     two_tower: int = Field(1000, ge=1)
-    author: int = Field(300, ge=1)
+    author_latest: int = Field(300, ge=1)
     popular_in_category: int = Field(300, ge=1)
     popular: int = Field(300, ge=1)
     total: int = Field(2000, ge=1)
+    neighbours: int = Field(50, ge=1)
+    min_common: int = Field(2, ge=1)
 
 
 class ExposureSettings(Section):
-    """The exposure filter: its designed false-positive rate and how long an exposure counts."""
+    """The exposure filter: its designed false-positive rate, and the days that an exposure counts."""
 
     fpr: float = Field(0.01, gt=0, lt=1)
     days: int = Field(30, ge=1)
@@ -49,8 +59,14 @@ class Settings(Section):
 
     seed: int = 0
     recall: RecallSettings = RecallSettings()
+    two_tower: TwoTowerSettings = TwoTowerSettings()
     exposure: ExposureSettings = ExposureSettings()
+    features: FeatureSettings = FeatureSettings()
+    preranker: PreRankerSettings = PreRankerSettings()
+    ranker: RankerSettings = RankerSettings()
+    fusion: FusionSettings = FusionSettings()
     page: PageSettings = PageSettings()
+    reranking: RerankSettings = RerankSettings()
 
 
 def load_settings(path: str | Path) -> Settings:

@@ -61,12 +61,13 @@ class Candidates:
 
     def take(self, index: Tensor, offsets: Tensor) -> Candidates:
         """The entries at `index` (int64 [m], grouped by request) under new `offsets`."""
+        # index_select, because indexing with a tensor is several times slower on a CPU.
         return Candidates(
             offsets,
-            self.item[index],
-            self.score[index],
-            self.channels[index],
-            {name: column[index] for name, column in self.columns.items()},
+            self.item.index_select(0, index),
+            self.score.index_select(0, index),
+            self.channels.index_select(0, index),
+            {name: column.index_select(0, index) for name, column in self.columns.items()},
         )
 
     def keep(self, mask: Tensor) -> Candidates:

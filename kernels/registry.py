@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import torch
+
 from headrace.kernels.settings import BACKENDS, backend_setting, extension, get_isa
 
 _LIBRARY = torch.library.Library("headrace", "DEF")

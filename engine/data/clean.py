@@ -8,10 +8,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
 from headrace.data.codes import encode, plain
 from headrace.data.dataset import SIGNALS, UNKNOWN, InteractionLog, RowReport
 from headrace.data.ids import IdMap
-from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
 CONTEXT = "context_"

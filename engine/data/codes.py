@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from headrace.data.dataset import UNKNOWN, Jagged
 from numpy.typing import NDArray
+
+from headrace.data.dataset import UNKNOWN, Jagged
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:

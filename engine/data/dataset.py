@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from headrace.data.ids import IdMap
 from numpy.typing import NDArray
+
+from headrace.data.ids import IdMap
 
 #: Yes/no feedback, in the order of the field; a log carries the ones it has.
 SIGNALS = ("impression", "click", "like", "collect", "share", "follow", "comment", "completion")

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
 from headrace.data.clean import clean, id_column
 from headrace.data.clock import HOUR_MS, clock
 from headrace.data.codes import encode, encode_lists, plain
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, RowReport, Users
 from headrace.data.ids import IdMap
-from numpy.typing import NDArray
 
 #: The log's wall clock: China time.
 UTC_OFFSET_HOURS = 8

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
 from headrace.data.clean import clean
 from headrace.data.clock import clock
 from headrace.data.codes import encode, encode_lists, plain
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, Users
 from headrace.data.ids import IdMap
-from numpy.typing import NDArray
 
 CLICK, LIKE = 4, 5
 RATINGS = ("ratings.parquet", "ratings.dat")

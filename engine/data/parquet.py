@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
 from headrace.data.clean import CONTEXT, Cleaned, clean, id_column
 from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
-from numpy.typing import NDArray
 
 LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
 _ITEM_COLUMNS = (

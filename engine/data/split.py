@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from headrace.data.clock import DAY_MS
 from headrace.data.dataset import InteractionLog
 

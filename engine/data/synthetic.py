@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
+
 from headrace.data.clock import DAY_MS, HOUR_MS, clock
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Jagged, RowReport, Users
 from headrace.data.ids import IdMap
 from headrace.data.world import CITIES, Categories, Floats, Ints, Truth, make_truth, normal, pick, power_law
-from numpy.typing import NDArray
 
 #: The log runs for two weeks from Monday 1 January 2024, 00:00 UTC.
 START_MS, PERIOD_DAYS = 1_704_067_200_000, 14

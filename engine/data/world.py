@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from headrace.data.dataset import UNKNOWN
 from numpy.typing import NDArray
+
+from headrace.data.dataset import UNKNOWN
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]

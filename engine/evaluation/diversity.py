@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from headrace.evaluation.arrays import Array, Floats, Ints, integers, reals
 from scipy.sparse import csr_matrix
+
+from headrace.evaluation.arrays import Array, Floats, Ints, integers, reals
 
 
 @dataclass(frozen=True)

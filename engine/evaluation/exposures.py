@@ -12,7 +12,13 @@ from headrace.report.model import Exposure, FalsePositives
 
 
 def measure_exposure(
-    funnel: Funnel, train: InteractionLog, question: HeldOut, n_items: int, shown: int, probes: int = 500_000, seed: int = 0
+    funnel: Funnel,
+    train: InteractionLog,
+    question: HeldOut,
+    n_items: int,
+    shown: int,
+    probes: int = 500_000,
+    seed: int = 0,
 ) -> Exposure:
     """Asks the filter of pairs that the log does not hold (false positives) and of pairs it does (false negatives)."""
     rng = np.random.default_rng(seed)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from headrace.evaluation.arrays import (
     Array,
     Floats,
@@ -20,7 +22,6 @@ from headrace.evaluation.arrays import (
     same_length,
     to_numpy,
 )
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from headrace.evaluation.arrays import Array, Floats, Ints, at_least_one, integers
 from numpy.typing import NDArray
+
+from headrace.evaluation.arrays import Array, Floats, Ints, at_least_one, integers
 
 
 @dataclass(frozen=True)

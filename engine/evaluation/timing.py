@@ -13,7 +13,9 @@ from headrace.report.model import Funnel as FunnelReport
 from headrace.report.model import Stage
 
 
-def measure_funnel(funnel: Funnel, question: HeldOut, shown: int, batch_size: int = 64, batches: int = 30) -> FunnelReport:
+def measure_funnel(
+    funnel: Funnel, question: HeldOut, shown: int, batch_size: int = 64, batches: int = 30
+) -> FunnelReport:
     """Runs `batches` batches of held-out requests after two that are not counted."""
     total = len(question.requests)
     traces, seconds = [], []

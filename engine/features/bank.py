@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from headrace.data.dataset import Dataset
 from headrace.features.arrays import tensor_of
 from headrace.features.settings import FeatureSettings
 from headrace.features.statistics import RateStatistics, counted_signals, event_values, prior_rates
 from headrace.features.windows import DAY_MS, WindowCounter
-from torch import Tensor
 
 State = dict[str, Tensor]
 

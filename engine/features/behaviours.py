@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from headrace.data.dataset import Dataset, InteractionLog
 from headrace.features.arrays import tensor_of
 from headrace.features.windows import WindowCounter
-from numpy.typing import NDArray
-from torch import Tensor
 
 
 def engaged(log: InteractionLog) -> NDArray[np.bool_]:

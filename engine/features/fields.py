@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from headrace.features.arrays import tensor_of
-from headrace.features.windows import DAY_MS, HOUR_MS
 from numpy.typing import NDArray
 from torch import Tensor
+
+from headrace.features.arrays import tensor_of
+from headrace.features.windows import DAY_MS, HOUR_MS
 
 DURATION_BUCKETS = 24
 AGE_BUCKETS = 24

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.features.windows import DAY_MS, WINDOWS_MS
 from pydantic import BaseModel, Field
+
+from headrace.features.windows import DAY_MS, WINDOWS_MS
 
 
 class FeatureSettings(BaseModel):

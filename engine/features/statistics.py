@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from headrace.data.dataset import InteractionLog
 from headrace.features.arrays import tensor_of
 from headrace.features.windows import WindowCounter
-from torch import Tensor
 
 #: Rates of what follows a click are per click; the others are per impression.
 POST_CLICK = ("like", "collect", "share", "follow", "comment")

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
 from headrace.data.dataset import Dataset
 from headrace.features import fields
 from headrace.features.arrays import tensor_of
@@ -18,8 +21,6 @@ from headrace.features.tables import ItemTable, UserTable
 from headrace.features.windows import HOUR_MS
 from headrace.jagged import segment_of
 from headrace.types import Requests
-from pydantic import TypeAdapter
-from torch import Tensor
 
 #: Contexts that are read from the clock instead: they never go missing at serving.
 CLOCK = ("hour", "weekday")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from headrace.data.dataset import Catalogue, Users
 from headrace.features.arrays import tensor_of
 from headrace.features.bank import Keys
 from headrace.features.fields import DURATION_BUCKETS, Field, duration_bucket, shifted
 from headrace.features.inputs import ItemInputs
-from torch import Tensor
 
 
 class UserTable:

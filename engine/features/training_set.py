@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
 from headrace.data.dataset import InteractionLog
 from headrace.features.arrays import tensor_of
 from headrace.features.inputs import CrossInputs, Inputs, RequestInputs
 from headrace.features.store import FeatureStore
 from headrace.types import Requests
-from numpy.typing import NDArray
-from torch import Tensor
 
 
 class TrainingSet:

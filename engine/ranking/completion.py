@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from headrace.features.fields import DURATION_BUCKETS
 from torch import Tensor
+
+from headrace.features.fields import DURATION_BUCKETS
 
 
 class CompletionCurve:

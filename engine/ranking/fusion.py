@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from headrace.jagged import segment_of, sort_segments
 from pydantic import BaseModel
 from torch import Tensor
+
+from headrace.jagged import segment_of, sort_segments
 
 Formula = Literal["weighted_sum", "click_times_sum", "power_product", "rank", "expected_value"]
 

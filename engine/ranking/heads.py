@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from headrace.ranking.calibration import calibrate_logits
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.fusion import FusionSettings, fuse
 from headrace.ranking.targets import COMPLETION, PLAY_TIME
 from headrace.types import Candidates
-from torch import Tensor
 
 #: exp(z) is cut off at a day of play.
 _LONGEST_LOG_SECONDS = 11.4

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from headrace.features import Field
 from torch import Tensor, nn
+
+from headrace.features import Field
 
 
 class FieldEmbedding(nn.Module):

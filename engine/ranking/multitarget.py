@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from headrace.features import FeatureSpec, Inputs
 from headrace.jagged import segment_of
 from headrace.ranking.layers import FieldEmbedding, GroupedLinear, SplitLinear, attend, gate_dropout, mean_of_sequence
 from headrace.ranking.settings import RankerSettings
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class RankingNetwork(nn.Module):

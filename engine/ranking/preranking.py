@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
+
 from headrace.features import FeatureStore
 from headrace.jagged import segment_of, top_per_segment
 from headrace.ranking.heads import Heads
@@ -12,7 +14,6 @@ from headrace.ranking.ranker import network_state
 from headrace.ranking.settings import PreRankerSettings
 from headrace.ranking.towers import ThreeTowers
 from headrace.types import Candidates, Requests
-from torch import Tensor
 
 _CHUNK = 1 << 14
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from headrace.features import FeatureStore
 from headrace.ranking.heads import Heads
 from headrace.ranking.multitarget import RankingNetwork
 from headrace.ranking.settings import RankerSettings
 from headrace.types import Candidates, Requests
-from torch import Tensor
 
 
 @dataclass

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.training.loop import TrainSettings
 from pydantic import BaseModel, Field
+
+from headrace.training.loop import TrainSettings
 
 
 class RankingSettings(BaseModel):

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from headrace.data.dataset import InteractionLog
-from headrace.features.statistics import POST_CLICK
 from numpy.typing import NDArray
 from torch import Tensor
+
+from headrace.data.dataset import InteractionLog
+from headrace.features.statistics import POST_CLICK
 
 COMPLETED = 0.8
 PLAY_TIME = "play_time"

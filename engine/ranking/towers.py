@@ -4,12 +4,13 @@ DLP-KDD 2020)."""
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from headrace.features import CrossInputs, FeatureSpec, Inputs, ItemInputs, RequestInputs
 from headrace.jagged import segment_of
 from headrace.ranking.layers import FieldEmbedding, SplitLinear, mean_of_sequence
 from headrace.ranking.settings import PreRankerSettings
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class ThreeTowers(nn.Module):

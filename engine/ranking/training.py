@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from headrace.data.dataset import Dataset
 from headrace.features import FeatureStore, TrainingSet
 from headrace.ranking.completion import CompletionCurve
@@ -18,9 +22,6 @@ from headrace.ranking.targets import COMPLETION, PLAY_TIME, Labels, labels_of, n
 from headrace.ranking.towers import ThreeTowers
 from headrace.ranking.warm_start import CodeMaps, warm_start
 from headrace.training.loop import FitReport, fit
-from rich.progress import Progress
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 def targets_loss(logits: Tensor, value: Tensor, known: Tensor, timed: Tensor, weights: Tensor) -> Tensor:

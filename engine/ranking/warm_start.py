@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from headrace.ranking.layers import FieldEmbedding
 from torch import Tensor, nn
+
+from headrace.ranking.layers import FieldEmbedding
 
 #: field name -> int64 [new codes - 1]: the old row of each new row, -1 where there was none.
 CodeMaps = dict[str, Tensor]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from headrace.data.dataset import Dataset
 from pydantic import JsonValue, TypeAdapter
+
+from headrace.data.dataset import Dataset
 
 Number = float | None
 Kind = Literal["channel", "merge", "ranking", "reranking", "baseline"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pydantic import JsonValue
+
 from headrace.report import formats as f
 from headrace.report.model import Report
 from headrace.report.verdicts import reward_given_up
-from pydantic import JsonValue
 
 
 @dataclass(frozen=True)

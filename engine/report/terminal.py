@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from headrace.report.model import Report
-from headrace.report.tables import Table, sections
-from headrace.report.verdicts import headline, verdicts
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from headrace.report.model import Report
+from headrace.report.tables import Table, sections
+from headrace.report.verdicts import headline, verdicts
 
 WIDTH = 100
 MARKS = {True: ("ok", "green"), False: ("MISS", "bold red"), None: ("open", "yellow")}

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from headrace.data import UNKNOWN, Catalogue, InteractionLog
 from headrace.jagged import gather_rows, offsets_of, segment_of
 from headrace.retrieval.history import clicks, events, first_rows, total_by_pair
 from headrace.retrieval.pool import candidates, check_recall, group_items
 from headrace.types import Candidates, Requests
-from numpy.typing import NDArray
-from torch import Tensor
 
 #: What makes an author one of the user's; a click alone doesn't, unless the logs know nothing more.
 _ENGAGEMENT = ("like", "collect", "share", "follow")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from headrace.types import Candidates, Requests
 from torch import Tensor
+
+from headrace.types import Candidates, Requests
 
 
 class Channel(Protocol):

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from headrace.data import InteractionLog
-from headrace.jagged import gather_rows
 from numpy.typing import NDArray
 from torch import Tensor
+
+from headrace.data import InteractionLog
+from headrace.jagged import gather_rows
 
 Points = Callable[[InteractionLog], NDArray[np.integer]]
 

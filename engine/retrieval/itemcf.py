@@ -8,14 +8,15 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
 from headrace.data import InteractionLog
 from headrace.jagged import gather_rows, segment_of
 from headrace.retrieval.history import UserHistory, first_rows
 from headrace.retrieval.pool import candidates, check_recall, sum_by_item
 from headrace.types import Candidates, Requests
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from torch import Tensor
 
 Similarity = Literal["cosine", "count"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from headrace.jagged import offsets_of
 from headrace.retrieval.pool import best, group_items
 from headrace.types import Candidates
-from torch import Tensor
 
 #: The constant of reciprocal rank fusion; the larger, the less the first few ranks stand out.
 _RANK_OFFSET = 60

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+
 from headrace.jagged import gather_rows, offsets_of
 from headrace.types import Candidates, Requests
-from torch import Tensor
 
 
 def check_quota(quota: int) -> None:

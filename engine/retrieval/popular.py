@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from headrace.data import Catalogue, InteractionLog
 from headrace.jagged import gather_rows, offsets_of, segment_of
 from headrace.retrieval.history import UserHistory, clicks, events
 from headrace.retrieval.pool import candidates, check_quota, check_recall, sum_by_item
 from headrace.types import Candidates, Requests
-from numpy.typing import NDArray
-from torch import Tensor
 
 _DAY_MS = 86_400_000
 

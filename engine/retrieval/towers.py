@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from headrace.jagged import gather_rows
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from headrace.jagged import gather_rows
 
 #: Beyond this many rows a table's gradients are sparse: a dense Adam step over the rest would cost more.
 SPARSE_ROWS = 250_000

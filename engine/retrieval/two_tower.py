@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from headrace.jagged import offsets_of
 from headrace.retrieval.towers import Features, TwoTowerModel
 from headrace.types import Candidates, Requests
-from torch import Tensor
 
 
 def _topk(queries: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:

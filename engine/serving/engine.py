@@ -42,7 +42,7 @@ class Engine:
 
         Raises SnapshotError, naming the file and the reason.
         """
-        from headrace.build import load_engine
+        from headrace.serving.storage import load_engine
 
         return load_engine(Path(folder), verify)
 
@@ -79,6 +79,15 @@ class Engine:
             self.funnel.exposure.record(requests.user[page.request], page.item)
         self._count(requests, trace, shown)
         return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, reasons)
+
+    def parse_ids(self, words: Sequence[str]) -> list[int] | list[str]:
+        """User ids from text: integers where the snapshot's are. Raises ValueError for a word that is no integer."""
+        if self.users.ids.dtype.kind != "i":
+            return list(words)
+        try:
+            return [int(word) for word in words]
+        except ValueError as error:
+            raise ValueError(f"users: this snapshot's user ids are integers; {error}") from error
 
     def requests(
         self, rows: NDArray[np.int64], at: int | None = None, context: Mapping[str, Sequence[int]] | None = None

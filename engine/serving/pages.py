@@ -50,4 +50,3 @@ def _reasons(requests: Requests, trace: Trace, shown: Candidates) -> list[dict[s
         }
         for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
     ]
-

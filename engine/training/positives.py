@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from headrace.data.dataset import Dataset
 from torch import Tensor
+
+from headrace.data.dataset import Dataset
 
 
 @dataclass(frozen=True)

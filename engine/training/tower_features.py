@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from headrace.data.dataset import Catalogue, Jagged, Users
 from headrace.data.ids import IdMap
 from headrace.retrieval.towers import Features
-from numpy.typing import NDArray
-from torch import Tensor
 
 
 def user_features(users: Users) -> Features:

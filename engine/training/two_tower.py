@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich.progress import Progress
+from torch import Tensor
+
 from headrace.data.dataset import Dataset
 from headrace.jagged import gather_rows, segment_of
 from headrace.retrieval.towers import TwoTowerModel
@@ -15,8 +18,6 @@ from headrace.training.loop import FitReport, TrainSettings, fit
 from headrace.training.positives import Positives, positives_of
 from headrace.training.tower_features import id_keys, item_content, item_features, user_features
 from headrace.training.warm import copy_tables
-from rich.progress import Progress
-from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import accumulate
 
 import torch
+from torch import Tensor
+
 from headrace.retrieval.towers import TwoTowerModel
 from headrace.retrieval.two_tower import TwoTower
-from torch import Tensor
 
 
 @torch.no_grad()

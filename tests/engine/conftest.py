@@ -11,9 +11,17 @@ from headrace.data import Dataset, generate, split_by_time
 from headrace.serving import Engine
 from headrace.settings import Settings
 
+
 @pytest.fixture(scope="session")
 def small_settings() -> Settings:
-    recall = {"itemcf": 60, "two_tower": 80, "author": 40, "popular_in_category": 40, "popular": 60, "total": 200}
+    recall = {
+        "itemcf": 60,
+        "two_tower": 80,
+        "author_latest": 40,
+        "popular_in_category": 40,
+        "popular": 60,
+        "total": 200,
+    }
     return Settings.model_validate({"recall": recall, "page": {"ranked": 100, "shown": 20}})
 
 

@@ -127,9 +127,7 @@ def test_two_threads_get_what_one_gets(engine: Engine, small_log: Dataset) -> No
 
 
 @pytest.mark.parametrize(("users", "items", "events"), [(1, 30, 200), (30, 1, 200), (1, 1, 1)])
-def test_the_smallest_logs_build(
-    tmp_path: Path, small_settings: Settings, users: int, items: int, events: int
-) -> None:
+def test_the_smallest_logs_build(tmp_path: Path, small_settings: Settings, users: int, items: int, events: int) -> None:
     data = generate(users, items, events, seed=3).dataset
     build(data, small_settings, tmp_path)
     page = Engine.load(tmp_path).recommend(some_users(data, 1))[0]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
+
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
 
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from headrace.data import SIGNALS, IdMap, clean
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.data import SIGNALS, IdMap, clean
 
 INT64 = pa.int64()
 

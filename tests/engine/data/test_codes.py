@@ -1,9 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from headrace.data.codes import decode, decode_lists, encode, encode_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.data.codes import decode, decode_lists, encode, encode_lists
 
 VALUES = st.one_of(
     st.lists(st.none() | st.integers(-(2**63), 2**63 - 1)).map(lambda v: pa.array(v, pa.int64())),

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from headrace.data import IdMap
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.data import IdMap
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
 

@@ -3,6 +3,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
+
 from headrace.data import read_movielens
 
 MOVIES = "3::Amélie, and Co: a Tale (2001)::Comedy|Romance\n1::Metropolis (1926)::Sci-Fi\n2::No year::Comedy\n"

@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from headrace.data import IdMap, InteractionLog, Jagged, read_parquet, write_parquet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from headrace.data import IdMap, InteractionLog, Jagged, read_parquet, write_parquet
 
 
 def assert_same(a, b):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from headrace.data import InteractionLog, clock, days, split_at, split_by_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.data import InteractionLog, clock, days, split_at, split_by_time
 
 DAY = 86_400_000
 

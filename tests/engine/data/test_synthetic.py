@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from headrace.data import generate, read_parquet, split_by_time, write_parquet
 from headrace.data.synthetic import START_MS
 from headrace.data.world import Categories

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from headrace.evaluation.diversity import distinct_per_page, intra_list_distance, longest_run, page_diversity
 
 

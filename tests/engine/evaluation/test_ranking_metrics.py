@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from headrace.evaluation.ranking import auc, auc_by_group, calibration, gauc, log_loss, reliability
 
 # Fawcett's twenty rows (2006): ten positives, ten negatives

@@ -1,5 +1,6 @@
 import numpy as np
 import torch
+
 from headrace.features import fields
 from headrace.features.statistics import RateStatistics, prior_rates
 from headrace.features.windows import WindowCounter

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from headrace.data import Catalogue, Dataset, IdMap, InteractionLog, Jagged, Users
 from headrace.features import FeatureSettings, FeatureStore, TrainingSet
 from headrace.types import Requests

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from headrace.features.windows import WindowCounter
 
 WINDOWS = (None, 1000, 70, 7, 1)

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from headrace.report.model import (
     Curve,
     DatasetSummary,

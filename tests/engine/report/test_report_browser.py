@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from headrace.report import render_html
 
 CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)

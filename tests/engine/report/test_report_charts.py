@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+
 from headrace.report import Report, formats
 from headrace.report.charts import FRAME, MAX_POINTS, Series, line_chart, linear_scale, log_scale, nice_ticks
 from headrace.report.model import Curve, Exposure, FalsePositives, Funnel, Machine, Stage, Training

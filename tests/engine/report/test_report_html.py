@@ -6,6 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+
 from headrace.report import Report, render_html, write_html
 from headrace.report.model import Machine
 from headrace.report.tables import sections

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, RowReport, Users
 from headrace.data.ids import IdMap
 from headrace.report import Report

@@ -4,10 +4,11 @@ import io
 import math
 
 import pytest
+from rich.console import Console
+
 from headrace.report import Report, formats, print_report
 from headrace.report.model import Machine
 from headrace.report.tables import sections
-from rich.console import Console
 
 
 def printed(report, width=100):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from headrace.report import Report
 from headrace.report.model import (
     Diversity,

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+
 from headrace.data import Catalogue, IdMap, InteractionLog, Jagged
 from headrace.types import Candidates, Requests
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from headrace.retrieval import AuthorLatest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.retrieval import AuthorLatest
 
 ENGAGEMENT = ("like", "collect", "share", "follow")
 

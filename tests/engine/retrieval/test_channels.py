@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from headrace.retrieval import AuthorLatest, ItemCF, Popular, PopularInCategory
 
 USERS, ITEMS = 7, 31

@@ -1,8 +1,9 @@
 import pytest
 import torch
-from headrace.retrieval import UserHistory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.retrieval import UserHistory
 
 POINTS = ("click", "like", "collect", "share", "follow", "comment")
 

@@ -6,12 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from headrace.retrieval import ItemCF, UserHistory
-from headrace.retrieval import itemcf as module
-from headrace.retrieval.itemcf import nearest_items
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
+
+from headrace.retrieval import ItemCF, UserHistory
+from headrace.retrieval import itemcf as module
+from headrace.retrieval.itemcf import nearest_items
 
 
 def log_of_likes(small, likes):

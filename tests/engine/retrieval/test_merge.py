@@ -4,10 +4,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from headrace.retrieval import merge
-from headrace.types import Candidates
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.retrieval import merge
+from headrace.types import Candidates
 
 
 def brute(found, quotas, total):

@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from headrace.retrieval import Popular, PopularInCategory, UserHistory
-from headrace.retrieval.popular import popularity
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.retrieval import Popular, PopularInCategory, UserHistory
+from headrace.retrieval.popular import popularity
 
 
 def brute_popularity(logs, items, half_life, day):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
+
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
 from headrace.retrieval.two_tower import TwoTower
 from headrace.training.two_tower import TwoTowerSettings, train_two_tower
 from headrace.types import Requests
-from safetensors.torch import load, save
 
 USERS, ITEMS = 33, 65
 

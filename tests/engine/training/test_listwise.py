@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
-from headrace.training.listwise import listwise_loss, log_inclusion, mean_listwise_loss, negative_probabilities
 from torch import Tensor
+
+from headrace.training.listwise import listwise_loss, log_inclusion, mean_listwise_loss, negative_probabilities
 
 COSINES = torch.tensor([[0.9, 0.1, 0.3], [0.2, 0.8, 0.4], [0.0, 0.5, 0.7]], dtype=torch.float64)
 

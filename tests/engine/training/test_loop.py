@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from headrace.training.loop import FitReport, TrainSettings, fit
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from headrace.training.loop import FitReport, TrainSettings, fit
 
 SETTINGS = TrainSettings(epochs=3, batch_size=16, seed=5)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
 from headrace.training.positives import positives_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from headrace.data.dataset import Catalogue, Jagged, Users
 from headrace.data.ids import IdMap
 from headrace.training.tower_features import id_keys, item_content, item_features, user_features

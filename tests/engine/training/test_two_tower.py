@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Jagged, Users
 from headrace.data.ids import IdMap
 from headrace.retrieval.two_tower import TwoTower
