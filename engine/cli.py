@@ -75,9 +75,7 @@ def generate(
 @app.command()
 def build(
     log: Annotated[Path, typer.Option(help="A KuaiRand-Pure, MovieLens-1M or Headrace folder; detected.")],
-    out: Annotated[
-        Path, typer.Option(help="The snapshot folder; a snapshot there is replaced when the new one is whole.")
-    ],
+    out: Annotated[Path, typer.Option(help="The snapshot folder; one that is there is replaced at the end.")],
     settings: SettingsFile = None,
 ) -> None:
     """Train every stage on a log and write a snapshot. Run again after an interruption, it goes on."""
@@ -97,9 +95,7 @@ def build(
 @app.command()
 def recommend(
     snapshot: Annotated[Path, typer.Option(help="A snapshot folder.")],
-    users: Annotated[
-        str, typer.Option(help="User ids separated by commas, or - to read one a line from standard input.")
-    ],
+    users: Annotated[str, typer.Option(help="User ids separated by commas, or - for standard input.")],
     k: Annotated[int | None, typer.Option(min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
 ) -> None:
@@ -121,9 +117,7 @@ def recommend(
 
 @app.command()
 def demo(
-    data: Annotated[
-        Path | None, typer.Option(help="A KuaiRand-Pure or MovieLens-1M folder; synthetic without.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="A folder with a log, as for build; synthetic without.")] = None,
     users: Annotated[int, typer.Option(min=1, help="Synthetic users.")] = 20_000,
     items: Annotated[int, typer.Option(min=1, help="Synthetic items.")] = 100_000,
     events: Annotated[int, typer.Option(min=1, help="Synthetic events.")] = 2_000_000,

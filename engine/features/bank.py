@@ -10,21 +10,12 @@ from torch import Tensor
 from headrace.data.dataset import Dataset
 from headrace.features.arrays import tensor_of
 from headrace.features.settings import FeatureSettings
-from headrace.features.statistics import RateStatistics, counted_signals, event_values, prior_rates
+from headrace.features.statistics import LEADING, Rates, RateStatistics, counted_signals, event_values
+from headrace.features.tables import ItemTable, Keys
 from headrace.features.windows import DAY_MS, WindowCounter
 
-State = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Keys:
-    """The entities of q queries, each int64 [q], -1 unknown. context: name -> int64 [q]."""
-
-    user: Tensor
-    item: Tensor
-    author: Tensor
-    category: Tensor
-    context: dict[str, Tensor]
+_PAST = "past_"
+_SINGLE_AND_PAIRS = ("user", "item", "author", "user_category", "user_author")
 
 
 def pair(first: Tensor, second: Tensor, size: int) -> Tensor:
@@ -35,9 +26,14 @@ def pair(first: Tensor, second: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class StatisticsMeta:
-    """What the statistics are made of; json-able. sizes: of the second half of each pair. end: just after the log."""
+    """What the statistics are made of; json-able.
+
+    signals, past_signals: those counted in the log and in the older history. sizes: of the second half of each pair.
+    contexts: those crossed. end: just after the log.
+    """
 
     signals: tuple[str, ...]
+    past_signals: tuple[str, ...]
     windows: tuple[int, ...]
     smoothing: float
     sizes: dict[str, int]
@@ -48,51 +44,57 @@ class StatisticsMeta:
 class StatisticsBank:
     """Groups of statistics by name. Those of the request need no candidate; the cross ones do.
 
-    Single entities are counted over all windows, authors over the week, pairs over all time.
+    Users and items are counted over all windows, authors over the week, pairs over all time. Groups named past_ count
+    the older history, once and for all.
     """
 
-    def __init__(self, meta: StatisticsMeta, priors: Tensor, counters: dict[str, WindowCounter]) -> None:
+    def __init__(
+        self, meta: StatisticsMeta, priors: Tensor, past_priors: Tensor, counters: dict[str, WindowCounter]
+    ) -> None:
         self.meta = meta
-        self.priors = priors
+        self._rates = Rates(meta.signals, priors, meta.smoothing, per_click=True)
+        self._past_rates = Rates(meta.past_signals, past_priors, meta.smoothing, per_click=False)
         every = (None, *meta.windows)
         week = (None, *(w for w in meta.windows if w == 7 * DAY_MS))
         windows = {"user": every, "item": every, "author": week}
         self._groups = {
-            name: RateStatistics(counter, windows.get(name, (None,)), meta.signals, priors, meta.smoothing)
+            name: RateStatistics(
+                counter, windows.get(name, (None,)), self._past_rates if name.startswith(_PAST) else self._rates
+            )
             for name, counter in counters.items()
         }
-        on_request = ("user", *(f"user_{name}" for name in meta.contexts))
+        on_request = ("user", f"{_PAST}user", *(f"user_{name}" for name in meta.contexts))
         self.request_groups = [name for name in self._groups if name in on_request]
         self.cross_groups = [name for name in self._groups if name not in on_request]
 
     @classmethod
-    def fit(cls, dataset: Dataset, keys: Keys, settings: FeatureSettings) -> StatisticsBank:
-        """`keys`: those of every row of the log."""
+    def fit(cls, dataset: Dataset, items: ItemTable, settings: FeatureSettings) -> StatisticsBank:
+        """Counts the log of `dataset`, and its history where it has one. Raises ValueError when the log is empty."""
         log = dataset.log
+        keys, past = items.log_keys(log), None if dataset.history is None else items.log_keys(dataset.history)
         start, end = int(log.time[0]), int(log.time[-1]) + 1
-        sizes = {"category": int(keys.category.max()) + 1, "author": int(keys.author.max()) + 1}
         contexts = tuple(name for name in settings.cross_context if name in log.context)
+        sizes = {"category": int(items.category.max()) + 1, "author": int(items.author.max()) + 1}
         sizes |= {name: int(keys.context[name].max()) + 1 for name in contexts}
         signals = counted_signals(log)
         values = event_values(log, signals)
-        meta = StatisticsMeta(
-            tuple(signals),
-            tuple(w for w in settings.windows_ms if w < end - start),
-            settings.smoothing,
-            sizes,
-            contexts,
-            end,
-        )
-        time = tensor_of(log.time)
-        names = ["user", "item", "author", "user_category", "user_author"]
-        names += [f"{kind}_{name}" for name in contexts for kind in ("user", "item")]
-        entities = {name: _entity(name, keys, sizes) for name in names}
-        counters = {
-            name: WindowCounter.build(entity, time, values)
-            for name, entity in entities.items()
-            if bool((entity >= 0).any())
-        }
-        return cls(meta, prior_rates(values, signals), counters)
+        names = list(_SINGLE_AND_PAIRS)
+        crossed = [f"{kind}_{name}" for name in contexts for kind in ("user", "item")]
+        counters = _counters([*names, *crossed], keys, sizes, tensor_of(log.time), values)
+        past_signals: list[str] = []
+        past_values = torch.zeros(0, 1, dtype=torch.int8)
+        if dataset.history is not None and past is not None:
+            past_signals = counted_signals(dataset.history)
+            past_values = event_values(dataset.history, past_signals)
+            # Known only in order: all of it lies before the log.
+            before = torch.full((len(dataset.history),), start - 1)
+            old = _counters(names, past, sizes, before, past_values)
+            counters |= {f"{_PAST}{name}": counter for name, counter in old.items()}
+        windows = tuple(w for w in settings.windows_ms if w < end - start)
+        meta = StatisticsMeta(tuple(signals), tuple(past_signals), windows, settings.smoothing, sizes, contexts, end)
+        priors = Rates.fit(values, signals, settings.smoothing, per_click=True).priors
+        past_priors = Rates.fit(past_values, past_signals, settings.smoothing, per_click=False).priors
+        return cls(meta, priors, past_priors, counters)
 
     def request_features(self, keys: Keys, time: Tensor) -> Tensor:
         """float32 [q, request width] just before `time` (int64 [q]); needs `keys.user` and `keys.context` alone."""
@@ -103,31 +105,47 @@ class StatisticsBank:
         return self._features(self.cross_groups, keys, time)
 
     def _features(self, names: list[str], keys: Keys, time: Tensor) -> Tensor:
-        # After the log nothing moves any more: what depends on the item alone comes from a table.
+        # After the log nothing moves any more, and the history never did: one look-up in a table each.
         ended = bool((time >= self.meta.end).all())
         parts = []
         for name in names:
-            group, entity = self._groups[name], _entity(name, keys, self.meta.sizes)
-            if ended and name in ("item", "author"):
-                parts.append(group.final(entity, self.meta.end))
-            else:
-                parts.append(group.features(entity, time))
+            group, entity = self._groups[name], _entity(name.removeprefix(_PAST), keys, self.meta.sizes)
+            frozen = ended or name.startswith(_PAST)
+            parts.append(group.final(entity, self.meta.end) if frozen else group.features(entity, time))
         return torch.cat(parts, 1) if parts else torch.zeros(len(time), 0)
 
-    def state(self) -> State:
+    def state(self) -> dict[str, Tensor]:
         counters = {f"{name}.{k}": v for name, group in self._groups.items() for k, v in group.counter.state().items()}
-        return {"priors": self.priors, **counters}
+        return {"priors": self._rates.priors, "past_priors": self._past_rates.priors, **counters}
 
     @classmethod
-    def from_state(cls, state: State, meta: StatisticsMeta) -> StatisticsBank:
-        names = list(dict.fromkeys(key.split(".")[0] for key in state if "." in key))
-        counters = {
-            name: WindowCounter.from_state(
-                {k.split(".")[1]: v for k, v in state.items() if k.split(".")[0] == name and "." in k}
-            )
-            for name in names
-        }
-        return cls(meta, state["priors"], counters)
+    def from_state(cls, state: dict[str, Tensor], meta: StatisticsMeta) -> StatisticsBank:
+        parts: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in state.items():
+            group, _, name = key.partition(".")
+            if name:
+                parts.setdefault(group, {})[name] = tensor
+        # The order of the groups is that of the features; a file may have sorted them.
+        counters = {name: WindowCounter.from_state(parts[name]) for name in group_order(meta) if name in parts}
+        return cls(meta, state["priors"], state["past_priors"], counters)
+
+
+def group_order(meta: StatisticsMeta) -> list[str]:
+    """All groups there may be, in the order of their features."""
+    crossed = [f"{kind}_{name}" for name in meta.contexts for kind in ("user", "item")]
+    return [*_SINGLE_AND_PAIRS, *crossed, *(f"{_PAST}{name}" for name in _SINGLE_AND_PAIRS)]
+
+
+def _counters(
+    names: list[str], keys: Keys, sizes: dict[str, int], time: Tensor, values: Tensor
+) -> dict[str, WindowCounter]:
+    counters = {}
+    for name in names:
+        entity = _entity(name, keys, sizes)
+        if bool((entity >= 0).any()):
+            counted = values if name in ("user", "item", "author") else values[:, : 1 + LEADING]
+            counters[name] = WindowCounter.build(entity, time, counted)
+    return counters
 
 
 def _entity(name: str, keys: Keys, sizes: dict[str, int]) -> Tensor:

@@ -14,8 +14,10 @@ from headrace.features.windows import WindowCounter
 
 #: Rates of what follows a click are per click; the others are per impression.
 POST_CLICK = ("like", "collect", "share", "follow", "comment")
-#: The signals that are counted, in the order of the features; the impression comes first.
+#: The signals that are counted, in the order of the features.
 COUNTED = ("click", "completion", *POST_CLICK)
+#: The windows and the pairs count this many of them; all-time counts of single entities have them all.
+LEADING = 3
 
 
 def counted_signals(log: InteractionLog) -> list[str]:
@@ -23,61 +25,66 @@ def counted_signals(log: InteractionLog) -> list[str]:
     return [name for name in COUNTED if name in log.signals and 0 < (log.signals[name] == 1).mean() < 1]
 
 
-def event_values(log: InteractionLog, signals: list[str]) -> Tensor:
+def event_values(log: InteractionLog, signals: Sequence[str]) -> Tensor:
     """int8 [n, 1 + S]: the impression, then 1 where each signal was given."""
     columns = [np.ones(len(log), np.int8), *((log.signals[name] == 1).astype(np.int8) for name in signals)]
     return tensor_of(np.stack(columns, 1))
 
 
-def rate_bases(signals: Sequence[str]) -> Tensor:
-    """int64 [S]: the column of `event_values` that each rate is per."""
-    click = signals.index("click") + 1 if "click" in signals else 0
-    return torch.tensor([click if name in POST_CLICK else 0 for name in signals], dtype=torch.int64)
+class Rates:
+    """Smoothed rates of some signals: (count + strength * prior) / (base + strength), as log-odds.
 
+    The prior is the rate over the whole log. The base of what follows a click is the clicks where `per_click`, else the
+    impressions, as for the other signals.
+    """
 
-def prior_rates(values: Tensor, signals: Sequence[str]) -> Tensor:
-    """float32 [S]: the rate of each signal over the whole log."""
-    totals = values.sum(0, dtype=torch.float64)
-    return (totals[1:] / totals[rate_bases(signals)].clamp_min(1)).clamp(1e-5, 1 - 1e-5).float()
+    def __init__(self, signals: Sequence[str], priors: Tensor, strength: float, per_click: bool) -> None:
+        self.priors = priors
+        self._strength = strength
+        click = signals.index("click") + 1 if per_click and "click" in signals else 0
+        self._base = torch.tensor([click if name in POST_CLICK else 0 for name in signals], dtype=torch.int64)
+
+    @classmethod
+    def fit(cls, values: Tensor, signals: Sequence[str], strength: float, per_click: bool) -> Rates:
+        """From the `event_values` of a log."""
+        rates = cls(signals, torch.zeros(len(signals)), strength, per_click)
+        totals = values.sum(0, dtype=torch.float64)
+        rates.priors = (totals[1:] / totals[rates._base].clamp_min(1)).clamp(1e-5, 1 - 1e-5).float()
+        return rates
+
+    def features(self, counts: Tensor) -> Tensor:
+        """int32 [q, 1 + s] counts of the first s signals -> float32 [q, 1 + s]: log(1 + impressions), the log-odds."""
+        number = counts.float()
+        s = counts.shape[1] - 1
+        base = number[:, self._base[:s]]
+        rate = (number[:, 1:] + self._strength * self.priors[:s]) / (base + self._strength)
+        return torch.cat([number[:, :1].log1p(), rate.clamp(1e-4, 1 - 1e-4).logit()], 1)
 
 
 class RateStatistics:
     """For one kind of entity, over each window: log(1 + impressions) and the log-odds of each smoothed rate.
 
-    A rate is (count + strength * prior) / (base + strength), the prior being the rate over the whole log, the base
-    clicks for what follows a click and impressions otherwise. An entity never seen gets the prior.
+    windows: ms, or None for all time, which comes first. An entity never seen gets the prior.
     """
 
-    def __init__(
-        self,
-        counter: WindowCounter,
-        windows: Sequence[int | None],
-        signals: Sequence[str],
-        priors: Tensor,
-        strength: float,
-    ) -> None:
+    def __init__(self, counter: WindowCounter, windows: Sequence[int | None], rates: Rates) -> None:
         self.counter = counter
         self._windows = windows
-        self._priors = priors
-        self._strength = strength
-        self._base = rate_bases(signals)
-        self._final: Tensor | None = None
-
-    @property
-    def width(self) -> int:
-        return len(self._windows) * (1 + len(self._base))
+        self._rates = rates
+        self._final: tuple[Tensor, Tensor] | None = None
 
     def features(self, entity: Tensor, time: Tensor) -> Tensor:
         """float32 [q, width] for `entity` (int64 [q], -1 unknown) just before `time` (int64 [q])."""
-        counts = self.counter.counts(entity, time, self._windows).float()
-        base = counts[:, :, self._base]
-        rate = (counts[:, :, 1:] + self._strength * self._priors) / (base + self._strength)
-        return torch.cat([counts[:, :, :1].log1p(), rate.clamp(1e-6, 1 - 1e-6).logit()], 2).flatten(1)
+        counts = self.counter.counts(entity, time, self._windows)
+        parts = [self._rates.features(counts[:, 0])]
+        parts += [self._rates.features(counts[:, w, : 1 + LEADING]) for w in range(1, len(self._windows))]
+        return torch.cat(parts, 1)
 
     def final(self, entity: Tensor, end: int) -> Tensor:
-        """`features` at the time `end` for every query, from a table of all entities that is made once."""
+        """`features` at the time `end` for every query, from a table of all that were seen, which is made once."""
         if self._final is None:
-            every = torch.arange(-1, self.counter.entities)
-            self._final = self.features(every, torch.full_like(every, end))
-        known = torch.where(entity < self.counter.entities, entity, -1)
-        return self._final[known + 1]
+            seen = torch.cat([torch.tensor([-1]), torch.unique_consecutive(self.counter.keys // self.counter.span)])
+            self._final = seen, self.features(seen, torch.full_like(seen, end))
+        seen, table = self._final
+        place = torch.searchsorted(seen, entity).clamp_max(len(seen) - 1)
+        return table[torch.where(seen[place] == entity, place, 0)]

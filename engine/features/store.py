@@ -12,12 +12,12 @@ from torch import Tensor
 from headrace.data.dataset import Dataset
 from headrace.features import fields
 from headrace.features.arrays import tensor_of
-from headrace.features.bank import Keys, StatisticsBank, StatisticsMeta
+from headrace.features.bank import StatisticsBank, StatisticsMeta
 from headrace.features.behaviours import Behaviours
 from headrace.features.fields import FeatureSpec, Field, shifted
 from headrace.features.inputs import CrossInputs, Inputs, ItemInputs, RequestInputs
 from headrace.features.settings import FeatureSettings
-from headrace.features.tables import ItemTable, UserTable
+from headrace.features.tables import ItemTable, Keys, UserTable
 from headrace.features.windows import HOUR_MS
 from headrace.jagged import segment_of
 from headrace.types import Requests
@@ -79,7 +79,7 @@ class FeatureStore:
         contexts = tuple((name, int(log.context[name].max()) + 2) for name in log.context if name not in CLOCK)
         context = {name: tensor_of(log.context[name]).long() for name in log.context}
         user, item = tensor_of(log.user).long(), tensor_of(log.item).long()
-        bank = StatisticsBank.fit(dataset, items.keys(user, item, context), settings)
+        bank = StatisticsBank.fit(dataset, items, settings)
         spec = FeatureSpec(
             user=(
                 Field("user", len(dataset.users) + 1),

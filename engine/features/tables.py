@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+<<<<<<< HEAD
 from torch import Tensor
 
 from headrace.data.dataset import Catalogue, Users
+=======
+from headrace.data.dataset import Catalogue, InteractionLog, Users
+>>>>>>> models
 from headrace.features.arrays import tensor_of
-from headrace.features.bank import Keys
 from headrace.features.fields import DURATION_BUCKETS, Field, duration_bucket, shifted
 from headrace.features.inputs import ItemInputs
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The entities of q queries, each int64 [q], -1 unknown. context: name -> int64 [q]."""
+
+    user: Tensor
+    item: Tensor
+    author: Tensor
+    category: Tensor
+    context: dict[str, Tensor]
 
 
 class UserTable:
@@ -53,6 +69,7 @@ class ItemTable:
     ) -> None:
         self.fields = fields
         self._codes = codes
+        self.author, self.category = raw[:, 0].contiguous(), raw[:, 1].contiguous()
         self._raw = raw
         self.publish_time = publish_time
         self.content = content
@@ -93,7 +110,12 @@ class ItemTable:
 
     def keys(self, user: Tensor, item: Tensor, context: dict[str, Tensor]) -> Keys:
         """The entities that statistics are kept of, for `user` and `item` (int64 [q] rows)."""
-        return Keys(user, item, self._raw[item, 0], self._raw[item, 1], context)
+        return Keys(user, item, self.author[item], self.category[item], context)
+
+    def log_keys(self, log: InteractionLog) -> Keys:
+        """`keys` of every row of `log`."""
+        context = {name: tensor_of(codes).long() for name, codes in log.context.items()}
+        return self.keys(tensor_of(log.user).long(), tensor_of(log.item).long(), context)
 
     def state(self) -> dict[str, Tensor]:
         content = {} if self.content is None else {"content": self.content}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from headrace.data.ids import IdMap
@@ -48,5 +49,5 @@ def _reasons(requests: Requests, trace: Trace, shown: Candidates) -> list[dict[s
             "picks for which rules were relaxed": relaxed[i],
             "stage scores": {name: column[a:b] for name, column in flat.items()},
         }
-        for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+        for i, (a, b) in enumerate(pairwise(bounds))
     ]

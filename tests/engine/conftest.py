@@ -22,7 +22,7 @@ def small_settings() -> Settings:
         "popular": 60,
         "total": 200,
     }
-    return Settings.model_validate({"recall": recall, "page": {"ranked": 100, "shown": 20}})
+    return Settings.model_validate({"recall": {**quotas, "total": 200}, "page": {"ranked": 100, "shown": 20}})
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from headrace.features import fields
-from headrace.features.statistics import RateStatistics, prior_rates
+from headrace.features.statistics import Rates, RateStatistics
 from headrace.features.windows import WindowCounter
 
 
@@ -26,9 +26,9 @@ def test_rates_are_smoothed_per_impression_and_per_click():
     values = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 0, 0]])
     signals = ["click", "like"]
     counter = WindowCounter.build(torch.tensor([0, 0, 0, 1]), torch.tensor([1, 2, 3, 4]), values)
-    priors = prior_rates(values, signals)
-    assert torch.allclose(priors, torch.tensor([0.5, 0.5]))
-    group = RateStatistics(counter, (None,), signals, priors, 2.0)
+    rates = Rates.fit(values, signals, 2.0, per_click=True)
+    assert torch.allclose(rates.priors, torch.tensor([0.5, 0.5]))
+    group = RateStatistics(counter, (None,), rates)
     got = group.features(torch.tensor([0, -1]), torch.tensor([10, 10]))
     want = [[np.log(4), 0.6, 0.5], [0.0, 0.5, 0.5]]
     got[:, 1:] = torch.sigmoid(got[:, 1:])
