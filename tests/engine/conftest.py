@@ -14,14 +14,7 @@ from headrace.settings import Settings
 
 @pytest.fixture(scope="session")
 def small_settings() -> Settings:
-    recall = {
-        "itemcf": 60,
-        "two_tower": 80,
-        "author_latest": 40,
-        "popular_in_category": 40,
-        "popular": 60,
-        "total": 200,
-    }
+    quotas = {"itemcf": 60, "two_tower": 80, "author_latest": 40, "popular_in_category": 40, "popular": 60}
     return Settings.model_validate({"recall": {**quotas, "total": 200}, "page": {"ranked": 100, "shown": 20}})
 
 
