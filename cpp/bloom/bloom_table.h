@@ -1,0 +1,23 @@
+// What each instruction set offers for the block layout.
+#pragma once
+
+#include <cstdint>
+
+#include "bloom/bloom.h"
+
+namespace hr {
+
+struct BloomKernels {
+    // Rows must be in range.
+    void (*insert)(const hr_bloom_bank& bank, const int64_t* rows, const int64_t* keys, int64_t n);
+    // False when a row was out of range; nothing is read there.
+    bool (*contains)(const hr_bloom_bank& bank, const int64_t* rows, int64_t fan, const int64_t* keys, int64_t n,
+                     uint8_t* seen);
+};
+
+const BloomKernels* bloom_kernels_scalar();
+const BloomKernels* bloom_kernels_avx2();
+const BloomKernels* bloom_kernels_avx512();
+const BloomKernels* bloom_kernels_classic();
+
+}  // namespace hr

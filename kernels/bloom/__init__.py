@@ -1,0 +1,112 @@
+"""Banks of Bloom filters: insert and test (filter row, key) pairs."""
+
+from __future__ import annotations
+
+import torch
+from headrace.kernels import registry
+from headrace.kernels.bloom.sizing import bloom_fpr, bloom_size, check_shape
+from headrace.kernels.checks import check_at_least, check_tensor
+from torch import Tensor
+
+__all__ = ["bloom_contains", "bloom_fpr", "bloom_insert", "bloom_size"]
+
+_PACKAGE = "headrace.kernels.bloom"
+_ISAS = ("scalar", "avx2", "avx512")
+INSERT = registry.Op("bloom_insert", _PACKAGE, "add keys to a bank of Bloom filters", _ISAS)
+CONTAINS = registry.Op("bloom_contains", _PACKAGE, "test keys against a bank of Bloom filters", _ISAS)
+
+
+def bloom_insert(
+    bits: Tensor,
+    rows: Tensor,
+    keys: Tensor,
+    hashes: int,
+    *,
+    layout: str = "block",
+    backend: str = "auto",
+    threads: int = 0,
+) -> None:
+    """Adds keys[i] to the filter in row rows[i] of `bits`, in place.
+
+    bits: uint64 (or int64, the same bits) [U, words], contiguous. rows: int64 [n], -1 is skipped. keys: int64 [n], any
+    value. hashes: bits set for each key. layout: "block" (1 to 8 hashes in one 256-bit block, words a multiple of 4)
+    or "classic" (1 to 64 hashes over the whole row; Bloom, CACM 1970). Many threads may insert into one bank and read
+    it meanwhile. The bits are the same on every backend, and portable between machines as uint64 values.
+    Raises ValueError (nothing changed) for a row outside -1..U-1, a wrong shape or device; TypeError for a wrong dtype.
+    """
+    _check(bits, rows, keys, hashes, layout, fan=False)
+    if not bits.is_contiguous():
+        raise ValueError("bits: expected a contiguous tensor, since it changes in place")
+    torch.ops.headrace.bloom_insert(
+        bits.view(torch.int64), rows.contiguous(), keys.contiguous(), hashes, layout, backend, threads
+    )
+
+
+def bloom_contains(
+    bits: Tensor,
+    rows: Tensor,
+    keys: Tensor,
+    hashes: int,
+    *,
+    layout: str = "block",
+    backend: str = "auto",
+    threads: int = 0,
+) -> Tensor:
+    """bool [n]: whether keys[i] may be in the filter in row rows[i]. False is certain, True is probable.
+
+    Arguments as `bloom_insert`; `hashes` and `layout` must be those of the inserts. rows may also be int64 [n, F]: then
+    whether any of the F filters may hold the key. A row of -1 holds nothing.
+    Raises ValueError for a row outside -1..U-1, a wrong shape or device; TypeError for a wrong dtype.
+    """
+    _check(bits, rows, keys, hashes, layout, fan=True)
+    return torch.ops.headrace.bloom_contains(  # type: ignore[no-any-return]
+        bits.contiguous().view(torch.int64), rows.contiguous(), keys.contiguous(), hashes, layout, backend, threads
+    )
+
+
+def _check(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, fan: bool) -> None:
+    check_tensor("bits", bits, dtype=(torch.uint64, torch.int64), ndim=2)
+    check_tensor("keys", keys, dtype=torch.int64, ndim=1, device=bits.device)
+    check_tensor("rows", rows, dtype=torch.int64, ndim=rows.ndim if fan and rows.ndim == 2 else 1, device=bits.device)
+    if rows.shape[0] != keys.shape[0]:
+        raise ValueError(f"rows: expected {keys.shape[0]} entries, one for each key, got {rows.shape[0]}")
+    check_shape(bits.shape[1], hashes, layout)
+
+
+def check_rows(rows: Tensor, filters: int) -> None:
+    """Raises ValueError when a row lies outside -1..filters-1."""
+    if rows.numel() == 0:
+        return
+    low, high = (int(x) for x in rows.aminmax())
+    if low < -1 or high >= filters:
+        raise ValueError(f"rows: expected -1 to {filters - 1}, got {low if low < -1 else high}")
+
+
+def _insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int) -> None:
+    check_at_least("threads", threads, 0)
+    INSERT.pick(backend, bits.device)(bits, rows, keys, hashes, layout=layout, threads=threads)
+
+
+def _contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int) -> Tensor:
+    check_at_least("threads", threads, 0)
+    found = CONTAINS.pick(backend, bits.device)(
+        bits, rows if rows.ndim == 2 else rows.unsqueeze(1), keys, hashes, layout=layout, threads=threads
+    )
+    return found  # type: ignore[no-any-return]
+
+
+def _fake_insert(
+    bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int
+) -> None:
+    return None
+
+
+def _fake_contains(
+    bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int
+) -> Tensor:
+    return torch.empty_like(keys, dtype=torch.bool)
+
+
+_ARGUMENTS = "Tensor rows, Tensor keys, int hashes, str layout, str backend, int threads"
+registry.register(f"bloom_insert(Tensor(a!) bits, {_ARGUMENTS}) -> ()", _insert, _fake_insert)
+registry.register(f"bloom_contains(Tensor bits, {_ARGUMENTS}) -> Tensor", _contains, _fake_contains)
