@@ -21,10 +21,10 @@ def mmr(
     def of_list(v: Floats, r: Floats) -> Objective:
         def objective(history: list[int]) -> Floats:
             if not history:
-                return r.copy()
+                return np.array(r)
             held = history if window is None else history[-window:]
-            likeness: Floats = (v @ v[held].T).max(1)
-            return theta * r - (1 - theta) * likeness
+            score: Floats = theta * r - (1 - theta) * (v @ v[held].T).max(1)
+            return score
 
         return objective
 
