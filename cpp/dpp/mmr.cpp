@@ -1,0 +1,60 @@
+// Maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998) with a sliding window of similarity columns.
+#include "core/status.h"
+#include "dpp/dpp.h"
+#include "dpp/greedy.h"
+
+namespace {
+
+class Mmr {
+  public:
+    Mmr(const hr::List& list, const hr::GreedyKernels& kernels, hr::Scratch& scratch, int64_t steps, double theta,
+        int64_t window)
+        : list_(list), kernels_(kernels), theta_(theta), window_(window && window < steps ? window : 0) {
+        hr::load(list, kernels, theta, scratch);
+        panels_ = scratch.panels.take(0);
+        base_ = scratch.base.take(0);
+        score_ = scratch.score.take(list.padded);
+        peak_ = scratch.peak.take(list.padded);
+        // Without eviction a running maximum and the fresh column are enough.
+        columns_ = scratch.columns.take(window_ ? window_ : 2, list.padded);
+        std::copy_n(list.rewards(), list.n, score_);
+        std::fill(score_ + list.n, score_ + list.padded, hr::kNothing);
+    }
+
+    const double* score() {
+        if (added_) kernels_.linear_score(base_, peak_, 1.0 - theta_, list_.padded, score_);
+        return score_;  // before the first pick: the rewards
+    }
+    double gain(int64_t item) const { return added_ ? score_[item] : base_[item]; }
+
+    void add(const int64_t* picked, int64_t position) {
+        base_[picked[position]] = hr::kNothing;
+        const int64_t slot = window_ ? added_ % window_ : std::min<int64_t>(added_, 1);
+        double* fresh = columns_ + slot * list_.padded;
+        kernels_.dots(panels_, list_.padded, list_.batch->width, list_.vector(picked[position]), fresh);
+        ++added_;
+        kernels_.peak(columns_, std::min<int64_t>(added_, window_ ? window_ : 2), list_.padded, peak_);
+        if (!window_) std::copy_n(peak_, list_.padded, columns_);
+    }
+
+  private:
+    const hr::List& list_;
+    const hr::GreedyKernels& kernels_;
+    const double theta_;
+    const int64_t window_;
+    const float* panels_;
+    double *base_, *score_, *peak_, *columns_;
+    int64_t added_ = 0;
+};
+
+}  // namespace
+
+hr_status hr_mmr(const hr_lists* lists, int64_t k, double theta, int64_t window, int threads, const hr_picks* picks) {
+    return hr::guarded([&] {
+        hr::check_lists(lists, k, theta, window, picks);
+        hr::each_list(*lists, threads, [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
+            Mmr objective(list, kernels, scratch, std::min(k, list.n), theta, window);
+            hr::pick_list(list, kernels, scratch, k, objective, *picks);
+        });
+    });
+}

@@ -1,0 +1,34 @@
+"""The C++ backend: passes the tensors' memory on."""
+
+from __future__ import annotations
+
+from headrace.kernels.dpp.picks import outputs
+from headrace.kernels.settings import extension
+from torch import Tensor
+
+
+def mmr(
+    vectors: Tensor,
+    rewards: Tensor,
+    offsets: Tensor,
+    k: int,
+    theta: float,
+    window: int | None,
+    kinds: Tensor | None,
+    limits: Tensor | None,
+    threads: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    out = outputs(offsets, k)
+    extension().mmr(
+        vectors.contiguous().numpy(),
+        rewards.contiguous().numpy(),
+        offsets.contiguous().numpy(),
+        k,
+        theta,
+        window or 0,
+        None if kinds is None else kinds.contiguous().numpy(),
+        None if limits is None else limits.contiguous().numpy(),
+        threads,
+        *(tensor.numpy() for tensor in out),
+    )
+    return out

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from headrace.data import Catalogue, IdMap, Jagged
+from headrace.reranking.vectors import content_vectors, hashed_vectors
+
+
+def catalogue(n=300, **columns):
+    rng = np.random.default_rng(0)
+    return Catalogue(
+        IdMap(np.arange(n)),
+        author=rng.integers(-1, 20, n).astype(np.int32),
+        category=Jagged(np.arange(n + 1), (np.arange(n) % 3).astype(np.int32)),
+        **columns,
+    )
+
+
+def test_hashed_vectors_are_alike_where_fields_are():
+    vectors = hashed_vectors(catalogue())
+    assert vectors.shape == (300, 64)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(300))
+    cosine = vectors @ vectors.T
+    same = (torch.arange(300)[:, None] - torch.arange(300)) % 3 == 0
+    same.fill_diagonal_(False)
+    assert cosine[same].mean() > 0.4
+    assert cosine[~same].mean() < 0.4
+    assert cosine[same].max() < 0.99
+    assert torch.equal(vectors, hashed_vectors(catalogue()))
+    assert not torch.equal(vectors, hashed_vectors(catalogue(), seed=1))
+
+
+def test_items_without_fields_are_unlike_each_other():
+    vectors = hashed_vectors(Catalogue(IdMap(np.arange(50))))
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(50))
+    assert (vectors @ vectors.T).fill_diagonal_(0).abs().max() < 0.7
+    assert hashed_vectors(Catalogue(IdMap([]))).shape == (0, 64)
+
+
+def test_own_vectors_come_first():
+    own = np.random.default_rng(1).standard_normal((300, 12)).astype(np.float32)
+    own[5] = 0
+    vectors = content_vectors(catalogue(vector=own))
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(300))
+    expected = torch.nn.functional.normalize(torch.from_numpy(own), dim=1)
+    assert torch.equal(vectors[:5], expected[:5])
+    assert vectors[5].any()
+    own[7, 3] = np.nan
+    with pytest.raises(ValueError, match=r"catalogue.vector: expected finite"):
+        content_vectors(catalogue(vector=own))
