@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
 from torch import Tensor
+
+from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
 
 
 class FilterBank:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from headrace.data.dataset import InteractionLog
 from headrace.exposure.bank import FilterBank
 from headrace.exposure.recent import RecentItems, rank_in_group
 from headrace.kernels.checks import check_at_least, check_tensor
 from headrace.types import Candidates, Requests
-from torch import Tensor
 
 DAY_MS = 86_400_000
 CAPACITIES = (12, 48, 192, 768, 3072)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from headrace.data.dataset import Catalogue, InteractionLog, Users
 from headrace.features.arrays import tensor_of
 from headrace.features.fields import DURATION_BUCKETS, Field, duration_bucket, shifted
 from headrace.features.inputs import ItemInputs
-from torch import Tensor
 
 
 @dataclass(frozen=True)

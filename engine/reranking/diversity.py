@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
 from headrace.data.dataset import Catalogue
 from headrace.jagged import offsets_of, segment_of
 from headrace.kernels.dpp import Picks, dpp_picks
@@ -14,8 +17,6 @@ from headrace.kernels.mmr import mmr_picks
 from headrace.reranking.rules import Rule, catalogue_kinds, check_rules, compile_rules
 from headrace.reranking.vectors import content_vectors
 from headrace.types import Candidates
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 _KIND = "kinds."
 

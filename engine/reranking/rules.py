@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from headrace.data.dataset import Catalogue
-from headrace.kernels.dpp import Rules
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+
+from headrace.data.dataset import Catalogue
+from headrace.kernels.dpp import Rules
 
 
 class _Rule(BaseModel):

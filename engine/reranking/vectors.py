@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from headrace.data.dataset import Catalogue, Jagged
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
+
+from headrace.data.dataset import Catalogue, Jagged
 
 #: Share of each field in a hashed vector. The item's own direction keeps items of equal fields from being copies.
 _WEIGHTS = {"category": 1.0, "keyword": 1.0, "author": 0.7, "own": 0.4}

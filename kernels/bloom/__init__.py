@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from headrace.kernels import registry
 from headrace.kernels.bloom.sizing import bloom_fpr, bloom_size, check_shape
 from headrace.kernels.checks import check_at_least, check_tensor
-from torch import Tensor
 
 __all__ = ["bloom_contains", "bloom_fpr", "bloom_insert", "bloom_size"]
 

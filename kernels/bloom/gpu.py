@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from headrace.kernels.bloom import check_rows
 from torch import Tensor
+
+from headrace.kernels.bloom import check_rows
 
 _BLOCK = 256
 _GOLDEN = tl.constexpr(0x9E3779B97F4A7C15)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from headrace.kernels.settings import extension
 from torch import Tensor
+
+from headrace.kernels.settings import extension
 
 _LAYOUT = {"block": 0, "classic": 1}
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from headrace.kernels.bloom import check_rows
 from headrace.kernels.bloom.sizing import BLOCK_WORDS, LANE_BITS, LANES
-from torch import Tensor
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _LOW = 0xFFFFFFFF

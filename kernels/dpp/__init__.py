@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
+
 from headrace.kernels import registry
 from headrace.kernels.dpp.picks import Picks, check_lists, outputs
 from headrace.kernels.dpp.rules import Rules
-from torch import Tensor
 
 __all__ = ["Picks", "Rules", "dpp", "dpp_picks"]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from headrace.kernels.dpp.picks import outputs
 from headrace.kernels.settings import extension
-from torch import Tensor
 
 
 def dpp(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+
 from headrace.kernels.checks import check_at_least, check_offsets, check_tensor
 from headrace.kernels.dpp.rules import Rules
-from torch import Tensor
 
 
 class Picks(NamedTuple):

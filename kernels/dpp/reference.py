@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from headrace.kernels.dpp.picks import check_values
 from numpy.typing import NDArray
 from torch import Tensor
+
+from headrace.kernels.dpp.picks import check_values
 
 Floats = NDArray[np.float64]
 #: The objective of every item of one list, given the picks so far.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from headrace.kernels.checks import check_tensor
 from torch import Tensor
+
+from headrace.kernels.checks import check_tensor
 
 #: One bit of a 32-bit word for each rule.
 MAX_RULES = 31

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from headrace.kernels import registry
 from headrace.kernels.dpp.picks import Picks, check_lists, outputs
 from headrace.kernels.dpp.rules import Rules
-from torch import Tensor
 
 __all__ = ["mmr", "mmr_picks"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from headrace.kernels.dpp.reference import Floats, Objective, greedy
 from torch import Tensor
+
+from headrace.kernels.dpp.reference import Floats, Objective, greedy
 
 
 def mmr(

@@ -4,11 +4,12 @@ import threading
 import numpy as np
 import pytest
 import torch
-from headrace.kernels import settings
-from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
+from headrace.kernels import settings
+from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
 
 LAYOUTS = ("block", "classic")
 SIZES = (0, 1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 1000, 4097)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from dpp_oracle import dpp_objective, judge, ragged
+
 from headrace.kernels import settings
 from headrace.kernels.dpp import Rules, dpp, dpp_picks
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from dpp_oracle import judge, mmr_objective, ragged
+
 from headrace.kernels import settings
 from headrace.kernels.dpp import Rules
 from headrace.kernels.mmr import mmr, mmr_picks

@@ -6,12 +6,13 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from headrace.data.dataset import InteractionLog
 from headrace.exposure import ExposureFilter
 from headrace.exposure.filter import CAPACITIES, DAY_MS
 from headrace.types import Candidates, Requests
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NOW = 1_700_000_000_000
 

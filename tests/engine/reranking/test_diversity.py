@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from headrace.data import Catalogue, IdMap, Jagged
 from headrace.jagged import offsets_of
 from headrace.kernels.dpp import dpp

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+
 from headrace.data import Catalogue, IdMap, Jagged
 from headrace.reranking import MaxInPrefix, MaxRun, OneInWindow, RerankSettings
 from headrace.reranking.rules import catalogue_kinds, compile_rules
-from pydantic import ValidationError
 
 
 def test_settings_read_as_a_file_writes_them():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from headrace.data import Catalogue, IdMap, Jagged
 from headrace.reranking.vectors import content_vectors, hashed_vectors
 
