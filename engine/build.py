@@ -52,7 +52,7 @@ def build(
     with _step(progress, "channels"):
         channels = fit_channels(dataset, settings)
         exposure = fit_exposure(dataset, settings)
-        reranker = Reranker.fit(dataset.catalogue, settings.reranking)
+        reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     tower, tower_fit = train_two_tower(
         dataset,
         settings.two_tower,
@@ -113,11 +113,7 @@ def fit_exposure(dataset: Dataset, settings: Settings) -> ExposureFilter:
     """Everything shown in the log, in a window that covers it: what is recalled is not limited to new items."""
     log = dataset.log
     days = max(settings.exposure.days, (int(log.time[-1]) - int(log.time[0])) / _DAY_MS + 1)
-    exposure = ExposureFilter(settings.exposure.fpr, window_days=days)
-    shown = log.signals["impression"] != 0 if "impression" in log.signals else np.ones(len(log), bool)
-    user, item, time = (torch.from_numpy(column[shown].astype(np.int64)) for column in (log.user, log.item, log.time))
-    exposure.record(user, item, time)
-    return exposure
+    return ExposureFilter.build(log, users=len(dataset.users), fpr=settings.exposure.fpr, window_days=days)
 
 
 def _moved_codes(warm: Engine, dataset: Dataset) -> dict[str, torch.Tensor]:

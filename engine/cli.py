@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from headrace.data import RowReport
 
 app = typer.Typer(
     help="Headrace: a recommender engine in which every stage of the funnel is one batched kernel.",
@@ -44,6 +47,11 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=errors,
     )
+
+
+def _print_rows(name: str, rows: RowReport) -> None:
+    dropped = "".join(f", dropped {count:,} ({reason})" for reason, count in rows.dropped.items())
+    errors.print(f"{name}: read {rows.read:,} rows, kept {rows.kept:,}{dropped}", highlight=False)
 
 
 @app.command()
@@ -81,13 +89,12 @@ def build(
     """Train every stage on a log and write a snapshot. Run again after an interruption, it goes on."""
     from headrace.build import build as make
     from headrace.data import read
-    from headrace.report.tables import print_dataset
     from headrace.settings import Settings, load_settings
 
     with _friendly(), _progress() as progress:
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log)
-        print_dataset(dataset, errors)
+        _print_rows(dataset.name, dataset.rows)
         make(dataset, chosen, out, progress)
         Console().print(f"wrote snapshot {out}")
 

@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from headrace.exposure import ExposureFilter
-from headrace.ranking.preranking import PreRanker
-from headrace.ranking.ranker import Ranker
-from headrace.reranking.diversity import Reranker
+from headrace.ranking import PreRanker, Ranker
+from headrace.reranking import Reranker
 from headrace.retrieval.channel import Channel
 from headrace.retrieval.merge import merge
 from headrace.types import Candidates, Requests
@@ -34,7 +31,6 @@ class Trace:
 
     times: list[StageTime] = field(default_factory=list)
     stages: dict[str, Candidates] = field(default_factory=dict)
-    removed_by_filter: Tensor | None = None
 
     @contextmanager
     def stage(self, name: str, items_in: int) -> Iterator[None]:
@@ -68,7 +64,7 @@ class Funnel:
         with trace.stage("merge", sum(map(len, found))):
             stages["merge"] = merge(found, self.quotas, self.merged)
         with trace.stage("exposure filter", len(stages["merge"])):
-            stages["exposure filter"], trace.removed_by_filter = self.exposure.filter(stages["merge"], requests)
+            stages["exposure filter"], _ = self.exposure.filter(stages["merge"], requests)
         with trace.stage("pre-ranking", len(stages["exposure filter"])):
             stages["pre-ranking"] = self.preranker.score(requests, stages["exposure filter"], self.ranked)
         with trace.stage("ranking", len(stages["pre-ranking"])):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
-from headrace.reranking import RerankSettings
+from headrace.reranking import MaxRun, OneInWindow, RerankSettings
 from headrace.training.two_tower import TwoTowerSettings
 
 if sys.version_info >= (3, 11):
@@ -30,28 +30,31 @@ class RecallSettings(Section):
     neighbours, min_common: ItemCF's neighbours of an item, and the users that two items must share to be neighbours.
     """
 
-    itemcf: int = Field(500, ge=1)
-    two_tower: int = Field(1000, ge=1)
-    author_latest: int = Field(300, ge=1)
-    popular_in_category: int = Field(300, ge=1)
-    popular: int = Field(300, ge=1)
-    total: int = Field(2000, ge=1)
-    neighbours: int = Field(50, ge=1)
-    min_common: int = Field(2, ge=1)
+    itemcf: int = Field(default=500, ge=1)
+    two_tower: int = Field(default=1000, ge=1)
+    author_latest: int = Field(default=300, ge=1)
+    popular_in_category: int = Field(default=300, ge=1)
+    popular: int = Field(default=300, ge=1)
+    total: int = Field(default=2000, ge=1)
+    neighbours: int = Field(default=50, ge=1)
+    min_common: int = Field(default=2, ge=1)
 
 
 class ExposureSettings(Section):
     """The exposure filter: its designed false-positive rate, and the days that an exposure counts."""
 
-    fpr: float = Field(0.01, gt=0, lt=1)
-    days: int = Field(30, ge=1)
+    fpr: float = Field(default=0.01, gt=0, lt=1)
+    days: int = Field(default=30, ge=1)
 
 
 class PageSettings(Section):
     """Items that pre-ranking passes to ranking (hundreds), and items shown."""
 
-    ranked: int = Field(500, ge=1)
-    shown: int = Field(80, ge=1)
+    ranked: int = Field(default=500, ge=1)
+    shown: int = Field(default=80, ge=1)
+
+
+_RULES = (MaxRun(kind="category", k=5), MaxRun(kind="author", k=2), OneInWindow(kind="marked", window=9))
 
 
 class Settings(Section):
@@ -66,7 +69,7 @@ class Settings(Section):
     ranker: RankerSettings = RankerSettings()
     fusion: FusionSettings = FusionSettings()
     page: PageSettings = PageSettings()
-    reranking: RerankSettings = RerankSettings()
+    reranking: RerankSettings = RerankSettings(rules=_RULES)
 
 
 def load_settings(path: str | Path) -> Settings:

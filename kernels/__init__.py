@@ -1,1 +1,17 @@
 """Kernels: one folder per op, with its contract, its reference and each backend."""
+
+from headrace.kernels.bloom import bloom_contains, bloom_insert, bloom_size
+from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
+from headrace.kernels.mmr import mmr, mmr_picks
+
+__all__ = [
+    "Picks",
+    "Rules",
+    "bloom_contains",
+    "bloom_insert",
+    "bloom_size",
+    "dpp",
+    "dpp_picks",
+    "mmr",
+    "mmr_picks",
+]

@@ -19,8 +19,9 @@ class IdMap:
     """
 
     def __init__(self, ids: NDArray[np.int64] | NDArray[np.str_] | Sequence[int] | Sequence[str]) -> None:
-        array = _as_ids(ids)
-        self.ids = np.sort(array)
+        array = _as_ids(ids).copy()
+        array.sort()
+        self.ids = array
         if repeats := int((self.ids[1:] == self.ids[:-1]).sum()):
             raise ValueError(f"ids: expected no repeats, got {repeats} repeated ids")
 

@@ -11,13 +11,13 @@ from headrace.data import Catalogue
 from headrace.evaluation.diversity import page_diversity
 from headrace.evaluation.held_out import HeldOut, best, in_order
 from headrace.funnel import Funnel
-from headrace.report.model import Diversity, DiversityRow, Quality, QualityRow
+from headrace.report.model import Diversity, DiversityRow, Kind, Quality, QualityRow
 from headrace.types import Candidates, Requests
 
 _BATCH = 128
 #: Items asked of a lone channel, so that enough are left after the exposure filter.
 _ASKED = 1000
-_ROWS_OF_STAGE = (
+_ROWS_OF_STAGE: tuple[tuple[str, str, Kind], ...] = (
     ("exposure filter", "merge", "merge"),
     ("pre-ranking", "after pre-ranking", "ranking"),
     ("ranking", "after ranking", "ranking"),
@@ -42,7 +42,7 @@ def measure_quality(
             lists.setdefault(stage, []).append(picked)
         if progress and task is not None:
             progress.advance(task, len(requests))
-    names = [(c.name, *_row_of(c.name, c.personalised)) for c in funnel.channels]
+    names: list[tuple[str, str, Kind, bool]] = [(c.name, *_row_of(c.name, c.personalised)) for c in funnel.channels]
     names += [(stage, name, kind, True) for stage, name, kind in _ROWS_OF_STAGE]
     names.append(("random", "random", "baseline", False))
     rows = []
@@ -55,7 +55,7 @@ def measure_quality(
     return Quality(rows, len(question.requests), held_out_words, k, truth)
 
 
-def _row_of(name: str, personalised: bool) -> tuple[str, str, bool]:
+def _row_of(name: str, personalised: bool) -> tuple[str, Kind, bool]:
     return ("popularity", "baseline", False) if name == "popular" else (name, "channel", personalised)
 
 
@@ -113,4 +113,4 @@ def _rewards(candidates: Candidates, page_size: int, enough: torch.Tensor) -> li
     order = order[torch.argsort(candidates.request[order], stable=True)]
     inside = place < page_size
     score[candidates.request[inside], place[inside]] = candidates.score[order][inside]
-    return score[enough].mean(1).tolist()  # type: ignore[no-any-return]
+    return score[enough].mean(1).tolist()

@@ -36,12 +36,12 @@ def measure_targets(ranker: Ranker, train: InteractionLog, test: InteractionLog,
     parts: dict[str, list[NDArray[np.float32]]] = {}
     for start in range(0, len(test), _BATCH):
         requests, candidates = rows_as_requests(test, slice(start, start + _BATCH))
-        for name, column in ranker.score(requests, candidates).columns.items():
-            parts.setdefault(name, []).append(column.numpy())
-    labels = labels_of(test, ranker.targets)
-    past = labels_of(train, ranker.targets)
+        for key, values in ranker.score(requests, candidates).columns.items():
+            parts.setdefault(key, []).append(values.numpy())
+    names = ranker.heads.targets
+    labels, past = labels_of(test, names), labels_of(train, names)
     targets = []
-    for place, name in enumerate(ranker.targets):
+    for place, name in enumerate(names):
         known = labels.known[:, place].numpy() > 0
         value = labels.value[:, place].numpy()[known]
         column = PLAY_TIME if name == PLAY_TIME else f"p_{name}"

@@ -31,7 +31,7 @@ class Heads:
     fusion: FusionSettings
 
     def predictions(self, logits: Tensor, duration: Tensor) -> dict[str, Tensor]:
-        """name -> float32 [n]: p_click, p_like ... (calibrated), play_time (s), p_finish (completion / f(duration)).
+        """name -> float32 [n]: p_click, p_like ... (calibrated), play_time (s), p_finish (p_completion / f(duration)).
 
         logits: float32 [n, T]. duration: int [n] buckets of the items' durations.
         """
@@ -42,6 +42,7 @@ class Heads:
             if name == PLAY_TIME:
                 out[PLAY_TIME] = logits[:, column].clamp_max(_LONGEST_LOG_SECONDS).exp()
             elif name == COMPLETION:
+                out["p_completion"] = probability[:, column]
                 out["p_finish"] = self.curve.adjust(probability[:, column], duration)
             else:
                 out[f"p_{name}"] = probability[:, column]

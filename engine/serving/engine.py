@@ -76,7 +76,7 @@ class Engine:
         trace = self.funnel.run(requests, shown)
         page = trace.stages["re-ranking"]
         if record:
-            self.funnel.exposure.record(requests.user[page.request], page.item)
+            self.funnel.exposure.record(requests.user[page.request], page.item, requests.time[page.request])
         self._count(requests, trace, shown)
         return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, reasons)
 

@@ -11,6 +11,8 @@ from headrace.funnel import Trace
 from headrace.retrieval.channel import Channel
 from headrace.types import Candidates, Page, Requests
 
+#: Columns of the re-ranking that say what the rules did, the same for a whole page.
+_RULED = {"overruled": "picks where a rule forbade the best item", "relaxed": "picks where a rule was dropped"}
 _COUNTED = ("merge", "exposure filter", "pre-ranking", "ranking", "re-ranking")
 
 
@@ -39,14 +41,14 @@ def _reasons(requests: Requests, trace: Trace, shown: Candidates) -> list[dict[s
     counts = {name: trace.stages[name].counts.tolist() for name in _COUNTED}
     removed = (trace.stages["merge"].counts - trace.stages["exposure filter"].counts).tolist()
     columns = {"score": shown.score, **shown.columns}
-    flat = {name: column.tolist() for name, column in columns.items() if column.dim() == 1}
+    flat = {name: column.tolist() for name, column in columns.items() if name not in _RULED}
+    rules = {words: shown.columns[name].tolist() for name, words in _RULED.items()}
     bounds = shown.offsets.tolist()
-    relaxed = trace.relaxed_rules.tolist() if trace.relaxed_rules is not None else [0] * len(requests)
     return [
         {
             "items after each stage": {name: column[i] for name, column in counts.items()},
             "removed by the exposure filter": removed[i],
-            "picks for which rules were relaxed": relaxed[i],
+            "rules": {name: column[a] if b > a else 0 for name, column in rules.items()},
             "stage scores": {name: column[a:b] for name, column in flat.items()},
         }
         for i, (a, b) in enumerate(pairwise(bounds))

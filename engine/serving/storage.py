@@ -79,7 +79,7 @@ def load_engine(folder: Path, verify: bool = True) -> Engine:
             ExposureFilter.from_state(states["exposure"]),
             PreRanker.from_state(states["preranker"], meta["preranker"], store),
             Ranker.from_state(states["ranker"], meta["ranker"], store),
-            Reranker.from_state(states["reranker"], settings.reranking),
+            Reranker.from_state(states["reranker"]),
             settings,
         )
     except (KeyError, ValueError, TypeError) as error:
