@@ -45,7 +45,8 @@ class RankingNetwork(nn.Module):
         split = self.targets * self.experts
         joint = self.first(request, candidate, owner)
         gates, hidden = joint[:, :split], joint[:, split:]
-        hidden = F.relu(hidden).reshape(len(hidden), self.experts, -1).transpose(0, 1)
+        width = hidden.shape[1] // self.experts
+        hidden = F.relu(hidden).reshape(len(hidden), self.experts, width).transpose(0, 1)
         vectors = F.relu(self.second(hidden))
         weights = torch.softmax(gates.reshape(-1, self.targets, self.experts), -1)
         if self.training and self.dropout:
