@@ -22,6 +22,7 @@ class RankingNetwork(nn.Module):
     def __init__(self, spec: FeatureSpec, targets: int, settings: RankerSettings) -> None:
         super().__init__()
         self.targets = targets
+        self.units = settings.expert_units[0]
         self.experts = settings.experts
         self.dropout = settings.expert_dropout
         self.attention = settings.attention
@@ -45,8 +46,7 @@ class RankingNetwork(nn.Module):
         split = self.targets * self.experts
         joint = self.first(request, candidate, owner)
         gates, hidden = joint[:, :split], joint[:, split:]
-        width = hidden.shape[1] // self.experts
-        hidden = F.relu(hidden).reshape(len(hidden), self.experts, width).transpose(0, 1)
+        hidden = F.relu(hidden).reshape(-1, self.experts, self.units).transpose(0, 1)
         vectors = F.relu(self.second(hidden))
         weights = torch.softmax(gates.reshape(-1, self.targets, self.experts), -1)
         if self.training and self.dropout:
@@ -54,6 +54,11 @@ class RankingNetwork(nn.Module):
         mixed = torch.einsum("nte,enh->tnh", weights, vectors)
         logits = self.head_out(F.relu(self.head_in(mixed)))[:, :, 0].T
         return logits + self.wide(inputs.request.statistics, inputs.cross.statistics, owner)  # type: ignore[no-any-return]
+
+    def set_prior(self, logits: Tensor) -> None:
+        """Starts every target at its overall rate, float32 [T] log-odds."""
+        with torch.no_grad():
+            self.wide.candidate.bias.copy_(logits)
 
     def _sides(self, inputs: Inputs, owner: Tensor | None) -> tuple[Tensor, Tensor]:
         """The request side [B, r] and the candidate side [n, c], each a concatenation."""

@@ -46,4 +46,4 @@ def train_settings(settings: RankingSettings, rows: int) -> TrainSettings:
     if settings.train is not None:
         return settings.train
     batch = min(max(1 << (max(rows, 1) // 256).bit_length() - 1, 512), 8192) if rows >= 256 else 512
-    return TrainSettings(epochs=1, batch_size=batch, learning_rate=2e-3, embedding_learning_rate=2e-3)
+    return TrainSettings(epochs=1, batch_size=batch, learning_rate=1e-3, embedding_learning_rate=5e-3)

@@ -36,6 +36,11 @@ class ThreeTowers(nn.Module):
         self.last = nn.Linear(settings.upper_units, targets)
         self.wide = SplitLinear(spec.request_width, spec.cross_width, targets)
 
+    def set_prior(self, logits: Tensor) -> None:
+        """Starts every target at its overall rate, float32 [T] log-odds."""
+        with torch.no_grad():
+            self.wide.candidate.bias.copy_(logits)
+
     def request_vector(self, inputs: RequestInputs) -> Tensor:
         """float32 [B, vector_dim]."""
         sequence = self.item_fields.one(inputs.behaviour, 0)

@@ -22,6 +22,14 @@ from headrace.ranking.targets import COMPLETION, PLAY_TIME, Labels, labels_of, n
 from headrace.ranking.towers import ThreeTowers
 from headrace.ranking.warm_start import CodeMaps, warm_start
 from headrace.training.loop import FitReport, fit
+from rich.progress import Progress
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def soft_labels(value: Tensor, timed: Tensor) -> Tensor:
+    """float32 [n, T]: y = t / (1 + t) for the play times (columns `timed`), the labels as they are for the others."""
+    return torch.where(timed, value / (1 + value), value)
 
 
 def targets_loss(logits: Tensor, value: Tensor, known: Tensor, timed: Tensor, weights: Tensor) -> Tensor:
@@ -30,8 +38,7 @@ def targets_loss(logits: Tensor, value: Tensor, known: Tensor, timed: Tensor, we
     logits, value, known: float32 [n, T]; timed: bool [T], the play time; weights: float32 [T]. A play time of t seconds
     has y = t / (1 + t) (Covington et al., RecSys 2016), so that exp(z) predicts t.
     """
-    label = torch.where(timed, value / (1 + value), value)
-    loss = F.softplus(logits) - label * logits
+    loss = F.softplus(logits) - soft_labels(value, timed) * logits
     return (loss * known * weights).sum() / len(logits)
 
 
@@ -59,7 +66,16 @@ def train_ranker(
     if initial is not None:
         warm_start(network, initial.network, labels.names, initial.heads.targets, maps)
     rows = training_set or TrainingSet(store, dataset.log)
-    report = _fit(network, rows, labels, settings, label="ranker", progress=progress, checkpoint=checkpoint)
+    report = _fit(
+        network,
+        rows,
+        labels,
+        settings,
+        label="ranker",
+        warm=initial is not None,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
     heads = _heads(store, rows, labels, settings, fusion)
     return Ranker(store, network, settings, heads), report
 
@@ -84,19 +100,29 @@ def train_preranker(
     if initial is not None:
         warm_start(network, initial.network, labels.names, initial.heads.targets, maps)
     rows = training_set or TrainingSet(store, dataset.log)
-    report = _fit(network, rows, labels, settings, label="pre-ranker", progress=progress, checkpoint=checkpoint)
+    report = _fit(
+        network,
+        rows,
+        labels,
+        settings,
+        label="pre-ranker",
+        warm=initial is not None,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
     model = PreRanker(store, network, settings, _heads(store, rows, labels, settings, fusion))
     model.warm_cache()
     return model, report
 
 
 def _fit(
-    network: nn.Module,
+    network: RankingNetwork | ThreeTowers,
     rows: TrainingSet,
     labels: Labels,
     settings: RankingSettings,
     *,
     label: str,
+    warm: bool,
     progress: Progress | None,
     checkpoint: Path | None,
 ) -> FitReport:
@@ -105,6 +131,9 @@ def _fit(
     known = negatives_kept(labels, settings.negative_rate, train.seed)
     weights = torch.tensor([settings.weights.get(name, 1.0) for name in labels.names])
     timed = torch.tensor([name == PLAY_TIME for name in labels.names])
+    if not warm:
+        rate = (soft_labels(labels.value, timed) * known).sum(0) / known.sum(0).clamp_min(1)
+        network.set_prior(rate.clamp(1e-4, 1 - 1e-4).logit())
     used = known.any(1).nonzero()[:, 0]
 
     def loss_of(index: Tensor) -> Tensor:
