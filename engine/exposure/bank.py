@@ -43,7 +43,7 @@ class FilterBank:
     def contains(self, entries: Tensor, owner: Tensor, items: Tensor) -> Tensor | None:
         """bool [n]: whether any slot of entries[owner[i]] may hold items[i]; None when no entry has a filter here."""
         rows = self.row.index_select(0, entries)
-        in_use = (rows >= 0).any(0).nonzero().squeeze(1)
+        in_use = (rows.amax(0) >= 0).nonzero().squeeze(1) if len(rows) else rows.new_empty(0)
         if in_use.shape[0] == 0:
             return None
         rows = rows.index_select(1, in_use).long().index_select(0, owner)

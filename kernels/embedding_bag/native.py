@@ -1,0 +1,42 @@
+"""The C++ kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from headrace.kernels.settings import extension
+from torch import Tensor
+
+_DTYPE = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+
+
+def embedding_bag(
+    values: Tensor,
+    scales: Tensor,
+    layout: Tensor,
+    dims: Sequence[int],
+    indices: Tensor,
+    offsets: Tensor,
+    weights: Tensor | None,
+    *,
+    pooling: str,
+    threads: int = 0,
+) -> Tensor:
+    batch = (offsets.shape[0] - 1) // len(dims)
+    out = torch.empty(batch, sum(dims))
+    raw = values.view(torch.int16) if values.dtype == torch.bfloat16 else values
+    extension().embedding_bag(
+        raw.numpy(),
+        scales.numpy(),
+        _DTYPE[values.dtype],
+        layout.numpy(),
+        indices.numpy(),
+        offsets.numpy(),
+        batch,
+        None if weights is None else weights.detach().numpy(),
+        int(pooling == "mean"),
+        threads,
+        out.numpy(),
+    )
+    return out
