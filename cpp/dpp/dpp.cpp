@@ -19,15 +19,17 @@ class Dpp {
         : list_(list), kernels_(kernels), theta_(theta), eps_(eps), window_(window) {
         const int64_t held = window ? std::min(window, steps) : steps;
         hr::load(list, kernels, theta, scratch);
-        panels_ = scratch.panels.take(0);
+        items_ = {scratch.panels.take(0), list.padded, list.batch->width};
         base_ = scratch.base.take(0);
         d2_ = scratch.d2.take(list.padded);
         score_ = scratch.score.take(list.padded);
-        columns_ = scratch.columns.take(held, list.padded);
-        weight_ = scratch.weight.take(held);
+        columns_ = {scratch.columns.take(held, list.padded), held};
+        weight_ = scratch.weight.take(held, 3);
+        cosine_ = weight_ + held;
+        sine_ = cosine_ + held;
         active_ = scratch.active.take(held);
         dormant_ = scratch.dormant.take(held);
-        kernels.squares(panels_, list.padded, list.batch->width, d2_);
+        kernels.squares(items_, d2_);
     }
 
     const double* score() {
@@ -43,35 +45,39 @@ class Dpp {
     }
 
   private:
-    double* column(int64_t t) { return columns_ + t * list_.padded; }
-
     // Adds the pick's direction, unless the window's span holds it already.
     bool join(int64_t item) {
-        if (!(d2_[item] > eps_)) return false;
-        double* fresh = column(count_);
-        kernels_.dots(panels_, list_.padded, list_.batch->width, list_.vector(item), fresh);
-        for (int64_t t = 0; t < count_; ++t) weight_[t] = column(t)[item];
-        kernels_.extend(columns_, count_, weight_, 1.0 / std::sqrt(d2_[item]), list_.padded, fresh, d2_);
+        const double pivot = d2_[item];
+        if (!(pivot > eps_)) return false;
+        for (int64_t t = 0; t < count_; ++t) weight_[t] = *columns_.at(item, t);
+        kernels_.join(items_, list_.vector(item), columns_, count_, weight_, 1.0 / std::sqrt(pivot), d2_);
         active_[count_++] = item;
         return true;
     }
 
     void leave(int64_t item) {
-        const int64_t at = std::find(active_, active_ + count_, item) - active_;
-        if (at == count_) {
+        const int64_t from = std::find(active_, active_ + count_, item) - active_;
+        if (from == count_) {
             dormant_count_ = std::remove(dormant_, dormant_ + dormant_count_, item) - dormant_;
             return;
         }
-        // Member t+1 has no coordinate beyond t+1: each rotation clears that one, and the last column belongs to
-        // `item`.
-        for (int64_t t = at; t + 1 < count_; ++t) {
-            const int64_t member = active_[t + 1];
-            const double x = column(t)[member], y = column(t + 1)[member], r = std::sqrt(x * x + y * y);
-            kernels_.rotate(column(t), column(t + 1), x / r, y / r, list_.padded);
-            active_[t] = member;
-        }
-        kernels_.restore(column(--count_), list_.padded, d2_);
+        std::copy(active_ + from + 1, active_ + count_, active_ + from);
+        rotations(from);
+        kernels_.leave(columns_, list_.padded, from, count_--, cosine_, sine_, d2_);
         wake();
+    }
+
+    // The Givens rotations that leave the last column to the pick that had column `from`. Member t (of those that stay)
+    // has no coordinate beyond t+1, and rotation t clears that one.
+    void rotations(int64_t from) {
+        for (int64_t t = from; t + 1 < count_; ++t) {
+            double last = *columns_.at(active_[t], from);
+            for (int64_t before = from; before < t; ++before)
+                last = cosine_[before] * *columns_.at(active_[t], before + 1) - sine_[before] * last;
+            const double next = *columns_.at(active_[t], t + 1), length = std::sqrt(last * last + next * next);
+            cosine_[t] = last / length;
+            sine_[t] = next / length;
+        }
     }
 
     // Picks that depended on the one that left may now have a direction of their own.
@@ -86,8 +92,9 @@ class Dpp {
     const hr::GreedyKernels& kernels_;
     const double theta_, eps_;
     const int64_t window_;
-    const float* panels_;
-    double *base_, *d2_, *score_, *columns_, *weight_;
+    hr::Items items_;
+    hr::Columns columns_;
+    double *base_, *d2_, *score_, *weight_, *cosine_, *sine_;
     int64_t *active_, *dormant_;  // the window's picks that have a column, and those that add no direction
     int64_t count_ = 0, dormant_count_ = 0;
 };

@@ -33,11 +33,11 @@ void pack(const float* rows, int64_t n, int64_t width, float* panels) {
     }
 }
 
-void squares(const float* panels, int64_t padded, int64_t width, double* out) {
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes) {
-        const float* lane = panels + i / kPanel * kPanel * width + i % kPanel;
+void squares(const Items& items, double* out) {
+    for (int64_t i = 0; i < items.padded; i += Vec64::kLanes) {
+        const float* lane = items.panels + i / kPanel * kPanel * items.width + i % kPanel;
         Vec64 sum = Vec64::zero();
-        for (int64_t c = 0; c < width; ++c) {
+        for (int64_t c = 0; c < items.width; ++c) {
             const Vec64 a = Vec64::load(lane + c * kPanel);
             sum = fma(a, a, sum);
         }
@@ -45,62 +45,117 @@ void squares(const float* panels, int64_t padded, int64_t width, double* out) {
     }
 }
 
+// Inner products of P panels with x, left in registers.
 template <int P>
-void dots_of(const float* panels, int64_t width, const float* x, double* out) {
+struct Dots {
     Vec64 sum[P][kVecs];
-    for (auto& panel : sum)
-        for (Vec64& s : panel) s = Vec64::zero();
-    for (int64_t c = 0; c < width; ++c) {
-        const Vec64 b = Vec64::all(static_cast<double>(x[c]));
-        for (int p = 0; p < P; ++p)
-            for (int v = 0; v < kVecs; ++v) {
-                const float* a = panels + (p * width + c) * kPanel + v * Vec64::kLanes;
-                sum[p][v] = fma(Vec64::load(a), b, sum[p][v]);  // a product of two float32 is exact in float64
-            }
+
+    Dots(const float* panels, int64_t width, const float* x) {
+        for (auto& panel : sum)
+            for (Vec64& s : panel) s = Vec64::zero();
+        for (int64_t c = 0; c < width; ++c) {
+            const Vec64 b = Vec64::all(static_cast<double>(x[c]));
+            for (int p = 0; p < P; ++p)
+                for (int v = 0; v < kVecs; ++v) {
+                    const float* a = panels + (p * width + c) * kPanel + v * Vec64::kLanes;
+                    sum[p][v] = fma(Vec64::load(a), b, sum[p][v]);  // a product of two float32 is exact in float64
+                }
+        }
     }
-    for (int p = 0; p < P; ++p)
-        for (int v = 0; v < kVecs; ++v) sum[p][v].store(out + p * kPanel + v * Vec64::kLanes);
-}
+};
 
-void dots(const float* panels, int64_t padded, int64_t width, const float* x, double* out) {
+// Calls step.template run<P>(first item) for all panels, several at once where they last.
+template <class Step>
+void each_panel(int64_t padded, const Step& step) {
     int64_t i = 0;
-    for (; i + kPanelsAtOnce * kPanel <= padded; i += kPanelsAtOnce * kPanel)
-        dots_of<kPanelsAtOnce>(panels + i * width, width, x, out + i);
-    for (; i < padded; i += kPanel) dots_of<1>(panels + i * width, width, x, out + i);
+    for (; i + kPanelsAtOnce * kPanel <= padded; i += kPanelsAtOnce * kPanel) step.template run<kPanelsAtOnce>(i);
+    for (; i < padded; i += kPanel) step.template run<1>(i);
 }
 
-void extend(const double* columns, int64_t count, const double* weight, double scale, int64_t padded, double* column,
-            double* d2) {
+struct Join {
+    const Items& items;
+    const float* x;
+    const Columns& columns;
+    int64_t count;
+    const double* weight;
+    double scale;
+    double* d2;
+
+    template <int P>
+    void run(int64_t first) const {
+        Dots<P> dots(items.panels + first * items.width, items.width, x);
+        for (int p = 0; p < P; ++p) {
+            double* column = columns.data + (first + p * kPanel) * columns.held;
+            Vec64* e = dots.sum[p];
+            for (int64_t t = 0; t < count; ++t, column += kPanel) {
+                const Vec64 w = Vec64::all(weight[t]);
+                for (int v = 0; v < kVecs; ++v) e[v] = e[v] - w * Vec64::load(column + v * Vec64::kLanes);
+            }
+            for (int v = 0; v < kVecs; ++v) {
+                double* rest = d2 + first + p * kPanel + v * Vec64::kLanes;
+                e[v] = e[v] * Vec64::all(scale);
+                e[v].store(column + v * Vec64::kLanes);
+                (Vec64::load(rest) - e[v] * e[v]).store(rest);
+            }
+        }
+    }
+};
+
+void join(const Items& items, const float* x, const Columns& columns, int64_t count, const double* weight, double scale,
+          double* d2) {
+    each_panel(items.padded, Join{items, x, columns, count, weight, scale, d2});
+}
+
+void leave(const Columns& columns, int64_t padded, int64_t from, int64_t count, const double* cosine,
+           const double* sine, double* d2) {
     for (int64_t i = 0; i < padded; i += kPanel) {
-        Vec64 e[kVecs];
-        for (int v = 0; v < kVecs; ++v) e[v] = Vec64::load(column + i + v * Vec64::kLanes);
-        for (int64_t t = 0; t < count; ++t) {
-            const Vec64 w = Vec64::all(weight[t]);
-            for (int v = 0; v < kVecs; ++v) e[v] = e[v] - w * Vec64::load(columns + t * padded + i + v * Vec64::kLanes);
+        double* column = columns.data + i * columns.held + from * kPanel;
+        Vec64 last[kVecs];
+        for (int v = 0; v < kVecs; ++v) last[v] = Vec64::load(column + v * Vec64::kLanes);
+        for (int64_t t = from; t + 1 < count; ++t, column += kPanel) {
+            const Vec64 c = Vec64::all(cosine[t]), s = Vec64::all(sine[t]);
+            for (int v = 0; v < kVecs; ++v) {
+                const Vec64 next = Vec64::load(column + kPanel + v * Vec64::kLanes);
+                (c * last[v] + s * next).store(column + v * Vec64::kLanes);
+                last[v] = c * next - s * last[v];
+            }
         }
         for (int v = 0; v < kVecs; ++v) {
-            const int64_t at = i + v * Vec64::kLanes;
-            e[v] = e[v] * Vec64::all(scale);
-            e[v].store(column + at);
-            (Vec64::load(d2 + at) - e[v] * e[v]).store(d2 + at);
+            double* rest = d2 + i + v * Vec64::kLanes;
+            (Vec64::load(rest) + last[v] * last[v]).store(rest);
         }
     }
 }
 
-void rotate(double* x, double* y, double c, double s, int64_t padded) {
-    const Vec64 vc = Vec64::all(c), vs = Vec64::all(s);
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes) {
-        const Vec64 a = Vec64::load(x + i), b = Vec64::load(y + i);
-        (vc * a + vs * b).store(x + i);
-        (vc * b - vs * a).store(y + i);
-    }
-}
+struct Compare {
+    const Items& items;
+    const float* x;
+    const Columns& columns;
+    int64_t slot, count;
+    const double* base;
+    double weight;
+    double* score;
 
-void restore(const double* column, int64_t padded, double* d2) {
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes) {
-        const Vec64 e = Vec64::load(column + i);
-        (Vec64::load(d2 + i) + e * e).store(d2 + i);
+    template <int P>
+    void run(int64_t first) const {
+        Dots<P> dots(items.panels + first * items.width, items.width, x);
+        for (int p = 0; p < P; ++p)
+            for (int v = 0; v < kVecs; ++v) {
+                const int64_t at = first + p * kPanel;
+                double* column = columns.data + at * columns.held + v * Vec64::kLanes;
+                Vec64 peak = dots.sum[p][v];
+                if (columns.held > 1) peak.store(column + slot * kPanel);
+                for (int64_t t = 0; t < count; ++t) peak = max(Vec64::load(column + t * kPanel), peak);
+                if (columns.held == 1) peak.store(column);
+                const int64_t lane = at + v * Vec64::kLanes;
+                (Vec64::load(base + lane) - Vec64::all(weight) * peak).store(score + lane);
+            }
     }
+};
+
+void compare(const Items& items, const float* x, const Columns& columns, int64_t slot, int64_t count,
+             const double* base, double weight, double* score) {
+    each_panel(items.padded, Compare{items, x, columns, slot, count, base, weight, score});
 }
 
 // log x of a positive normal x = 2^e m with sqrt(1/2) <= m < sqrt(2), by the series of 2 atanh((m - 1) / (m + 1)).
@@ -122,19 +177,6 @@ void log_score(const double* base, const double* d2, double weight, double eps, 
         const Vec64 gain = log_of(max(Vec64::load(d2 + i), Vec64::all(eps)));
         (Vec64::load(base + i) + Vec64::all(weight) * gain).store(out + i);
     }
-}
-
-void peak(const double* columns, int64_t count, int64_t padded, double* out) {
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes) {
-        Vec64 top = Vec64::load(columns + i);
-        for (int64_t t = 1; t < count; ++t) top = max(Vec64::load(columns + t * padded + i), top);
-        top.store(out + i);
-    }
-}
-
-void linear_score(const double* base, const double* x, double weight, int64_t padded, double* out) {
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes)
-        (Vec64::load(base + i) - Vec64::all(weight) * Vec64::load(x + i)).store(out + i);
 }
 
 Best best(const double* score, const uint32_t* forbidden, int64_t padded) {
@@ -165,8 +207,7 @@ void rule(const int32_t* kinds, int64_t n, int32_t enter, int32_t leave, int32_t
     }
 }
 
-const GreedyKernels kTable{finite,  pack,      squares, dots,         extend, rotate,
-                           restore, log_score, peak,    linear_score, best,   rule};
+const GreedyKernels kTable{finite, pack, squares, join, leave, compare, log_score, best, rule};
 
 }  // namespace
 }  // namespace hr

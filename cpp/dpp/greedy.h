@@ -57,7 +57,7 @@ struct List {
 // What one thread keeps from list to list.
 struct Scratch {
     Buffer<float> panels;
-    Buffer<double> columns, base, d2, peak, score, weight;
+    Buffer<double> columns, base, d2, score, weight;
     Buffer<int64_t> active, dormant;
     Buffer<int32_t> counts;
     Buffer<uint32_t> forbidden;

@@ -9,6 +9,20 @@ namespace hr {
 // padded to whole panels ("padded" is that length).
 constexpr int64_t kPanel = 16;
 
+struct Items {
+    const float* panels;
+    int64_t padded, width;
+};
+
+// Up to `held` numbers of every item, panel by panel: [padded / 16][held][16], so that a panel's are neighbours.
+struct Columns {
+    double* data;
+    int64_t held;
+    double* at(int64_t item, int64_t t) const {
+        return data + item / kPanel * kPanel * held + t * kPanel + item % kPanel;
+    }
+};
+
 struct Best {
     int64_t index;  // -1 when nothing is allowed
     double score;
@@ -19,22 +33,19 @@ struct GreedyKernels {
     // Rearranges rows [n, width] into panels, zeros behind the last.
     void (*pack)(const float* rows, int64_t n, int64_t width, float* panels);
     // out[i] = <item i, item i>.
-    void (*squares)(const float* panels, int64_t padded, int64_t width, double* out);
-    // out[i] = <item i, x>, exact products summed in order of the columns.
-    void (*dots)(const float* panels, int64_t padded, int64_t width, const float* x, double* out);
-    // column = (column - sum_t weight[t] * columns[t]) * scale; d2 -= column^2. columns: [count][padded].
-    void (*extend)(const double* columns, int64_t count, const double* weight, double scale, int64_t padded,
-                   double* column, double* d2);
-    // (x, y) = (c x + s y, c y - s x).
-    void (*rotate)(double* x, double* y, double c, double s, int64_t padded);
-    // d2 += column^2.
-    void (*restore)(const double* column, int64_t padded, double* d2);
+    void (*squares)(const Items& items, double* out);
+    // Column `count` = (<item, x> - sum_{t < count} weight[t] * column t) * scale; d2 -= its square.
+    void (*join)(const Items& items, const float* x, const Columns& columns, int64_t count, const double* weight,
+                 double scale, double* d2);
+    // Columns t and t+1 = (c x + s y, c y - s x) for t = from..count-2 in turn; d2 += the square of the last column.
+    void (*leave)(const Columns& columns, int64_t padded, int64_t from, int64_t count, const double* cosine,
+                  const double* sine, double* d2);
+    // score = base - weight * largest of <item, x> and the first `count` columns. <item, x> is kept in column `slot`; a
+    // single column keeps the largest instead.
+    void (*compare)(const Items& items, const float* x, const Columns& columns, int64_t slot, int64_t count,
+                    const double* base, double weight, double* score);
     // out = base + weight * log(max(d2, eps)).
     void (*log_score)(const double* base, const double* d2, double weight, double eps, int64_t padded, double* out);
-    // out = max over t of columns[t] ([count][padded], count >= 1).
-    void (*peak)(const double* columns, int64_t count, int64_t padded, double* out);
-    // out = base - weight * x.
-    void (*linear_score)(const double* base, const double* x, double weight, int64_t padded, double* out);
     // The largest score above -infinity among items whose `forbidden` is 0 (null: all); ties to the lower index.
     Best (*best)(const double* score, const uint32_t* forbidden, int64_t padded);
     // Counts a pick of kind `enter`, discounts one of kind `leave` (-1: none), then sets `bit` in `forbidden` of every

@@ -11,30 +11,25 @@ class Mmr {
         int64_t window)
         : list_(list), kernels_(kernels), theta_(theta), window_(window && window < steps ? window : 0) {
         hr::load(list, kernels, theta, scratch);
-        panels_ = scratch.panels.take(0);
+        items_ = {scratch.panels.take(0), list.padded, list.batch->width};
         base_ = scratch.base.take(0);
         score_ = scratch.score.take(list.padded);
-        peak_ = scratch.peak.take(list.padded);
-        // Without eviction a running maximum and the fresh column are enough.
-        columns_ = scratch.columns.take(window_ ? window_ : 2, list.padded);
+        // Without eviction a running maximum is enough.
+        const int64_t held = std::max<int64_t>(window_, 1);
+        columns_ = {scratch.columns.take(held, list.padded), held};
         std::copy_n(list.rewards(), list.n, score_);
         std::fill(score_ + list.n, score_ + list.padded, hr::kNothing);
     }
 
-    const double* score() {
-        if (added_) kernels_.linear_score(base_, peak_, 1.0 - theta_, list_.padded, score_);
-        return score_;  // before the first pick: the rewards
-    }
+    const double* score() const { return score_; }  // before the first pick: the rewards
     double gain(int64_t item) const { return added_ ? score_[item] : base_[item]; }
 
     void add(const int64_t* picked, int64_t position) {
         base_[picked[position]] = hr::kNothing;
-        const int64_t slot = window_ ? added_ % window_ : std::min<int64_t>(added_, 1);
-        double* fresh = columns_ + slot * list_.padded;
-        kernels_.dots(panels_, list_.padded, list_.batch->width, list_.vector(picked[position]), fresh);
+        const int64_t slot = added_ % columns_.held;
+        const int64_t kept = window_ == 1 ? 0 : std::min(added_, columns_.held);
+        kernels_.compare(items_, list_.vector(picked[position]), columns_, slot, kept, base_, 1.0 - theta_, score_);
         ++added_;
-        kernels_.peak(columns_, std::min<int64_t>(added_, window_ ? window_ : 2), list_.padded, peak_);
-        if (!window_) std::copy_n(peak_, list_.padded, columns_);
     }
 
   private:
@@ -42,8 +37,9 @@ class Mmr {
     const hr::GreedyKernels& kernels_;
     const double theta_;
     const int64_t window_;
-    const float* panels_;
-    double *base_, *score_, *peak_, *columns_;
+    hr::Items items_;
+    hr::Columns columns_;
+    double *base_, *score_;
     int64_t added_ = 0;
 };
 

@@ -1,0 +1,225 @@
+"""The Triton backend of DPP: one program per list, the loop over picks inside it, float64 throughout."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, choose, dots, scratch
+from headrace.kernels.dpp.picks import check_values
+from torch import Tensor
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _join(
+    vectors: tl.tensor,
+    columns: tl.tensor,
+    d2: tl.tensor,
+    active: tl.tensor,
+    count: tl.tensor,
+    item: tl.tensor,
+    n: tl.tensor,
+    items: tl.tensor,
+    width: tl.tensor,
+    eps: tl.tensor,
+    BLOCK: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+) -> tl.tensor:
+    """Adds the item's direction to the basis, unless the basis spans it; returns the number of columns."""
+    pivot = tl.load(d2 + item)
+    known = tl.full((), 0, tl.int32)
+    if pivot > eps:
+        for t in range(0, count):
+            known += (tl.load(active + t) == item).to(tl.int32)
+    tl.debug_barrier()
+    if (pivot > eps) & (known == 0):
+        scale = 1.0 / tl.sqrt(pivot)
+        for start in range(0, n, BLOCK):
+            at = start + tl.arange(0, BLOCK).to(tl.int64)
+            e = dots(vectors, n, width, item, at, BLOCK, BLOCK_D)
+            for t in range(0, count):
+                e -= tl.load(columns + t * items + item) * tl.load(columns + t * items + at, mask=at < n, other=0.0)
+            e *= scale
+            tl.store(columns + count * items + at, e, mask=at < n)
+            tl.store(d2 + at, tl.load(d2 + at, mask=at < n, other=0.0) - e * e, mask=at < n)
+        tl.store(active + count, item)
+        count += 1
+    tl.debug_barrier()
+    return count
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _leave(
+    columns: tl.tensor,
+    d2: tl.tensor,
+    active: tl.tensor,
+    count: tl.tensor,
+    item: tl.tensor,
+    n: tl.tensor,
+    items: tl.tensor,
+    BLOCK: tl.constexpr,
+) -> tl.tensor:
+    """Turns the basis by Givens rotations until its last column is the item's alone and drops that one."""
+    place = count
+    for t in range(0, count):
+        place = tl.where(tl.load(active + t) == item, t, place)
+    if place < count:
+        for t in range(place, count - 1):
+            member = tl.load(active + t + 1)
+            left = columns + t * items
+            x = tl.load(left + member)
+            y = tl.load(left + items + member)
+            tl.debug_barrier()
+            length = tl.sqrt(x * x + y * y)
+            c = x / length
+            s = y / length
+            for start in range(0, n, BLOCK):
+                at = start + tl.arange(0, BLOCK).to(tl.int64)
+                a = tl.load(left + at, mask=at < n, other=0.0)
+                b = tl.load(left + items + at, mask=at < n, other=0.0)
+                tl.store(left + at, c * a + s * b, mask=at < n)
+                tl.store(left + items + at, c * b - s * a, mask=at < n)
+            tl.store(active + t, member)
+            tl.debug_barrier()
+        count -= 1
+        for start in range(0, n, BLOCK):
+            at = start + tl.arange(0, BLOCK).to(tl.int64)
+            e = tl.load(columns + count * items + at, mask=at < n, other=0.0)
+            tl.store(d2 + at, tl.load(d2 + at, mask=at < n, other=0.0) + e * e, mask=at < n)
+    tl.debug_barrier()
+    return count
+
+
+@triton.jit(do_not_specialize=["items", "k", "window", "held", "rules"])  # type: ignore[untyped-decorator]
+def _dpp_kernel(
+    vectors: tl.tensor,
+    rewards: tl.tensor,
+    offsets: tl.tensor,
+    settings: tl.tensor,
+    kinds: tl.tensor,
+    limits: tl.tensor,
+    picked: tl.tensor,
+    gain: tl.tensor,
+    ruled: tl.tensor,
+    state: tl.tensor,
+    columns: tl.tensor,
+    active: tl.tensor,
+    counts: tl.tensor,
+    forbidden: tl.tensor,
+    items: tl.tensor,
+    width: tl.tensor,
+    k: tl.tensor,
+    window: tl.tensor,
+    held: tl.tensor,
+    rules: tl.tensor,
+    BLOCK: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+) -> None:
+    request = tl.program_id(0).to(tl.int64)
+    items = items.to(tl.int64)
+    first = tl.load(offsets + request)
+    n = tl.load(offsets + request + 1) - first
+    theta = tl.load(settings)
+    weight = tl.load(settings + 1)
+    eps = tl.load(settings + 2)
+    vectors += first * width
+    rewards += first
+    kinds += first
+    columns += first
+    counts += first
+    forbidden += first
+    base = state + first
+    d2 = base + items
+    score = d2 + items
+    active += request * held
+    picked += request * k
+    gain += request * k
+    for start in range(0, n, BLOCK):
+        at = start + tl.arange(0, BLOCK).to(tl.int64)
+        reward = tl.load(rewards + at, mask=at < n, other=0.0)
+        tl.store(base + at, theta * reward.to(tl.float64), mask=at < n)
+        square = tl.zeros((BLOCK,), tl.float64)
+        for column in range(0, width):
+            x = tl.load(vectors + at * width + column, mask=at < n, other=0.0).to(tl.float64)
+            square += x * x
+        tl.store(d2 + at, square, mask=at < n)
+    apply_rules(kinds, limits, picked, counts, forbidden, 0, n, items, rules, BLOCK)
+    steps = tl.minimum(n, k.to(tl.int64))
+    count = tl.full((), 0, tl.int32)
+    relaxed = tl.full((), 0, tl.int64)
+    overruled = tl.full((), 0, tl.int64)
+    for t in range(0, steps):
+        tl.debug_barrier()
+        for start in range(0, n, BLOCK):
+            at = start + tl.arange(0, BLOCK).to(tl.int64)
+            distance = tl.maximum(tl.load(d2 + at, mask=at < n, other=1.0), eps)
+            value = tl.load(base + at, mask=at < n, other=0.0) + weight * tl.log(distance)
+            tl.store(score + at, value, mask=at < n)
+        tl.debug_barrier()
+        choice, loosened, forbade = choose(score, forbidden, n, rules, BLOCK)
+        relaxed += loosened
+        overruled += forbade
+        tl.store(picked + t, choice)
+        tl.store(gain + t, tl.load(score + choice).to(tl.float32))
+        tl.store(base + choice, float("-inf"))
+        tl.debug_barrier()
+        if t + 1 < steps:
+            if (window > 0) & (t >= window):
+                count = _leave(columns, d2, active, count, tl.load(picked + t - window), n, items, BLOCK)
+                # A pick that depended on the one that left may now have a direction of its own.
+                for p in range(t - window + 1, t):
+                    item = tl.load(picked + p)
+                    count = _join(vectors, columns, d2, active, count, item, n, items, width, eps, BLOCK, BLOCK_D)
+            count = _join(vectors, columns, d2, active, count, choice, n, items, width, eps, BLOCK, BLOCK_D)
+            apply_rules(kinds, limits, picked, counts, forbidden, t + 1, n, items, rules, BLOCK)
+    tl.store(ruled + request * 2, relaxed)
+    tl.store(ruled + request * 2 + 1, overruled)
+
+
+def dpp(
+    vectors: Tensor,
+    rewards: Tensor,
+    offsets: Tensor,
+    k: int,
+    theta: float,
+    window: int | None,
+    eps: float,
+    kinds: Tensor | None,
+    limits: Tensor | None,
+    threads: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    check_values(vectors, rewards, offsets)
+    batch, items = offsets.shape[0] - 1, vectors.shape[0]
+    picked = offsets.new_full((batch, k), -1)
+    gain = torch.full((batch, k), -torch.inf, device=vectors.device)
+    ruled = offsets.new_zeros((batch, 2))
+    if items == 0:
+        return picked, gain, ruled
+    held = min(k, int(offsets.diff().max()), window or k)
+    rows, spans, counts, forbidden, rules = scratch(vectors, kinds, limits)
+    settings = torch.tensor([theta, 1.0 - theta, eps], dtype=torch.float64, device=vectors.device)
+    _dpp_kernel[(batch,)](
+        vectors.contiguous(),
+        rewards.contiguous(),
+        offsets.contiguous(),
+        settings,
+        rows,
+        spans,
+        picked,
+        gain,
+        ruled,
+        settings.new_empty((3, items)),
+        settings.new_empty((held, items)),
+        offsets.new_empty((batch, held)),
+        counts,
+        forbidden,
+        items,
+        vectors.shape[1],
+        k,
+        window or 0,
+        held,
+        rules,
+        BLOCK=BLOCK,
+        BLOCK_D=BLOCK_D,
+    )
+    return picked, gain, ruled

@@ -1,0 +1,67 @@
+import pytest
+
+pytest.importorskip("triton")
+import triton_tools
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {folder!r})
+import torch
+from dpp_oracle import ragged
+from headrace.kernels.dpp import Rules, dpp_picks
+from headrace.kernels.mmr import mmr_picks
+
+lengths = [13, 0, 1, 130]
+vectors, rewards, offsets = ragged(lengths, 7, 1)
+copies = vectors[torch.arange(len(vectors)) // 2 * 2]  # pairs of equal items: picks that add no direction
+kinds = torch.randint(-1, 3, (2, sum(lengths)), generator=torch.Generator().manual_seed(2), dtype=torch.int32)
+rules = Rules(kinds, torch.tensor([[3, 1, 0], [4, 1, 1]]))
+none = Rules(torch.zeros(1, sum(lengths), dtype=torch.int32), torch.tensor([[2, 0, 0]]))
+for rows, window, rule in ((vectors, None, None), (vectors, 3, rules), (copies, 4, None), (copies, 2, none)):
+    for pick in (dpp_picks, mmr_picks):
+        a, b = (pick(rows, rewards, offsets, 7, 0.6, window, rule, backend=name) for name in ("reference", "gpu"))
+        assert torch.equal(a.picked, b.picked), (pick, window, a.picked, b.picked)
+        torch.testing.assert_close(a.gain, b.gain, rtol=1e-5, atol=1e-5)
+        assert torch.equal(a.relaxed, b.relaxed)
+        assert torch.equal(a.overruled, b.overruled)
+for pick in (dpp_picks, mmr_picks):
+    empty = pick(vectors[:0], rewards[:0], offsets[:1] * torch.ones(3, dtype=torch.int64), 2, backend="gpu")
+    assert (empty.picked == -1).all()
+    try:
+        pick(vectors * float("nan"), rewards, offsets, 2, backend="gpu")
+    except ValueError as error:
+        assert "vectors: expected finite" in str(error)
+    else:
+        raise AssertionError
+"""
+
+
+def test_triton_equals_the_reference_in_the_interpreter():
+    triton_tools.interpret(SCRIPT.format(folder=str(triton_tools.Path(__file__).parent)))
+
+
+SHARED = {"vectors": "*fp32", "rewards": "*fp32", "offsets": "*i64", "settings": "*fp64", "kinds": "*i32"}
+SHARED |= {"limits": "*i64", "picked": "*i64", "gain": "*fp32", "ruled": "*i64", "state": "*fp64", "columns": "*fp64"}
+SHARED |= {"counts": "*i32", "forbidden": "*i32"}
+SHARED |= dict.fromkeys(("items", "width", "k", "held", "rules"), "i32")
+
+
+def in_order(kernel, signature):
+    return {name: signature[name] for name in kernel.arg_names if name in signature}
+
+
+@pytest.mark.parametrize("arch", [pytest.param(80, marks=pytest.mark.slow), 90])
+def test_dpp_compiles_without_spills(arch):
+    from headrace.kernels.dpp import gpu
+
+    signature = in_order(gpu._dpp_kernel, {**SHARED, "active": "*i64", "window": "i32"})
+    triton_tools.compile_ptx(gpu._dpp_kernel, signature, {"BLOCK": gpu.BLOCK, "BLOCK_D": gpu.BLOCK_D}, arch)
+
+
+@pytest.mark.parametrize("arch", [pytest.param(80, marks=pytest.mark.slow), 90])
+@pytest.mark.parametrize("windowed", [False, True])
+def test_mmr_compiles_without_spills(arch, windowed):
+    from headrace.kernels.mmr import gpu
+
+    constants = {"WINDOWED": windowed, "BLOCK": gpu.BLOCK, "BLOCK_D": gpu.BLOCK_D}
+    triton_tools.compile_ptx(gpu._mmr_kernel, in_order(gpu._mmr_kernel, SHARED), constants, arch)
