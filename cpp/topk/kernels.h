@@ -1,0 +1,51 @@
+// What each instruction set provides to the top-k scan.
+#pragma once
+
+#include <cstdint>
+
+namespace hr {
+
+// Items lie in panels of kPanel: dimension by dimension, the kPanel items' values side by side.
+constexpr int kPanel = 32;
+constexpr int kTile = 256;  // items in a tile, at most
+constexpr int kMaxGroup = 12;
+
+// A tile of items, transposed for the scan. Item i's scan score is dot * scale[i] + shift[i].
+struct Tile {
+    float* panels;
+    int32_t rows[kTile];
+    float squares[kTile];  // |x|^2
+    float scale[kTile];
+    float shift[kTile];  // NaN where the last panel is padding, so that no comparison admits it
+    int size;
+    double norm;  // no item of the tile is longer
+};
+
+// Where a query's survivors go. The caller leaves room for a whole tile.
+struct Sink {
+    float* scores;
+    int32_t* rows;
+    int64_t count;
+    const uint64_t* mask;  // this query's own mask, or null
+};
+
+struct TopkKernels {
+    int max_group;  // queries that one scan call takes, 1 to kMaxGroup
+    // Transposes the tile's rows into its panels and sums their squares.
+    void (*pack)(const float* items, int64_t dim, Tile& tile);
+    // Scores the tile for `group` queries, laid out [dim][group], and appends what reaches each query's limit.
+    void (*scan)(const Tile& tile, int64_t dim, const float* queries, int group, const float* limits, Sink* sinks);
+    // How many of the n values are at least t.
+    int64_t (*count_at_least)(const float* values, int64_t n, float t);
+    // Float64 sums over dimensions in 8 lanes (lane j takes j, j + 8, ...), folded 8 -> 4 -> 2 -> 1.
+    double (*dot)(const float* a, const float* b, int64_t dim);
+    double (*distance)(const float* a, const float* b, int64_t dim);
+};
+
+extern const TopkKernels topk_kernels_scalar;
+#if HEADRACE_X86
+extern const TopkKernels topk_kernels_avx2;
+extern const TopkKernels topk_kernels_avx512;
+#endif
+
+}  // namespace hr

@@ -1,0 +1,228 @@
+#include "topk/search.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "core/pool.h"
+
+namespace {
+
+constexpr int64_t kMaxBlock = 256;              // queries that share one pass over the items
+constexpr int64_t kBudget = int64_t{64} << 20;  // bytes of survivors that one call holds
+constexpr int64_t kTileFloats = 16384;          // a packed tile stays in the second-level cache
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+hr::Arena& thread_arena() {
+    thread_local hr::Arena arena;
+    return arena;
+}
+
+}  // namespace
+
+hr::Search::Search(const Problem& problem, const float* queries, int64_t n_queries, int threads, float* scores,
+                   int64_t* ids)
+    : problem_(problem),
+      queries_(queries),
+      n_queries_(n_queries),
+      threads_(threads),
+      scores_(scores),
+      ids_(ids),
+      arena_(thread_arena()),
+      bad_row_(problem.n_items) {
+    plan();
+    arena_.begin();
+    take_scratch();
+    arena_.allocate();
+    take_scratch();
+}
+
+void hr::Search::plan() {
+    words_ = divide_up(problem_.n_items, 64);
+    tile_items_ = static_cast<int>(std::clamp<int64_t>(kTileFloats / problem_.dim / kPanel * kPanel, kPanel, kTile));
+    // Twice k: fewer passes over the survivors cost more survivors.
+    room_ = std::min(problem_.n_items, problem_.k + std::max<int64_t>(problem_.k, 128));
+    capacity_ = room_ + kTile;
+    const int64_t per_query = capacity_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t));
+    const int64_t most = std::clamp<int64_t>(kBudget / per_query / threads_, 1, kMaxBlock);
+    // Splitting queries packs each item once per thread, which many queries pay for.
+    by_query_ = threads_ == 1 || n_queries_ >= 64 * static_cast<int64_t>(threads_);
+    n_blocks_ = divide_up(n_queries_, most);
+    if (by_query_) n_blocks_ = std::min(n_queries_, divide_up(n_blocks_, threads_) * threads_);
+    block_size_ = divide_up(n_queries_, n_blocks_);
+}
+
+void hr::Search::take_scratch() {
+    const int64_t merged = by_query_ ? 0 : capacity_ * threads_;
+    lengths_ = arena_.take<Query>(n_queries_);
+    thresholds_ = arena_.take<Threshold>(n_queries_);
+    packed_ = arena_.take<float>(n_queries_ * problem_.dim);
+    slots_ = arena_.take<Slot>(threads_);
+    for (int s = 0; s < threads_; ++s) {
+        auto* panels = arena_.take<float>(tile_items_ * problem_.dim);
+        auto* sinks = arena_.take<Sink>(block_size_);
+        auto* scores = arena_.take<float>(capacity_ * block_size_);
+        auto* rows = arena_.take<int32_t>(capacity_ * block_size_);
+        const Survivors all{arena_.take<float>(merged), arena_.take<int32_t>(merged), 0};
+        auto* ranked = arena_.take<Ranked>(std::max(merged, capacity_));
+        if (!slots_) continue;
+        slots_[s].tile.panels = panels;
+        slots_[s].sinks = sinks;
+        slots_[s].merged = all;
+        slots_[s].ranked = ranked;
+        for (int64_t i = 0; i < block_size_; ++i) sinks[i] = {scores + i * capacity_, rows + i * capacity_, 0, nullptr};
+    }
+}
+
+hr::Search::Block hr::Search::block(int64_t index) const {
+    const int64_t first = n_queries_ * index / n_blocks_;
+    return {first, n_queries_ * (index + 1) / n_blocks_ - first, problem_.kernels->max_group};
+}
+
+void hr::Search::read_queries() {
+    for (int64_t b = 0; b < n_queries_; ++b) {
+        const float* values = queries_ + b * problem_.dim;
+        lengths_[b] = {values, std::sqrt(problem_.kernels->dot(values, values, problem_.dim))};
+        if (!std::isfinite(lengths_[b].length))
+            throw std::invalid_argument("queries: expected finite values, got NaN or infinity in row " +
+                                        std::to_string(b));
+        thresholds_[b].reset();
+    }
+}
+
+void hr::Search::pack_queries(const Block& block) {
+    for (int g = 0; g < block.groups(); ++g) {
+        const int64_t start = block.group_start(g), size = block.group_start(g + 1) - start;
+        float* out = packed_ + (block.first + start) * problem_.dim;
+        for (int64_t m = 0; m < size; ++m) {
+            const Query& query = lengths_[block.first + start + m];
+            const bool unit = problem_.metric == HR_METRIC_COSINE && query.length > 0;
+            for (int64_t j = 0; j < problem_.dim; ++j)
+                out[j * size + m] = unit ? static_cast<float>(query.values[j] / query.length) : query.values[j];
+        }
+    }
+}
+
+void hr::Search::reset(const Block& block, Slot& slot) const {
+    const bool own_masks = problem_.mask_stride && block.count > 1;
+    slot.norm = 0.0;
+    for (int64_t i = 0; i < block.count; ++i) {
+        slot.sinks[i].count = 0;
+        slot.sinks[i].mask = own_masks ? problem_.mask + (block.first + i) * problem_.mask_stride : nullptr;
+    }
+}
+
+void hr::Search::scan(const Block& block, Slot& slot, int64_t first_word, int64_t last_word) {
+    const int64_t n_masks = !problem_.mask ? 0 : problem_.mask_stride ? block.count : 1;
+    const uint64_t* masks = n_masks ? problem_.mask + block.first * problem_.mask_stride : nullptr;
+    TileReader reader(problem_, masks, n_masks, first_word, last_word);
+    while (reader.next(slot.tile, tile_items_)) {
+        problem_.kernels->pack(problem_.items, problem_.dim, slot.tile);
+        const int64_t bad = prepare(problem_, slot.tile);
+        if (bad < 0) {
+            scan_tile(block, slot);
+            continue;
+        }
+        int64_t first = bad_row_.load();
+        while (bad < first && !bad_row_.compare_exchange_weak(first, bad)) {
+        }
+    }
+}
+
+void hr::Search::scan_tile(const Block& block, Slot& slot) {
+    slot.norm = std::max(slot.norm, slot.tile.norm);
+    for (int g = 0; g < block.groups(); ++g) {
+        const int64_t start = block.group_start(g);
+        const int size = static_cast<int>(block.group_start(g + 1) - start);
+        Sink* sinks = slot.sinks + start;
+        float limits[kMaxGroup];
+        for (int m = 0; m < size; ++m) {
+            const int64_t query = block.first + start + m;
+            const double bound = problem_.bound(lengths_[query], slot.tile.norm);
+            if (bound == kInfinity) {
+                admit_all(slot, sinks[m]);
+                limits[m] = std::numeric_limits<float>::quiet_NaN();  // the scan admits nothing more
+            } else {
+                limits[m] = round_down(thresholds_[query].get() - bound);
+            }
+        }
+        const float* packed = packed_ + (block.first + start) * problem_.dim;
+        problem_.kernels->scan(slot.tile, problem_.dim, packed, size, limits, sinks);
+        for (int m = 0; m < size; ++m)
+            if (sinks[m].count > room_) thin(block.first + start + m, slot, sinks[m]);
+    }
+}
+
+void hr::Search::admit_all(const Slot& slot, Sink& sink) const {
+    for (int i = 0; i < slot.tile.size; ++i) {
+        const int32_t row = slot.tile.rows[i];
+        if (sink.mask && !(sink.mask[row >> 6] >> (row & 63) & 1)) continue;
+        sink.scores[sink.count] = 0.0f;  // never compared: the slot's bound is infinite from here on
+        sink.rows[sink.count++] = row;
+    }
+}
+
+void hr::Search::thin(int64_t query, Slot& slot, Sink& sink) {
+    Survivors survivors{sink.scores, sink.rows, sink.count};
+    const double bound = problem_.bound(lengths_[query], slot.norm);
+    if (bound < kInfinity) thin_by_scan(problem_, bound, 8, survivors, thresholds_[query]);
+    if (survivors.count > problem_.k + (room_ - problem_.k) * 3 / 4)
+        thin_by_score(problem_, lengths_[query], survivors, slot.ranked, thresholds_[query]);
+    sink.count = survivors.count;
+}
+
+void hr::Search::finish(const Block& block, int64_t at, Slot& scratch, Slot* slots, int n_slots) {
+    const int64_t query = block.first + at;
+    Survivors all{slots[0].sinks[at].scores, slots[0].sinks[at].rows, slots[0].sinks[at].count};
+    double norm = slots[0].norm;
+    if (n_slots > 1) {
+        all = scratch.merged;
+        for (int s = 0; s < n_slots; ++s) {
+            const Sink& sink = slots[s].sinks[at];
+            std::memcpy(all.scores + all.count, sink.scores, static_cast<size_t>(sink.count) * sizeof(float));
+            std::memcpy(all.rows + all.count, sink.rows, static_cast<size_t>(sink.count) * sizeof(int32_t));
+            all.count += sink.count;
+            norm = std::max(norm, slots[s].norm);
+        }
+    }
+    const double bound = problem_.bound(lengths_[query], norm);
+    if (bound < kInfinity) thin_by_scan(problem_, bound, problem_.k + 1, all, thresholds_[query]);
+    write_best(problem_, lengths_[query], all, scratch.ranked, scores_ + query * problem_.width,
+               ids_ + query * problem_.width);
+}
+
+void hr::Search::run_by_query() {
+    parallel_for(n_blocks_, threads_, [&](int64_t index, int worker) {
+        const Block now = block(index);
+        Slot& slot = slots_[worker];
+        pack_queries(now);
+        reset(now, slot);
+        scan(now, slot, 0, words_);
+        for (int64_t at = 0; at < now.count; ++at) finish(now, at, slot, &slot, 1);
+    });
+}
+
+void hr::Search::run_by_item() {
+    const int64_t chunk = std::clamp<int64_t>(words_ / (threads_ * 8), 16, 1024);
+    for (int64_t index = 0; index < n_blocks_; ++index) {
+        const Block now = block(index);
+        pack_queries(now);
+        for (int s = 0; s < threads_; ++s) reset(now, slots_[s]);
+        parallel_for(divide_up(words_, chunk), threads_, [&](int64_t task, int worker) {
+            scan(now, slots_[worker], task * chunk, std::min(words_, (task + 1) * chunk));
+        });
+        parallel_for(now.count, threads_,
+                     [&](int64_t at, int worker) { finish(now, at, slots_[worker], slots_, threads_); });
+    }
+}
+
+void hr::Search::run() {
+    read_queries();
+    by_query_ ? run_by_query() : run_by_item();
+    arena_.end();
+    if (bad_row_ < problem_.n_items)
+        throw std::invalid_argument("items: expected finite values, got NaN or infinity in row " +
+                                    std::to_string(bad_row_));
+}

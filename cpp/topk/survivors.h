@@ -1,0 +1,56 @@
+// The items that may still belong to a query's top k, and how they are thinned out.
+#pragma once
+
+#include <atomic>
+
+#include "topk/query.h"
+
+namespace hr {
+
+struct Ranked {
+    double score;
+    int32_t row;
+};
+
+// Best first; equal scores: the lower row.
+inline bool before(const Ranked& a, const Ranked& b) { return a.score != b.score ? a.score > b.score : a.row < b.row; }
+
+// A scan score that at least k of the query's items are known to reach; it only rises, and workers share it.
+class Threshold {
+  public:
+    double get() const { return std::atomic_ref(const_cast<double&>(value_)).load(std::memory_order_relaxed); }
+    void reset() { value_ = -kInfinity; }
+    void raise(double to) {
+        std::atomic_ref value(value_);
+        double now = value.load(std::memory_order_relaxed);
+        while (now < to && !value.compare_exchange_weak(now, to, std::memory_order_relaxed)) {
+        }
+    }
+
+  private:
+    double value_;
+};
+
+// The largest float not above `value`.
+float round_down(double value);
+
+// The survivors of one query: scan scores, each within the query's bound of its float64 score, and their rows.
+struct Survivors {
+    float* scores;
+    int32_t* rows;
+    int64_t count;
+};
+
+// Drops the survivors that scan scores prove to be outside the top k. `bound` must be finite. The k-th best scan score
+// is found to within k / effort ranks.
+void thin_by_scan(const Problem& problem, double bound, int64_t effort, Survivors& survivors, Threshold& threshold);
+
+// Keeps the k best by float64 score. `ranked` is scratch for as many as there are survivors.
+void thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, Ranked* ranked,
+                   Threshold& threshold);
+
+// Ranks the survivors by float64 score and writes the k best, padded. `ranked` as above.
+void write_best(const Problem& problem, const Query& query, const Survivors& survivors, Ranked* ranked, float* scores,
+                int64_t* ids);
+
+}  // namespace hr

@@ -1,0 +1,82 @@
+#include "topk/tiles.h"
+
+#include <algorithm>
+
+namespace {
+
+bool all_finite(const float* x, int64_t dim) {
+    return std::all_of(x, x + dim, [](float value) { return std::isfinite(value); });
+}
+
+bool all_zero(const float* x, int64_t dim) {
+    return std::all_of(x, x + dim, [](float value) { return value == 0.0f; });
+}
+
+}  // namespace
+
+hr::TileReader::TileReader(const Problem& problem, const uint64_t* masks, int64_t n_masks, int64_t first, int64_t last)
+    : problem_(problem), masks_(masks), n_masks_(n_masks), word_(first), last_(last) {}
+
+uint64_t hr::TileReader::allowed(int64_t word) const {
+    uint64_t bits = n_masks_ ? 0 : ~uint64_t{0};
+    for (int64_t i = 0; i < n_masks_; ++i) bits |= masks_[i * problem_.mask_stride + word];
+    const int64_t items = problem_.n_items - word * 64;
+    return items >= 64 ? bits : bits & ((uint64_t{1} << items) - 1);
+}
+
+bool hr::TileReader::next(Tile& tile, int limit) {
+    tile.size = 0;
+    while (tile.size < limit) {
+        if (!bits_) {
+            if (word_ == last_) break;
+            bits_ = allowed(word_++);
+            continue;
+        }
+        const int32_t base = static_cast<int32_t>((word_ - 1) * 64);
+        if (bits_ == ~uint64_t{0} && limit - tile.size >= 64) {
+            for (int32_t i = 0; i < 64; ++i) tile.rows[tile.size + i] = base + i;
+            tile.size += 64;
+            bits_ = 0;
+            continue;
+        }
+        tile.rows[tile.size++] = base + __builtin_ctzll(bits_);
+        bits_ &= bits_ - 1;
+    }
+    return tile.size > 0;
+}
+
+int64_t hr::prepare(const Problem& problem, Tile& tile) {
+    constexpr float kMost = 0x1p120f, kLeast = 0x1p-80f;
+    const bool cosine = problem.metric == HR_METRIC_COSINE;
+    const float share = problem.metric == HR_METRIC_L2 ? -0.5f : 0.0f;
+    float longest = 0.0f;
+    bool odd = false;  // a sum of squares that is not a number, or too large for float32
+    for (int i = 0; i < tile.size; ++i) {
+        const float squares = tile.squares[i];
+        odd |= !(squares <= kMost);
+        longest = std::max(longest, squares);
+        tile.scale[i] = 1.0f;
+        tile.shift[i] = share * squares;
+    }
+    for (int i = tile.size; i % kPanel; ++i) {
+        tile.scale[i] = 1.0f;
+        tile.shift[i] = std::numeric_limits<float>::quiet_NaN();
+    }
+    // 2% covers the float32 rounding of the sum; squares below float32's range add at most dim * 2^-126.
+    tile.norm = std::sqrt(1.02 * longest + static_cast<double>(problem.dim) * 0x1p-124);
+    if (odd) {
+        for (int i = 0; i < tile.size; ++i)
+            if (!all_finite(problem.item(tile.rows[i]), problem.dim)) return tile.rows[i];
+        tile.norm = kInfinity;
+    }
+    if (!cosine || odd) return -1;
+    tile.norm = 1.0;
+    for (int i = 0; i < tile.size; ++i) {
+        const float squares = tile.squares[i];
+        if (squares >= kLeast)
+            tile.scale[i] = static_cast<float>(1.0 / std::sqrt(static_cast<double>(squares)));
+        else if (!all_zero(problem.item(tile.rows[i]), problem.dim))
+            tile.norm = kInfinity;  // too short for float32 to measure
+    }
+    return -1;
+}

@@ -1,0 +1,93 @@
+"""Exact top-k: the items of a catalogue that score best for each query."""
+
+from __future__ import annotations
+
+import torch
+from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.registry import Op, register
+from torch import Tensor
+
+__all__ = ["METRICS", "topk"]
+
+METRICS = ("ip", "cosine", "l2")
+MAX_DIM = 65536
+MAX_ITEMS = 2**31 - 1
+
+OP = Op(
+    "topk",
+    "headrace.kernels.topk",
+    "exact top-k by inner product, cosine or distance",
+    ("scalar", "avx2", "avx512"),
+)
+
+
+def topk(
+    queries: Tensor,
+    items: Tensor,
+    k: int,
+    metric: str = "ip",
+    mask: Tensor | None = None,
+    backend: str = "auto",
+    threads: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """The k items that score best for each query, best first; equal scores go to the lower id.
+
+    queries: float32 [B, d]. items: float32 [N, d], d from 1 to 65536, N below 2^31.
+    metric: "ip" (q.x), "cosine" (q.x / |q||x|, 0 where either is the zero vector) or "l2" (minus the squared distance).
+    mask: bitset of the items that may be returned, uint64 or int64 words, [ceil(N/64)] for all queries or
+        [B, ceil(N/64)]; item i is bit i % 64 of word i // 64. Items that no query may have are not read.
+    threads: at most this many on a CPU; 0 means the process setting. The answer does not depend on it.
+
+    Returns scores float32 [B, k] and ids int64 [B, k] (rows of `items`). The ids are those of a float64 brute force; a
+    score is the float64 score rounded once. Where fewer than k items are allowed the rest has id -1, score -inf.
+
+    Raises TypeError for a wrong dtype; ValueError for a wrong shape, metric, k or device, and for a query or item that
+    holds a NaN or an infinity (naming the first such row).
+    """
+    check_tensor("queries", queries, dtype=torch.float32, ndim=2)
+    check_tensor("items", items, dtype=torch.float32, ndim=2, device=queries.device)
+    check_at_least("k", k, 1)
+    if items.shape[1] != queries.shape[1]:
+        raise ValueError(f"items: expected {queries.shape[1]} columns as in queries, got {items.shape[1]}")
+    if not 1 <= items.shape[1] <= MAX_DIM:
+        raise ValueError(f"items: expected 1 to {MAX_DIM} columns, got {items.shape[1]}")
+    if items.shape[0] > MAX_ITEMS:
+        raise ValueError(f"items: expected at most {MAX_ITEMS} rows, got {items.shape[0]}")
+    if metric not in METRICS:
+        raise ValueError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
+    if mask is not None:
+        check_mask(mask, queries.shape[0], items.shape[0], queries.device)
+    scores, ids = torch.ops.headrace.topk(queries.detach(), items.detach(), k, metric, mask, backend, threads)
+    return scores, ids
+
+
+def check_mask(mask: Tensor, n_queries: int, n_items: int, device: torch.device) -> None:
+    """Raises unless `mask` is a bitset over the items, for all queries or for each."""
+    words = (n_items + 63) // 64
+    ndim = mask.ndim if isinstance(mask, Tensor) and mask.ndim == 2 else 1
+    check_tensor("mask", mask, dtype=(torch.uint64, torch.int64), ndim=ndim, device=device)
+    if tuple(mask.shape) not in ((words,), (n_queries, words)):
+        raise ValueError(f"mask: expected shape [{words}] or [{n_queries}, {words}], got {list(mask.shape)}")
+
+
+def _topk(
+    queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, backend: str, threads: int
+) -> tuple[Tensor, Tensor]:
+    serve = OP.pick(backend, queries.device)
+    scores, ids = serve(queries, items, k, metric, mask, threads)
+    return scores, ids
+
+
+def _fake(
+    queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, backend: str, threads: int
+) -> tuple[Tensor, Tensor]:
+    shape = (queries.shape[0], k)
+    return queries.new_empty(shape), queries.new_empty(shape, dtype=torch.int64)
+
+
+register(
+    "topk(Tensor queries, Tensor items, int k, str metric, Tensor? mask, str backend, int threads)"
+    " -> (Tensor scores, Tensor ids)",
+    _topk,
+    _fake,
+)

@@ -1,0 +1,74 @@
+"""The definition of top-k: float64 scores, a stable sort."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LANES = 8
+
+
+def topk(
+    queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, threads: int
+) -> tuple[Tensor, Tensor]:
+    n_queries, n_items = queries.shape[0], items.shape[0]
+    scores = torch.full((n_queries, k), -torch.inf, device=queries.device)
+    ids = torch.full((n_queries, k), -1, dtype=torch.int64, device=queries.device)
+    allowed = None if mask is None else allowed_items(mask, n_items)
+    if n_queries:
+        check_finite("queries", queries)
+        check_finite("items", items, None if allowed is None else allowed.any(0))
+    for b in range(n_queries):
+        rows = torch.arange(n_items, device=queries.device)
+        if allowed is not None:
+            rows = rows[allowed[b if allowed.shape[0] > 1 else 0]]
+        exact = exact_scores(queries[b], items[rows], metric)
+        best = torch.sort(exact, descending=True, stable=True).indices[:k]
+        scores[b, : best.numel()] = exact[best].float()
+        ids[b, : best.numel()] = rows[best]
+    return scores, ids
+
+
+def exact_scores(queries: Tensor, items: Tensor, metric: str) -> Tensor:
+    """float64 scores of float32 vectors [..., d] that broadcast against each other; they are what ranks the items."""
+    q, x = queries.double(), items.double()
+    if metric == "l2":
+        return -sum_in_lanes((q - x) ** 2)
+    product = sum_in_lanes(q * x)
+    if metric == "ip":
+        return product
+    lengths = sum_in_lanes(q * q).sqrt() * sum_in_lanes(x * x).sqrt()
+    return torch.where(lengths > 0, product / lengths.where(lengths > 0, 1.0), 0.0)
+
+
+def sum_in_lanes(terms: Tensor) -> Tensor:
+    """Sum over the last axis in a fixed order, so that every backend and every batch ranks alike.
+
+    Lane j adds terms j, j + 8, ... in turn; the 8 lanes fold to 4, 2, 1.
+    """
+    short = -terms.shape[-1] % LANES
+    lanes = torch.nn.functional.pad(terms, (0, short)).unflatten(-1, (-1, LANES))
+    total = lanes[..., 0, :].clone()
+    for step in range(1, lanes.shape[-2]):
+        total += lanes[..., step, :]
+    for half in (4, 2, 1):
+        total = total[..., :half] + total[..., half:]
+    summed: Tensor = total.squeeze(-1)
+    return summed
+
+
+def allowed_items(mask: Tensor, n_items: int) -> Tensor:
+    """bool [1 or B, N] from a bitset."""
+    words = torch.atleast_2d(mask.view(torch.int64)).unsqueeze(-1)
+    bits = torch.arange(64, device=mask.device)
+    allowed: Tensor = ((words >> bits) & 1).bool().flatten(-2)[:, :n_items]
+    return allowed
+
+
+def check_finite(name: str, vectors: Tensor, rows: Tensor | None = None) -> None:
+    """Raises ValueError naming the first row, among `rows` (bool), that holds a NaN or an infinity."""
+    bad = ~torch.isfinite(vectors).all(1)
+    if rows is not None:
+        bad &= rows
+    if bool(bad.any()):
+        raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {int(bad.nonzero()[0])}")
