@@ -103,7 +103,7 @@ def build(
 def recommend(
     snapshot: Annotated[Path, typer.Option(help="A snapshot folder.")],
     users: Annotated[str, typer.Option(help="User ids separated by commas, or - for standard input.")],
-    k: Annotated[int | None, typer.Option(min=1, help="Items a page.")] = None,
+    k: Annotated[int | None, typer.Option("-k", "--k", min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
 ) -> None:
     """Print one JSON line a user: the page's items, scores and channels."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from rich.progress import Progress
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from headrace.data.dataset import Dataset
@@ -22,9 +22,6 @@ from headrace.ranking.targets import COMPLETION, PLAY_TIME, Labels, labels_of, n
 from headrace.ranking.towers import ThreeTowers
 from headrace.ranking.warm_start import CodeMaps, warm_start
 from headrace.training.loop import FitReport, fit
-from rich.progress import Progress
-from torch import Tensor
-from torch.nn import functional as F
 
 
 def soft_labels(value: Tensor, timed: Tensor) -> Tensor:

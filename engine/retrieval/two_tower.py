@@ -8,13 +8,9 @@ import torch
 from torch import Tensor
 
 from headrace.jagged import offsets_of
+from headrace.kernels import topk
 from headrace.retrieval.towers import Features, TwoTowerModel
 from headrace.types import Candidates, Requests
-
-
-def _topk(queries: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    best = torch.topk(queries @ items.T, min(k, items.shape[0]))
-    return best.values, best.indices
 
 
 @dataclass(eq=False)
@@ -57,7 +53,7 @@ class TwoTower:
         asked[asked.clone()] = self.known[user[asked]]
         if not bool(asked.any()) or not len(self.rows):
             return Candidates.empty(len(requests))
-        score, found = _topk(self.user_vectors(user[asked]), self.vectors, quota)
+        score, found = topk(self.user_vectors(user[asked]), self.vectors, quota)
         kept = found >= 0
         counts = torch.zeros(len(user), dtype=torch.int64)
         counts[asked] = kept.sum(1)

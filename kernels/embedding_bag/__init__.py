@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from headrace.kernels import registry
 from headrace.kernels.checks import check_at_least, check_tensor
 from headrace.kernels.embedding_bag.tables import EmbeddingTables
-from torch import Tensor
 
 __all__ = ["EmbeddingTables", "embedding_bag"]
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from headrace.kernels.checks import check_offsets
 from headrace.kernels.embedding_bag.reference import check_indices
 from headrace.kernels.embedding_bag.tables import PAD
-from torch import Tensor
 
 
 @triton.jit  # type: ignore[untyped-decorator]

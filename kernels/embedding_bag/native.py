@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from headrace.kernels.settings import extension
 from torch import Tensor
+
+from headrace.kernels.settings import extension
 
 _DTYPE = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 

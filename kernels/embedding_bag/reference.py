@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from headrace.kernels.checks import check_offsets
 from headrace.kernels.embedding_bag.tables import PAD
-from torch import Tensor
 
 
 def embedding_bag(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, choose, dots, scratch
 from headrace.kernels.dpp.picks import check_values
-from torch import Tensor
 
 
 @triton.jit(do_not_specialize=["items", "k", "held", "rules"])  # type: ignore[untyped-decorator]

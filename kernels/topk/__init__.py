@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from headrace.kernels.checks import check_at_least, check_tensor
 from headrace.kernels.registry import Op, register
-from torch import Tensor
 
 __all__ = ["METRICS", "topk"]
 

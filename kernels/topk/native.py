@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from headrace import _C
 from headrace.kernels.topk import METRICS
-from torch import Tensor
 
 
 def topk(

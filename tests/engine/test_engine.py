@@ -126,12 +126,17 @@ def test_two_threads_get_what_one_gets(engine: Engine, small_log: Dataset) -> No
     assert all(pages == alone for pages in found)
 
 
-@pytest.mark.parametrize(("users", "items", "events"), [(1, 30, 200), (30, 1, 200), (1, 1, 1)])
+@pytest.mark.parametrize(("users", "items", "events"), [(1, 30, 200), (30, 1, 200)])
 def test_the_smallest_logs_build(tmp_path: Path, small_settings: Settings, users: int, items: int, events: int) -> None:
     data = generate(users, items, events, seed=3).dataset
     build(data, small_settings, tmp_path)
     page = Engine.load(tmp_path).recommend(some_users(data, 1))[0]
     assert len(page.items) <= items
+
+
+def test_a_log_that_teaches_nothing_is_refused(tmp_path: Path, small_settings: Settings) -> None:
+    with pytest.raises(ValueError, match="expected interactions with interest"):
+        build(generate(1, 1, 1, seed=3).dataset, small_settings, tmp_path)
 
 
 def test_an_empty_log_is_refused(tmp_path: Path, small_settings: Settings, small_log: Dataset) -> None:

@@ -3,6 +3,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+
 from headrace.kernels import settings
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 

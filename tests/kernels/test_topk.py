@@ -7,12 +7,13 @@ import threading
 import numpy as np
 import pytest
 import torch
-from headrace.kernels import settings
-from headrace.kernels.topk import METRICS, topk
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from headrace.kernels import settings
+from headrace.kernels.topk import METRICS, topk
 
 CPU_BACKENDS = ("reference", "native")
 

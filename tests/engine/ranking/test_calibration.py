@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from headrace.ranking.calibration import calibrate, calibrate_logits, measure
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from headrace.ranking.fusion import FusionSettings, fuse, ranks
 
 ONE = torch.tensor([0, 1])

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from headrace.features import Field
 from headrace.ranking.layers import FieldEmbedding, SplitLinear, attend, gate_dropout, mean_of_sequence
 

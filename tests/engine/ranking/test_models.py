@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from headrace.data import Catalogue, Dataset, IdMap, InteractionLog, Jagged, Users
 from headrace.features import FeatureStore
 from headrace.ranking import PreRanker, PreRankerSettings, Ranker, RankerSettings, train_preranker, train_ranker

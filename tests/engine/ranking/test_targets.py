@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from headrace.data import InteractionLog
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.targets import labels_of, negatives_kept
