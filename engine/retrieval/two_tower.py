@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.jagged import offsets_of
-from headrace.kernels import topk
+from headrace.kernels.topk import topk
 from headrace.retrieval.towers import Features, TwoTowerModel
 from headrace.types import Candidates, Requests
 
