@@ -37,7 +37,7 @@ class TwoTowerSettings(TrainSettings):
     dim: int = 64
     hidden: int = 128
     last_n: int = 30
-    temperature: float = 0.07
+    temperature: float = 0.1
     negatives: int = 1024
     negative_power: float = 0.0
     correction: float = 1.0

@@ -56,7 +56,7 @@ def assert_same(a: nn.Module, b: nn.Module) -> None:
         assert torch.equal(x, y), name
 
 
-@pytest.mark.parametrize("after", [1, 6, 7, 8, 13, 20])
+@pytest.mark.parametrize("after", [1, 7, 13, 20])
 @pytest.mark.parametrize("every", [0.0, 1e9])
 def test_a_resumed_run_ends_with_the_weights_and_losses_of_an_unbroken_one(
     tmp_path: Path, after: int, every: float

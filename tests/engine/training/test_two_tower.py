@@ -11,7 +11,9 @@ import torch
 
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Jagged, Users
 from headrace.data.ids import IdMap
+from headrace.retrieval import towers
 from headrace.retrieval.two_tower import TwoTower
+from headrace.training import two_tower
 from headrace.training.two_tower import TwoTowerSettings, train_two_tower
 from headrace.types import Requests
 
@@ -64,6 +66,15 @@ def test_the_towers_learn_the_tastes(rich: bool) -> None:
     assert report.rows == int((tastes(rich=rich).log.interest() > 0).sum())
 
 
+def test_large_tables_learn_from_sparse_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(towers, "SPARSE_ROWS", 0)
+    channel, report = train_two_tower(tastes(), SMALL)
+    assert all(m.sparse for m in channel.model.modules() if isinstance(m, torch.nn.Embedding))
+    right = (top(channel, list(range(USERS - 1)), 10) % 2 == torch.arange(USERS - 1)[:, None] % 2).double().mean()
+    assert float(right) > 0.9
+    assert report.losses[-1][1] < report.losses[0][1]
+
+
 def test_same_seed_same_channel_whatever_the_caller_draws() -> None:
     first, _ = train_two_tower(tastes(), SMALL)
     torch.manual_seed(123)
@@ -78,8 +89,6 @@ def test_same_seed_same_channel_whatever_the_caller_draws() -> None:
 
 def test_a_training_that_was_broken_off_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = train_two_tower(tastes(), SMALL)
-    from headrace.training import two_tower
-
     calls, loss = 0, two_tower.Objective.__call__
 
     def broken(self: two_tower.Objective, rows: torch.Tensor) -> torch.Tensor:
