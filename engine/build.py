@@ -17,6 +17,7 @@ from headrace.data import Dataset
 from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore, TrainingSet
 from headrace.ranking import train_preranker, train_ranker
+from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
 from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
 from headrace.retrieval.two_tower import TwoTower
@@ -63,10 +64,12 @@ def build(
     channels.insert(1, tower)
     with _step(progress, "features"):
         store = FeatureStore.fit(dataset, settings.features)
-        rows = TrainingSet(store, dataset.log)
+        shown = with_unshown(dataset.log, len(dataset.catalogue), settings.unshown, settings.seed)
+        taught = dataset.with_log(shown)
+        rows = TrainingSet(store, shown)
     maps = _moved_codes(warm, dataset) if warm else None
     preranker, preranker_fit = train_preranker(
-        dataset,
+        taught,
         store,
         settings.preranker,
         fusion=settings.fusion,
@@ -77,7 +80,7 @@ def build(
         checkpoint=work / "preranker.pt",
     )
     ranker, ranker_fit = train_ranker(
-        dataset,
+        taught,
         store,
         settings.ranker,
         fusion=settings.fusion,

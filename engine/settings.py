@@ -58,9 +58,13 @@ _RULES = (MaxRun(kind="category", k=5), MaxRun(kind="author", k=2), OneInWindow(
 
 
 class Settings(Section):
-    """All settings of a build."""
+    """All settings of a build.
+
+    unshown: rows of items never shown that the ranking models see for each row of the log (see `with_unshown`).
+    """
 
     seed: int = 0
+    unshown: float = Field(default=0.5, ge=0)
     recall: RecallSettings = RecallSettings()
     two_tower: TwoTowerSettings = TwoTowerSettings()
     exposure: ExposureSettings = ExposureSettings()

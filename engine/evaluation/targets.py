@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from headrace.data import InteractionLog
 from headrace.evaluation.ranking import auc, calibration, gauc, reliability
 from headrace.ranking.ranker import Ranker
-from headrace.ranking.targets import PLAY_TIME, labels_of
+from headrace.ranking.targets import IMPRESSION, PLAY_TIME, labels_of
 from headrace.report.model import ReliabilityBin, Target
 from headrace.types import Candidates, Requests
 
@@ -42,6 +42,8 @@ def measure_targets(ranker: Ranker, train: InteractionLog, test: InteractionLog,
     labels, past = labels_of(test, names), labels_of(train, names)
     targets = []
     for place, name in enumerate(names):
+        if name == IMPRESSION:  # the rows after the cut are all shown
+            continue
         known = labels.known[:, place].numpy() > 0
         value = labels.value[:, place].numpy()[known]
         column = PLAY_TIME if name == PLAY_TIME else f"p_{name}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from headrace.jagged import segment_of, sort_segments
@@ -34,12 +34,15 @@ class FusionSettings(BaseModel):
     weights w: in all but `expected_value` only the columns named here count (p_click besides). exponents a: 1 where
     absent; in `expected_value` they name the columns. offsets b: 1 where absent. A column the log cannot teach is left
     out.
+    exposure_power e: the formula's score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the item
+        is shown rather than one drawn from the catalogue. 0 ranks by worth once shown; 1 by what the log would replay.
     """
 
     formula: Formula = "click_times_sum"
     weights: dict[str, float] = DEFAULT_WEIGHTS
     exponents: dict[str, float] = {}
     offsets: dict[str, float] = {}
+    exposure_power: float = Field(default=0.5, ge=0)
 
 
 def fuse(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor:
@@ -48,7 +51,11 @@ def fuse(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: Fu
     columns: name -> float [n] predictions. offsets: int64 [B+1] and item: int64 [n], used by `rank`. Raises ValueError
     when no column that the formula uses is there.
     """
-    return _FORMULAS[settings.formula](columns, offsets, item, settings).float()
+    score = _FORMULAS[settings.formula](columns, offsets, item, settings)
+    if "p_impression" in columns and settings.exposure_power:
+        shown = columns["p_impression"].double()
+        score = score * (shown / (1 - shown).clamp_min(1e-7)) ** settings.exposure_power
+    return score.float()
 
 
 def _terms(columns: dict[str, Tensor], names: dict[str, float]) -> list[tuple[str, Tensor]]:

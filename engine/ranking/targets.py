@@ -15,6 +15,7 @@ from headrace.features.statistics import POST_CLICK
 COMPLETED = 0.8
 PLAY_TIME = "play_time"
 COMPLETION = "completion"
+IMPRESSION = "impression"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Labels:
 def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labels:
     """Labels of every row of `log` for the targets it can teach (or for `names`).
 
-    Click is trained on all impressions; like, collect, share, follow and comment on the clicked ones, as their rates
+    Impression is trained on all rows, where some were not shown. Click is trained on all impressions; like, collect, share, follow and comment on the clicked ones, as their rates
     are per click; play time and completion (at least 80 % played) on all rows that record them, where a row without a
     click and without a record counts as not played. A target without both outcomes in the log is left out.
     """
@@ -57,6 +58,9 @@ def _columns(log: InteractionLog) -> dict[str, tuple[NDArray[np.float32], NDArra
     """name -> (float32 [n] label, bool [n] known)."""
     columns: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
     click = log.signals.get("click")
+    if IMPRESSION in log.signals:
+        shown = log.signals[IMPRESSION]
+        columns[IMPRESSION] = ((shown == 1).astype(np.float32), shown >= 0)
     for name in ("click", *POST_CLICK):
         if name in log.signals:
             signal = log.signals[name]
