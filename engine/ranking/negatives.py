@@ -1,4 +1,4 @@
-"""Items that were never shown, as samples of "not shown": without them a ranker only knows what the old system chose."""
+"""Items that were never shown, as samples: without them a ranker only knows what the old system chose."""
 
 from __future__ import annotations
 

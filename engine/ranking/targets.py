@@ -38,9 +38,10 @@ class Labels:
 def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labels:
     """Labels of every row of `log` for the targets it can teach (or for `names`).
 
-    Impression is trained on all rows, where some were not shown. Click is trained on all impressions; like, collect, share, follow and comment on the clicked ones, as their rates
-    are per click; play time and completion (at least 80 % played) on all rows that record them, where a row without a
-    click and without a record counts as not played. A target without both outcomes in the log is left out.
+    Impression is trained on all rows, where some were not shown. Click is trained on all impressions; like, collect,
+    share, follow and comment on the clicked ones, as their rates are per click; play time and completion (at least 80 %
+    played) on all rows that record them, where a row without a click and without a record counts as not played. A
+    target without both outcomes in the log is left out.
     """
     columns = {name: column for name, column in _columns(log).items() if names is None or name in names}
     if names is None:
