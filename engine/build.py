@@ -6,8 +6,9 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore, TrainingSet
 from headrace.ranking import train_preranker, train_ranker
 from headrace.ranking.negatives import with_unshown
+from headrace.ranking.settings import RankingSettings, train_settings
 from headrace.reranking import Reranker
 from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
 from headrace.retrieval.two_tower import TwoTower
@@ -56,7 +58,7 @@ def build(
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     tower, tower_fit = train_two_tower(
         dataset,
-        settings.two_tower,
+        replace(settings.two_tower, seed=settings.seed),
         progress=progress,
         checkpoint=work / "two_tower.pt",
         initial=next(c for c in warm.funnel.channels if isinstance(c, TwoTower)) if warm else None,
@@ -71,7 +73,7 @@ def build(
     preranker, preranker_fit = train_preranker(
         taught,
         store,
-        settings.preranker,
+        _seeded(settings.preranker, len(rows), settings.seed),
         fusion=settings.fusion,
         training_set=rows,
         initial=warm.funnel.preranker if warm else None,
@@ -82,7 +84,7 @@ def build(
     ranker, ranker_fit = train_ranker(
         taught,
         store,
-        settings.ranker,
+        _seeded(settings.ranker, len(rows), settings.seed),
         fusion=settings.fusion,
         training_set=rows,
         initial=warm.funnel.ranker if warm else None,
@@ -117,6 +119,14 @@ def fit_exposure(dataset: Dataset, settings: Settings) -> ExposureFilter:
     log = dataset.log
     days = max(settings.exposure.days, (int(log.time[-1]) - int(log.time[0])) / _DAY_MS + 1)
     return ExposureFilter.build(log, users=len(dataset.users), fpr=settings.exposure.fpr, window_days=days)
+
+
+_S = TypeVar("_S", bound=RankingSettings)
+
+
+def _seeded(settings: _S, rows: int, seed: int) -> _S:
+    """The settings with training that draws from the one seed of the build."""
+    return settings.model_copy(update={"train": replace(train_settings(settings, rows), seed=seed)})
 
 
 def _moved_codes(warm: Engine, dataset: Dataset) -> dict[str, torch.Tensor]:
