@@ -10,6 +10,7 @@ from headrace.data.dataset import Catalogue, InteractionLog, Users
 from headrace.features.arrays import tensor_of
 from headrace.features.fields import DURATION_BUCKETS, Field, duration_bucket, shifted
 from headrace.features.inputs import ItemInputs
+from headrace.features.taste import compressed
 from torch import Tensor
 
 
@@ -56,7 +57,7 @@ class ItemTable:
     """The catalogue as a model sees it.
 
     codes: int32 [items, fields], the first the row + 1. raw: int64 [items, 2], author and first category, -1 unknown.
-    publish_time: int64 [items] ms, -1 unknown. content: float32 [items, d], or None.
+    publish_time: int64 [items] ms, -1 unknown. content: float32 [items, d] unit vectors, or None.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ItemTable:
         return len(self._codes)
 
     @classmethod
-    def fit(cls, catalogue: Catalogue) -> ItemTable:
+    def fit(cls, catalogue: Catalogue, content_dim: int) -> ItemTable:
         n = len(catalogue)
         missing = np.full(n, -1, np.int32)
         author = missing if catalogue.author is None else catalogue.author
@@ -88,7 +89,7 @@ class ItemTable:
             fields.append(Field("duration", DURATION_BUCKETS))
             columns.append(duration_bucket(tensor_of(catalogue.duration_ms)))
         published = np.full(n, -1, np.int64) if catalogue.publish_time is None else catalogue.publish_time
-        content = None if catalogue.vector is None else tensor_of(catalogue.vector).contiguous()
+        content = None if catalogue.vector is None else compressed(tensor_of(catalogue.vector), content_dim)
         raw = tensor_of(np.stack([author, category], 1).astype(np.int64))
         return cls(tuple(fields), torch.stack(columns, 1), raw, tensor_of(published), content)
 

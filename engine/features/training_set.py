@@ -25,7 +25,7 @@ class TrainingSet:
         self.requests = Requests(tensor_of(part.user).long(), tensor_of(part.time), context)
         self.item = tensor_of(part.item).long()
         self._request_statistics = store.request_statistics(self.requests)
-        self._cross_statistics = store.cross_statistics(self.requests, self.item)
+        self._cross_statistics = store.cross_statistics(self.requests, None, self.item)
 
     def __len__(self) -> int:
         return len(self.item)
