@@ -90,6 +90,6 @@ class RateStatistics:
             self._final = seen, self.features(seen, torch.full_like(seen, end))
         seen, table = self._final
         if len(seen) == self.counter.entities + 1:
-            return table[torch.where(entity < self.counter.entities, entity + 1, 0)]
+            return table.index_select(0, torch.where(entity < self.counter.entities, entity + 1, 0))
         place = torch.searchsorted(seen, entity).clamp_max(len(seen) - 1)
-        return table[torch.where(seen[place] == entity, place, 0)]
+        return table.index_select(0, torch.where(seen.index_select(0, place) == entity, place, 0))

@@ -154,7 +154,7 @@ class FeatureStore:
 
     def cross_codes(self, time: Tensor, item: Tensor) -> Tensor:
         """int32 [n, cross fields]."""
-        return fields.age_bucket(self.items.publish_time[item], time)[:, None]
+        return fields.age_bucket(self.items.publish_time.index_select(0, item), time)[:, None]
 
     def cross_statistics(self, requests: Requests, request: Tensor | None, item: Tensor) -> Tensor:
         """float32 [n, cross_width], standardised; arguments as for `cross_inputs`."""
@@ -168,7 +168,7 @@ class FeatureStore:
             return counted
         n = self.spec.behaviours
         profile = profiles(self._behaviours, content, requests.user, self.as_of(requests.time), n)
-        close = (profile if request is None else profile[request]) * content[item]
+        close = (profile if request is None else profile.index_select(0, request)) * content.index_select(0, item)
         return torch.cat([counted, close.sum(1, keepdim=True)], 1)
 
     def inputs(self, requests: Requests, offsets: Tensor | None, item: Tensor) -> Inputs:
@@ -221,8 +221,8 @@ class FeatureStore:
 
 
 def _take(requests: Requests, index: Tensor) -> Requests:
-    context = {name: codes[index] for name, codes in requests.context.items()}
-    return Requests(requests.user[index], requests.time[index], context)
+    context = {name: codes.index_select(0, index) for name, codes in requests.context.items()}
+    return Requests(requests.user.index_select(0, index), requests.time.index_select(0, index), context)
 
 
 def _utc_offset(dataset: Dataset) -> int:

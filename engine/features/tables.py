@@ -43,7 +43,7 @@ class UserTable:
 
     def codes(self, user: Tensor) -> Tensor:
         """int32 [q, 1 + features] of `user` (int64 [q] rows, -1 unknown)."""
-        return self._codes[user + 1]
+        return self._codes.index_select(0, user + 1)
 
     def state(self) -> dict[str, Tensor]:
         return {"codes": self._codes}
@@ -95,7 +95,9 @@ class ItemTable:
 
     def inputs(self, item: Tensor) -> ItemInputs:
         """The static features of `item` (int64 [q] rows)."""
-        return ItemInputs(self._codes[item], None if self.content is None else self.content[item])
+        return ItemInputs(
+            self._codes.index_select(0, item), None if self.content is None else self.content.index_select(0, item)
+        )
 
     def duration_bucket(self, item: Tensor) -> Tensor:
         """int32 [q]: the duration bucket of `item` (int64 [q] rows), 0 where unknown."""
@@ -106,7 +108,7 @@ class ItemTable:
 
     def keys(self, user: Tensor, item: Tensor, context: dict[str, Tensor]) -> Keys:
         """The entities that statistics are kept of, for `user` and `item` (int64 [q] rows)."""
-        return Keys(user, item, self.author[item], self.category[item], context)
+        return Keys(user, item, self.author.index_select(0, item), self.category.index_select(0, item), context)
 
     def log_keys(self, log: InteractionLog) -> Keys:
         """`keys` of every row of `log`."""

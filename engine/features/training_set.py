@@ -36,7 +36,11 @@ class TrainingSet:
         requests = Requests(self.requests.user[index], self.requests.time[index], context)
         store, item = self._store, self.item[index]
         return Inputs(
-            RequestInputs(store.request_codes(requests), store.behaviour(requests), self._request_statistics[index]),
+            RequestInputs(
+                store.request_codes(requests),
+                store.behaviour(requests),
+                self._request_statistics.index_select(0, index),
+            ),
             store.item_inputs(item),
-            CrossInputs(store.cross_codes(requests.time, item), self._cross_statistics[index]),
+            CrossInputs(store.cross_codes(requests.time, item), self._cross_statistics.index_select(0, index)),
         )
