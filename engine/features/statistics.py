@@ -18,6 +18,8 @@ POST_CLICK = ("like", "collect", "share", "follow", "comment")
 COUNTED = ("click", "completion", *POST_CLICK)
 #: The windows and the pairs count this many of them; all-time counts of single entities have them all.
 LEADING = 3
+#: A table of all entities is better than a search while at least one in this many was seen.
+_DENSE = 8
 
 
 def counted_signals(log: InteractionLog) -> list[str]:
@@ -84,7 +86,11 @@ class RateStatistics:
         """`features` at the time `end` for every query, from a table of all that were seen, which is made once."""
         if self._final is None:
             seen = torch.cat([torch.tensor([-1]), torch.unique_consecutive(self.counter.keys // self.counter.span)])
+            if self.counter.entities <= _DENSE * len(seen):
+                seen = torch.arange(-1, self.counter.entities)
             self._final = seen, self.features(seen, torch.full_like(seen, end))
         seen, table = self._final
+        if len(seen) == self.counter.entities + 1:
+            return table.index_select(0, torch.where(entity < self.counter.entities, entity + 1, 0))
         place = torch.searchsorted(seen, entity).clamp_max(len(seen) - 1)
-        return table[torch.where(seen[place] == entity, place, 0)]
+        return table.index_select(0, torch.where(seen.index_select(0, place) == entity, place, 0))

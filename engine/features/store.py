@@ -18,6 +18,7 @@ from headrace.features.fields import FeatureSpec, Field, shifted
 from headrace.features.inputs import CrossInputs, Inputs, ItemInputs, RequestInputs
 from headrace.features.settings import FeatureSettings
 from headrace.features.tables import ItemTable, Keys, UserTable
+from headrace.features.taste import profiles
 from headrace.features.windows import HOUR_MS
 from headrace.jagged import segment_of
 from headrace.types import Requests
@@ -75,7 +76,7 @@ class FeatureStore:
         if len(log) == 0:
             raise ValueError("dataset: expected at least 1 row in the log, got 0")
         start, end = int(log.time[0]), int(log.time[-1]) + 1
-        users, items = UserTable.fit(dataset.users), ItemTable.fit(dataset.catalogue)
+        users, items = UserTable.fit(dataset.users), ItemTable.fit(dataset.catalogue, settings.content_dim)
         contexts = tuple((name, int(log.context[name].max()) + 2) for name in log.context if name not in CLOCK)
         context = {name: tensor_of(log.context[name]).long() for name in log.context}
         user, item = tensor_of(log.user).long(), tensor_of(log.item).long()
@@ -107,7 +108,7 @@ class FeatureStore:
         some = Requests(requests.user[sample], requests.time[sample], context)
         raw = {
             "request": self._bank.request_features(self._keys(some), self.as_of(some.time)),
-            "cross": self._bank.cross_features(self._keys(some, item[sample]), self.as_of(some.time)),
+            "cross": self._raw_cross(some, None, item[sample]),
         }
         for side, values in raw.items():
             # A statistic that never varied in training says nothing: its scale makes it zero wherever it stays put.
@@ -149,17 +150,27 @@ class FeatureStore:
 
     def cross_inputs(self, requests: Requests, request: Tensor | None, item: Tensor) -> CrossInputs:
         """What depends on both: `request` (int64 [n]) owns each `item` (int64 [n]); None: one item each."""
-        each = requests if request is None else _take(requests, request)
-        return CrossInputs(self.cross_codes(each.time, item), self.cross_statistics(each, item))
+        time = requests.time if request is None else requests.time[request]
+        return CrossInputs(self.cross_codes(time, item), self.cross_statistics(requests, request, item))
 
     def cross_codes(self, time: Tensor, item: Tensor) -> Tensor:
         """int32 [n, cross fields]."""
-        return fields.age_bucket(self.items.publish_time[item], time)[:, None]
+        return fields.age_bucket(self.items.publish_time.index_select(0, item), time)[:, None]
 
-    def cross_statistics(self, requests: Requests, item: Tensor) -> Tensor:
-        """float32 [n, cross_width], standardised; one request for each item."""
-        raw = self._bank.cross_features(self._keys(requests, item), self.as_of(requests.time))
-        return self._standardised(raw, "cross")
+    def cross_statistics(self, requests: Requests, request: Tensor | None, item: Tensor) -> Tensor:
+        """float32 [n, cross_width], standardised; arguments as for `cross_inputs`."""
+        return self._standardised(self._raw_cross(requests, request, item), "cross")
+
+    def _raw_cross(self, requests: Requests, request: Tensor | None, item: Tensor) -> Tensor:
+        each = requests if request is None else _take(requests, request)
+        counted = self._bank.cross_features(self._keys(each, item), self.as_of(each.time))
+        content = self.items.content
+        if content is None:
+            return counted
+        n = self.spec.behaviours
+        profile = profiles(self._behaviours, content, requests.user, self.as_of(requests.time), n)
+        close = (profile if request is None else profile.index_select(0, request)) * content.index_select(0, item)
+        return torch.cat([counted, close.sum(1, keepdim=True)], 1)
 
     def inputs(self, requests: Requests, offsets: Tensor | None, item: Tensor) -> Inputs:
         """All features of the candidates `item` (int64 [n]); request b owns offsets[b]:offsets[b+1]."""
@@ -211,8 +222,8 @@ class FeatureStore:
 
 
 def _take(requests: Requests, index: Tensor) -> Requests:
-    context = {name: codes[index] for name, codes in requests.context.items()}
-    return Requests(requests.user[index], requests.time[index], context)
+    context = {name: codes.index_select(0, index) for name, codes in requests.context.items()}
+    return Requests(requests.user.index_select(0, index), requests.time.index_select(0, index), context)
 
 
 def _utc_offset(dataset: Dataset) -> int:

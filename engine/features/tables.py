@@ -12,6 +12,8 @@ from headrace.data.dataset import Catalogue, InteractionLog, Users
 from headrace.features.arrays import tensor_of
 from headrace.features.fields import DURATION_BUCKETS, Field, duration_bucket, shifted
 from headrace.features.inputs import ItemInputs
+from headrace.features.taste import compressed
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class UserTable:
 
     def codes(self, user: Tensor) -> Tensor:
         """int32 [q, 1 + features] of `user` (int64 [q] rows, -1 unknown)."""
-        return self._codes[user + 1]
+        return self._codes.index_select(0, user + 1)
 
     def state(self) -> dict[str, Tensor]:
         return {"codes": self._codes}
@@ -57,7 +59,7 @@ class ItemTable:
     """The catalogue as a model sees it.
 
     codes: int32 [items, fields], the first the row + 1. raw: int64 [items, 2], author and first category, -1 unknown.
-    publish_time: int64 [items] ms, -1 unknown. content: float32 [items, d], or None.
+    publish_time: int64 [items] ms, -1 unknown. content: float32 [items, d] unit vectors, or None.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class ItemTable:
         return len(self._codes)
 
     @classmethod
-    def fit(cls, catalogue: Catalogue) -> ItemTable:
+    def fit(cls, catalogue: Catalogue, content_dim: int) -> ItemTable:
         n = len(catalogue)
         missing = np.full(n, -1, np.int32)
         author = missing if catalogue.author is None else catalogue.author
@@ -89,13 +91,15 @@ class ItemTable:
             fields.append(Field("duration", DURATION_BUCKETS))
             columns.append(duration_bucket(tensor_of(catalogue.duration_ms)))
         published = np.full(n, -1, np.int64) if catalogue.publish_time is None else catalogue.publish_time
-        content = None if catalogue.vector is None else tensor_of(catalogue.vector).contiguous()
+        content = None if catalogue.vector is None else compressed(tensor_of(catalogue.vector), content_dim)
         raw = tensor_of(np.stack([author, category], 1).astype(np.int64))
         return cls(tuple(fields), torch.stack(columns, 1), raw, tensor_of(published), content)
 
     def inputs(self, item: Tensor) -> ItemInputs:
         """The static features of `item` (int64 [q] rows)."""
-        return ItemInputs(self._codes[item], None if self.content is None else self.content[item])
+        return ItemInputs(
+            self._codes.index_select(0, item), None if self.content is None else self.content.index_select(0, item)
+        )
 
     def duration_bucket(self, item: Tensor) -> Tensor:
         """int32 [q]: the duration bucket of `item` (int64 [q] rows), 0 where unknown."""
@@ -106,7 +110,7 @@ class ItemTable:
 
     def keys(self, user: Tensor, item: Tensor, context: dict[str, Tensor]) -> Keys:
         """The entities that statistics are kept of, for `user` and `item` (int64 [q] rows)."""
-        return Keys(user, item, self.author[item], self.category[item], context)
+        return Keys(user, item, self.author.index_select(0, item), self.category.index_select(0, item), context)
 
     def log_keys(self, log: InteractionLog) -> Keys:
         """`keys` of every row of `log`."""

@@ -26,7 +26,7 @@ class TrainingSet:
         self.requests = Requests(tensor_of(part.user).long(), tensor_of(part.time), context)
         self.item = tensor_of(part.item).long()
         self._request_statistics = store.request_statistics(self.requests)
-        self._cross_statistics = store.cross_statistics(self.requests, self.item)
+        self._cross_statistics = store.cross_statistics(self.requests, None, self.item)
 
     def __len__(self) -> int:
         return len(self.item)
@@ -37,7 +37,11 @@ class TrainingSet:
         requests = Requests(self.requests.user[index], self.requests.time[index], context)
         store, item = self._store, self.item[index]
         return Inputs(
-            RequestInputs(store.request_codes(requests), store.behaviour(requests), self._request_statistics[index]),
+            RequestInputs(
+                store.request_codes(requests),
+                store.behaviour(requests),
+                self._request_statistics.index_select(0, index),
+            ),
             store.item_inputs(item),
-            CrossInputs(store.cross_codes(requests.time, item), self._cross_statistics[index]),
+            CrossInputs(store.cross_codes(requests.time, item), self._cross_statistics.index_select(0, index)),
         )

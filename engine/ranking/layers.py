@@ -44,7 +44,7 @@ class SplitLinear(nn.Module):
     def forward(self, request: Tensor, candidate: Tensor, owner: Tensor | None) -> Tensor:
         """request [B, r], candidate [n, c], owner int64 [n] (None: B = n, in step) -> [n, out]."""
         base = self.request(request)
-        return self.candidate(candidate) + (base if owner is None else base[owner])  # type: ignore[no-any-return]
+        return self.candidate(candidate) + (base if owner is None else base.index_select(0, owner))  # type: ignore[no-any-return]
 
 
 class GroupedLinear(nn.Module):

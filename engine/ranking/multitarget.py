@@ -73,5 +73,5 @@ class RankingNetwork(nn.Module):
         if self.attention:
             parts.append(attend(sequence, present, item[:, 0], inputs.offsets))
         taste = user[:, 0] + recent
-        parts.append((taste if owner is None else taste[owner]) * item[:, 0])
+        parts.append((taste if owner is None else taste.index_select(0, owner)) * item[:, 0])
         return torch.cat([user.flatten(1), recent, inputs.request.statistics], 1), torch.cat(parts, 1)

@@ -54,13 +54,13 @@ class PreRanker:
     def item_vectors(self, item: Tensor) -> Tensor:
         """float32 [n, vector_dim] of `item` (int64 [n] rows), from the cache where it has them."""
         with torch.inference_mode():
-            cached = self._cached[item]
+            cached = self._cached.index_select(0, item)
             if not bool(cached.all()):
                 missing = torch.unique(item[~cached])
                 self._vectors[missing] = self.network.item_vector(self.store.item_inputs(missing))
                 self._cached[missing] = True
                 self.inferences.item += len(missing)
-            return self._vectors[item]
+            return self._vectors.index_select(0, item)
 
     def predict(self, requests: Requests, offsets: Tensor, item: Tensor) -> dict[str, Tensor]:
         """name -> float32 [n]: the prediction of every target; request b owns item[offsets[b]:offsets[b+1]]."""
@@ -85,9 +85,8 @@ class PreRanker:
             raise ValueError(f"keep: expected at least 1, got {keep}")
         with torch.inference_mode():
             predictions = self.predict(requests, candidates.offsets, candidates.item)
-            score = self.heads.scored(candidates, predictions).score
-            index, offsets = top_per_segment(candidates.offsets, score, candidates.item, keep)
-            return candidates.with_score(score).take(index, offsets)
+            scored = candidates.with_score(self.heads.scored(candidates, predictions).score)
+            return scored.take(*top_per_segment(scored.offsets, scored.score, scored.item, keep))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Tensors and json-able settings; the feature store keeps its own."""

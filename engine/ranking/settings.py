@@ -36,8 +36,8 @@ class PreRankerSettings(RankingSettings):
     """The pre-ranker: hidden units of its towers, the width of their vectors, and the units of the upper network."""
 
     tower_units: int = Field(default=64, ge=1)
-    vector_dim: int = Field(default=32, ge=1)
-    upper_units: int = Field(default=64, ge=1)
+    vector_dim: int = Field(default=16, ge=1)
+    upper_units: int = Field(default=32, ge=1)
 
 
 def train_settings(settings: RankingSettings, rows: int) -> TrainSettings:

@@ -68,7 +68,7 @@ class ThreeTowers(nn.Module):
         owner: Tensor | None,
     ) -> Tensor:
         """float32 [n, T] from user [B, d], item and cross [n, d]; owner int64 [n] is the request of each candidate."""
-        product = item * (user if owner is None else user[owner])
+        product = item * (user if owner is None else user.index_select(0, owner))
         hidden = F.relu(self.first(user, torch.cat([item, cross, product], 1), owner))
         return self.last(hidden) + self.wide(request.statistics, inputs.statistics, owner)  # type: ignore[no-any-return]
 

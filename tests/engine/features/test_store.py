@@ -113,12 +113,13 @@ def test_after_the_log_every_moment_is_its_end():
     end = int(dataset.log.time[-1])
     item, user = torch.arange(ITEMS), torch.zeros(ITEMS, dtype=torch.int64)
     soon, late = (
-        store.cross_statistics(Requests(user, torch.full((ITEMS,), end + wait)), item) for wait in (1, 90 * 24 * HOUR)
+        store.cross_statistics(Requests(user, torch.full((ITEMS,), end + wait)), None, item)
+        for wait in (1, 90 * 24 * HOUR)
     )
     assert torch.equal(soon, late)
     mixed = torch.full((ITEMS,), end + 1)
     mixed[0] = end - 1
-    assert torch.equal(store.cross_statistics(Requests(user, mixed), item)[1:], soon[1:])
+    assert torch.equal(store.cross_statistics(Requests(user, mixed), None, item)[1:], soon[1:])
 
 
 def test_unknown_users_items_of_no_author_and_empty_batches_are_served():
@@ -145,3 +146,17 @@ def test_an_empty_log_is_refused():
     dataset = made_up()
     with pytest.raises(ValueError, match="at least 1 row"):
         FeatureStore.fit(dataset.with_log(dataset.log.take(slice(0, 0))))
+
+
+def test_content_similarity_is_to_the_mean_of_the_last_clicks():
+    dataset = made_up(300)
+    store = FeatureStore.fit(dataset, FeatureSettings(refresh_ms=0, behaviours=5, content_dim=3))
+    content, log = store.items.content.numpy(), dataset.log
+    assert np.allclose(np.linalg.norm(content, axis=1), 1, atol=1e-6)
+    requests, item = requests_of(log), torch.from_numpy(log.item).long()
+    got = store._raw_cross(requests, None, item)[:, -1].numpy()
+    for row in range(len(log)):
+        mine = (log.user == log.user[row]) & (log.signals["click"] == 1) & (log.time < log.time[row])
+        last = log.item[mine][::-1][:5]
+        want = content[last].mean(0) @ content[log.item[row]] if len(last) else 0.0
+        assert got[row] == pytest.approx(want, abs=1e-6)
