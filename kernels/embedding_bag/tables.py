@@ -35,7 +35,7 @@ class EmbeddingTables:
         strides = [-(-dim // PAD) * PAD for dim in self.dims]
         sizes = [rows * stride for rows, stride in zip(self.rows, strides, strict=True)]
         self.values = _buffer(sum(sizes), stored, device)
-        self.scales = torch.zeros(sum(self.rows) if stored == torch.int8 else 0, device=device)
+        self.scales = _buffer(sum(self.rows) if stored == torch.int8 else 0, torch.float32, device)
         parts = zip(tables, self.values.split(sizes), strides, strict=True)
         scales = self.scales.split(self.rows) if stored == torch.int8 else [None] * len(tables)
         for (table, part, stride), scale in zip(parts, scales, strict=True):
