@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from headrace import _C
-from headrace.kernels.topk import METRICS
+from headrace.kernels.topk.checks import METRICS
 from torch import Tensor
 
 
