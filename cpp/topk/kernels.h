@@ -9,6 +9,7 @@ namespace hr {
 constexpr int kPanel = 32;
 constexpr int kTile = 256;  // items in a tile, at most
 constexpr int kMaxGroup = 12;
+constexpr int kMaxRead = 3;
 
 // A tile of items, transposed for the scan. Item i's scan score is dot * scale[i] + shift[i].
 struct Tile {
@@ -35,6 +36,11 @@ struct TopkKernels {
     void (*pack)(const float* items, int64_t dim, Tile& tile);
     // Scores the tile for `group` queries, laid out [dim][group], and appends what reaches each query's limit.
     void (*scan)(const Tile& tile, int64_t dim, const float* queries, int group, const float* limits, Sink* sinks);
+    // For so few queries that transposing costs more than it saves: scores of the rows as they lie, for 1 to kMaxRead
+    // queries [group][dim], and the sums of squares. The dot products go to tile.panels, kTile for each query.
+    void (*read)(const float* items, int64_t dim, const float* queries, int group, Tile& tile);
+    // As scan, from the dot products of `read`.
+    void (*admit_read)(const Tile& tile, int group, const float* limits, Sink* sinks);
     // How many of the n values are at least t.
     int64_t (*count_at_least)(const float* values, int64_t n, float t);
     // Float64 sums over dimensions in 8 lanes (lane j takes j, j + 8, ...), folded 8 -> 4 -> 2 -> 1.

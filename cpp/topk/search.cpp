@@ -61,7 +61,7 @@ void hr::Search::take_scratch() {
     packed_ = arena_.take<float>(n_queries_ * problem_.dim);
     slots_ = arena_.take<Slot>(threads_);
     for (int s = 0; s < threads_; ++s) {
-        auto* panels = arena_.take<float>(tile_items_ * problem_.dim);
+        auto* panels = arena_.take<float>(std::max<int64_t>(tile_items_ * problem_.dim, kMaxRead * kTile));
         auto* sinks = arena_.take<Sink>(block_size_);
         auto* scores = arena_.take<float>(capacity_ * block_size_);
         auto* rows = arena_.take<int32_t>(capacity_ * block_size_);
@@ -100,7 +100,8 @@ void hr::Search::pack_queries(const Block& block) {
             const Query& query = lengths_[block.first + start + m];
             const bool unit = problem_.metric == HR_METRIC_COSINE && query.length > 0;
             for (int64_t j = 0; j < problem_.dim; ++j)
-                out[j * size + m] = unit ? static_cast<float>(query.values[j] / query.length) : query.values[j];
+                out[block.direct() ? m * problem_.dim + j : j * size + m] =
+                    unit ? static_cast<float>(query.values[j] / query.length) : query.values[j];
         }
     }
 }
@@ -119,7 +120,11 @@ void hr::Search::scan(const Block& block, Slot& slot, int64_t first_word, int64_
     const uint64_t* masks = n_masks ? problem_.mask + block.first * problem_.mask_stride : nullptr;
     TileReader reader(problem_, masks, n_masks, first_word, last_word);
     while (reader.next(slot.tile, tile_items_)) {
-        problem_.kernels->pack(problem_.items, problem_.dim, slot.tile);
+        if (block.direct())
+            problem_.kernels->read(problem_.items, problem_.dim, packed_ + block.first * problem_.dim,
+                                   static_cast<int>(block.count), slot.tile);
+        else
+            problem_.kernels->pack(problem_.items, problem_.dim, slot.tile);
         const int64_t bad = prepare(problem_, slot.tile);
         if (bad < 0) {
             scan_tile(block, slot);
@@ -149,7 +154,10 @@ void hr::Search::scan_tile(const Block& block, Slot& slot) {
             }
         }
         const float* packed = packed_ + (block.first + start) * problem_.dim;
-        problem_.kernels->scan(slot.tile, problem_.dim, packed, size, limits, sinks);
+        if (block.direct())
+            problem_.kernels->admit_read(slot.tile, size, limits, sinks);
+        else
+            problem_.kernels->scan(slot.tile, problem_.dim, packed, size, limits, sinks);
         for (int m = 0; m < size; ++m)
             if (sinks[m].count > room_) thin(block.first + start + m, slot, sinks[m]);
     }

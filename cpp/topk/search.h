@@ -29,6 +29,7 @@ class Search {
     struct Block {
         int64_t first, count;
         int groups() const { return static_cast<int>((count + max_group - 1) / max_group); }
+        bool direct() const { return count <= kMaxRead; }
         int64_t group_start(int group) const { return count * group / groups(); }
         int max_group;
     };

@@ -10,28 +10,34 @@ namespace {
 constexpr int kVecs = Vec::kLanes == 1 ? 4 : 2;
 constexpr int kGroup = Vec::kLanes == 16 ? kMaxGroup : Vec::kLanes == 8 ? 6 : 4;
 
-// kLanes items from `row` on: their columns go to `out`, kPanel apart; returns the sums of squares.
-inline Vec pack_strip(const float* const* rows, int64_t dim, float* out) {
+// Transposes `columns` values from each of the rows at j into `out`, columns kPanel apart; adds their squares to four
+// sums, so that no addition waits for the last.
+inline void pack_block(const float* const* rows, int64_t j, int columns, float* out, Vec squares[4]) {
     constexpr int L = Vec::kLanes;
-    Vec squares = Vec::zero(), block[L];
-    int64_t j = 0;
-    for (; j + L <= dim; j += L) {
-        for (int i = 0; i < L; ++i) block[i] = Vec::load(rows[i] + j);
-        transpose(block);
-        for (int c = 0; c < L; ++c) {
-            block[c].store(out + (j + c) * kPanel);
-            squares = fma(block[c], block[c], squares);
-        }
+    Vec block[L];
+    for (int i = 0; i < L; ++i)
+        block[i] = columns == L ? Vec::load(rows[i] + j) : Vec::load_first(rows[i] + j, columns);
+    transpose(block);
+    for (int c = 0; c < L; ++c) {
+        if (c >= columns) break;
+        block[c].store(out + (j + c) * kPanel);
+        squares[c % 4] = fma(block[c], block[c], squares[c % 4]);
     }
-    if (j < dim) {
-        for (int i = 0; i < L; ++i) block[i] = Vec::load_first(rows[i] + j, static_cast<int>(dim - j));
-        transpose(block);
-        for (int c = 0; c < dim - j; ++c) {
-            block[c].store(out + (j + c) * kPanel);
-            squares = fma(block[c], block[c], squares);
-        }
+}
+
+// Transposing reads across rows, which hides their order from the hardware's prefetcher.
+inline void fetch(const float* items, int64_t dim, const Tile& tile, int first) {
+    constexpr int64_t kLine = 64 / sizeof(float);
+    for (int i = first; i < first + Vec::kLanes && i < tile.size; ++i)
+        for (int64_t j = 0; j < dim; j += kLine) __builtin_prefetch(items + tile.rows[i] * dim + j, 0, 2);
+}
+
+// kLanes items of the tile; past its end the last item again.
+inline void rows_of(const float* items, int64_t dim, const Tile& tile, int first, const float** rows) {
+    for (int i = 0; i < Vec::kLanes; ++i) {
+        const int at = first + i < tile.size ? first + i : tile.size - 1;
+        rows[i] = items + tile.rows[at] * dim;
     }
-    return squares;
 }
 
 void pack(const float* items, int64_t dim, Tile& tile) {
@@ -39,12 +45,14 @@ void pack(const float* items, int64_t dim, Tile& tile) {
     const float* rows[L];
     const int padded = (tile.size + kPanel - 1) / kPanel * kPanel;
     for (int first = 0; first < padded; first += L) {
-        for (int i = 0; i < L; ++i) {
-            const int at = first + i < tile.size ? first + i : tile.size - 1;
-            rows[i] = items + tile.rows[at] * dim;
-        }
+        fetch(items, dim, tile, first + 2 * L);
+        rows_of(items, dim, tile, first, rows);
         float* out = tile.panels + first / kPanel * kPanel * dim + first % kPanel;
-        pack_strip(rows, dim, out).store(tile.squares + first);
+        Vec squares[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
+        int64_t j = 0;
+        for (; j + L <= dim; j += L) pack_block(rows, j, L, out, squares);
+        if (j < dim) pack_block(rows, j, static_cast<int>(dim - j), out, squares);
+        (squares[0] + squares[1] + (squares[2] + squares[3])).store(tile.squares + first);
     }
 }
 
@@ -58,6 +66,12 @@ inline void append(Vec scores, uint32_t admitted, const int32_t* rows, Sink& sin
         sink.scores[sink.count] = lanes[lane];
         sink.rows[sink.count++] = row;
     }
+}
+
+inline void admit(Vec dot, const Tile& tile, int at, float limit, Sink& sink) {
+    const Vec score = fma(dot, Vec::load(tile.scale + at), Vec::load(tile.shift + at));
+    const uint32_t admitted = score.at_least(Vec::all(limit));
+    if (admitted) append(score, admitted, tile.rows + at, sink);
 }
 
 template <int M>
@@ -76,15 +90,8 @@ void scan_group(const Tile& tile, int64_t dim, const float* queries, const float
                 for (int v = 0; v < kVecs; ++v) sum[m][v] = fma(q, column[v], sum[m][v]);
             }
         }
-        for (int v = 0; v < kVecs; ++v) {
-            const int at = first + v * L;
-            const Vec scale = Vec::load(tile.scale + at), shift = Vec::load(tile.shift + at);
-            for (int m = 0; m < M; ++m) {
-                const Vec score = fma(sum[m][v], scale, shift);
-                const uint32_t admitted = score.at_least(Vec::all(limits[m]));
-                if (admitted) append(score, admitted, tile.rows + at, sinks[m]);
-            }
-        }
+        for (int v = 0; v < kVecs; ++v)
+            for (int m = 0; m < M; ++m) admit(sum[m][v], tile, first + v * L, limits[m], sinks[m]);
     }
 }
 
@@ -92,6 +99,58 @@ template <int M>
 void scan_any(const Tile& tile, int64_t dim, const float* queries, int group, const float* limits, Sink* sinks) {
     if (group == M) return scan_group<M>(tile, dim, queries, limits, sinks);
     if constexpr (M > 1) scan_any<M - 1>(tile, dim, queries, group, limits, sinks);
+}
+
+// Dot products of kLanes items with M queries (rows of `queries`), and the items' squares.
+template <int M>
+inline void read_strip(const float* const* rows, int64_t dim, const float* queries, Vec* dots, Vec& squares) {
+    constexpr int L = Vec::kLanes;
+    Vec sum[M + 1][L];
+    for (int i = 0; i < L; ++i) {
+        for (int m = 0; m <= M; ++m) sum[m][i] = Vec::zero();
+        int64_t j = 0;
+        for (; j + L <= dim; j += L) {
+            const Vec x = Vec::load(rows[i] + j);
+            for (int m = 0; m < M; ++m) sum[m][i] = fma(x, Vec::load(queries + m * dim + j), sum[m][i]);
+            sum[M][i] = fma(x, x, sum[M][i]);
+        }
+        if (j == dim) continue;
+        const int left = static_cast<int>(dim - j);
+        const Vec x = Vec::load_first(rows[i] + j, left);
+        for (int m = 0; m < M; ++m) sum[m][i] = fma(x, Vec::load_first(queries + m * dim + j, left), sum[m][i]);
+        sum[M][i] = fma(x, x, sum[M][i]);
+    }
+    for (int m = 0; m <= M; ++m) {
+        transpose(sum[m]);
+        for (int width = L / 2; width; width /= 2)
+            for (int i = 0; i < width; ++i) sum[m][i] = sum[m][i] + sum[m][i + width];
+        (m < M ? dots[m] : squares) = sum[m][0];
+    }
+}
+
+template <int M>
+void read_rows(const float* items, int64_t dim, const float* queries, Tile& tile) {
+    constexpr int L = Vec::kLanes;
+    const float* rows[L];
+    for (int first = 0; first < tile.size; first += L) {
+        rows_of(items, dim, tile, first, rows);
+        Vec dots[M], squares;
+        read_strip<M>(rows, dim, queries, dots, squares);
+        for (int m = 0; m < M; ++m) dots[m].store(tile.panels + m * kTile + first);
+        squares.store(tile.squares + first);
+    }
+}
+
+void read(const float* items, int64_t dim, const float* queries, int group, Tile& tile) {
+    if (group == 1) return read_rows<1>(items, dim, queries, tile);
+    if (group == 2) return read_rows<2>(items, dim, queries, tile);
+    return read_rows<3>(items, dim, queries, tile);
+}
+
+void admit_read(const Tile& tile, int group, const float* limits, Sink* sinks) {
+    for (int m = 0; m < group; ++m)
+        for (int at = 0; at < tile.size; at += Vec::kLanes)
+            admit(Vec::load(tile.panels + m * kTile + at), tile, at, limits[m], sinks[m]);
 }
 
 int64_t count_at_least(const float* values, int64_t n, float t) {
@@ -125,7 +184,7 @@ double distance(const float* a, const float* b, int64_t dim) {
     return sum_in_lanes(a, b, dim, [](double x, double y) { return (x - y) * (x - y); });
 }
 
-constexpr TopkKernels kKernels{kGroup, pack, scan_any<kGroup>, count_at_least, dot, distance};
+constexpr TopkKernels kKernels{kGroup, pack, scan_any<kGroup>, read, admit_read, count_at_least, dot, distance};
 
 }  // namespace
 }  // namespace hr

@@ -7,12 +7,10 @@ from torch import Tensor
 
 from headrace.kernels.checks import check_at_least, check_tensor
 from headrace.kernels.registry import Op, register
+from headrace.kernels.topk.checks import METRICS, check_items, check_mask, check_metric
+from torch import Tensor
 
-__all__ = ["METRICS", "topk"]
-
-METRICS = ("ip", "cosine", "l2")
-MAX_DIM = 65536
-MAX_ITEMS = 2**31 - 1
+__all__ = ["METRICS", "TopKIndex", "topk"]
 
 OP = Op(
     "topk",
@@ -46,29 +44,15 @@ def topk(
     holds a NaN or an infinity (naming the first such row).
     """
     check_tensor("queries", queries, dtype=torch.float32, ndim=2)
-    check_tensor("items", items, dtype=torch.float32, ndim=2, device=queries.device)
+    check_items(items, queries.device)
     check_at_least("k", k, 1)
     if items.shape[1] != queries.shape[1]:
         raise ValueError(f"items: expected {queries.shape[1]} columns as in queries, got {items.shape[1]}")
-    if not 1 <= items.shape[1] <= MAX_DIM:
-        raise ValueError(f"items: expected 1 to {MAX_DIM} columns, got {items.shape[1]}")
-    if items.shape[0] > MAX_ITEMS:
-        raise ValueError(f"items: expected at most {MAX_ITEMS} rows, got {items.shape[0]}")
-    if metric not in METRICS:
-        raise ValueError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
+    check_metric(metric)
     if mask is not None:
         check_mask(mask, queries.shape[0], items.shape[0], queries.device)
     scores, ids = torch.ops.headrace.topk(queries.detach(), items.detach(), k, metric, mask, backend, threads)
     return scores, ids
-
-
-def check_mask(mask: Tensor, n_queries: int, n_items: int, device: torch.device) -> None:
-    """Raises unless `mask` is a bitset over the items, for all queries or for each."""
-    words = (n_items + 63) // 64
-    ndim = mask.ndim if isinstance(mask, Tensor) and mask.ndim == 2 else 1
-    check_tensor("mask", mask, dtype=(torch.uint64, torch.int64), ndim=ndim, device=device)
-    if tuple(mask.shape) not in ((words,), (n_queries, words)):
-        raise ValueError(f"mask: expected shape [{words}] or [{n_queries}, {words}], got {list(mask.shape)}")
 
 
 def _topk(
@@ -92,3 +76,6 @@ register(
     _topk,
     _fake,
 )
+
+# The index calls topk, which must be there first.
+from headrace.kernels.topk.index import TopKIndex  # noqa: E402

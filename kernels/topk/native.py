@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from headrace import _C
-from headrace.kernels.topk import METRICS
+from headrace.kernels.topk.checks import METRICS
+from torch import Tensor
 
 
 def topk(

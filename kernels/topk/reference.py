@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from headrace.kernels.topk.checks import check_finite
 from torch import Tensor
 
 LANES = 8
@@ -63,12 +64,3 @@ def allowed_items(mask: Tensor, n_items: int) -> Tensor:
     bits = torch.arange(64, device=mask.device)
     allowed: Tensor = ((words >> bits) & 1).bool().flatten(-2)[:, :n_items]
     return allowed
-
-
-def check_finite(name: str, vectors: Tensor, rows: Tensor | None = None) -> None:
-    """Raises ValueError naming the first row, among `rows` (bool), that holds a NaN or an infinity."""
-    bad = ~torch.isfinite(vectors).all(1)
-    if rows is not None:
-        bad &= rows
-    if bool(bad.any()):
-        raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {int(bad.nonzero()[0])}")

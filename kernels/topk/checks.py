@@ -1,0 +1,43 @@
+"""What top-k and its index ask of their arguments."""
+
+from __future__ import annotations
+
+import torch
+from headrace.kernels.checks import check_tensor
+from torch import Tensor
+
+METRICS = ("ip", "cosine", "l2")
+MAX_DIM = 65536
+MAX_ITEMS = 2**31 - 1
+
+
+def check_metric(metric: str) -> None:
+    if metric not in METRICS:
+        raise ValueError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
+
+
+def check_items(items: Tensor, device: torch.device | None = None) -> None:
+    """Raises unless `items` is float32 [N, d] within the limits."""
+    check_tensor("items", items, dtype=torch.float32, ndim=2, device=device)
+    if not 1 <= items.shape[1] <= MAX_DIM:
+        raise ValueError(f"items: expected 1 to {MAX_DIM} columns, got {items.shape[1]}")
+    if items.shape[0] > MAX_ITEMS:
+        raise ValueError(f"items: expected at most {MAX_ITEMS} rows, got {items.shape[0]}")
+
+
+def check_mask(mask: Tensor, n_queries: int, n_items: int, device: torch.device) -> None:
+    """Raises unless `mask` is a bitset over the items, for all queries or for each."""
+    words = (n_items + 63) // 64
+    ndim = mask.ndim if isinstance(mask, Tensor) and mask.ndim == 2 else 1
+    check_tensor("mask", mask, dtype=(torch.uint64, torch.int64), ndim=ndim, device=device)
+    if tuple(mask.shape) not in ((words,), (n_queries, words)):
+        raise ValueError(f"mask: expected shape [{words}] or [{n_queries}, {words}], got {list(mask.shape)}")
+
+
+def check_finite(name: str, vectors: Tensor, rows: Tensor | None = None) -> None:
+    """Raises ValueError naming the first row, among `rows` (bool), that holds a NaN or an infinity."""
+    bad = ~torch.isfinite(vectors).all(1)
+    if rows is not None:
+        bad &= rows
+    if bool(bad.any()):
+        raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {int(bad.nonzero()[0])}")
