@@ -37,7 +37,7 @@ void check_model(const hr_path_model& m) {
     if (m.depth > 62) bad("depth: expected at most 62, got " + std::to_string(m.depth));
     for (int64_t d = 0; d < m.depth; ++d) most /= m.nodes;
     if (!most || m.nodes > std::numeric_limits<int32_t>::max()) bad("nodes: expected nodes^depth of at most 2^62");
-    if (__builtin_mul_overflow(m.hidden * m.depth, m.user_dim, &size) || m.hidden > (int64_t{1} << 40) / m.nodes)
+    if (m.hidden > (int64_t{1} << 40) / m.nodes || __builtin_mul_overflow(m.hidden * m.depth, m.user_dim, &size))
         bad("hidden: expected sizes whose products fit 64 bits");
     if (!m.user_weight || !m.hidden_bias || !m.output_weight || !m.output_bias || (m.depth > 1 && !m.tables))
         bad("model: expected pointers, got null");

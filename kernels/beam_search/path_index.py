@@ -103,7 +103,7 @@ def path_codes(name: str, paths: Tensor, nodes: int) -> Tensor:
         where = tuple(outside.nonzero()[0].tolist())
         raise ValueError(f"{name}: expected nodes from 0 to {nodes - 1}, got {paths[where].tolist()} at {where}")
     depth = paths.shape[-1]
-    powers = torch.tensor([nodes ** (depth - 1 - d) for d in range(depth)], device=paths.device)
+    powers = nodes ** torch.arange(depth - 1, -1, -1, device=paths.device)
     return (paths.long() * powers).sum(-1).masked_fill(missing, -1)
 
 
