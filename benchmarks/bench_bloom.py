@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from headrace.kernels.bloom import bloom_contains, bloom_insert, bloom_size
 
 Fixture = Any

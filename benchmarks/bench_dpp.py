@@ -7,6 +7,7 @@ case, and rows of one case form a group, so that the report shows their ratio.
 import numpy as np
 import pytest
 import torch
+
 from headrace.kernels import settings
 from headrace.kernels.dpp import dpp
 from headrace.kernels.mmr import mmr

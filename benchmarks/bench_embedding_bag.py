@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 from torch.nn import functional
+
+from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 
 Fixture = Any
 TABLES, ROWS, DIM = 26, 100_000, 64

@@ -1,6 +1,7 @@
 // Headrace in C: everything a serving process in C or C++ needs. Every call is safe from many threads.
 #pragma once
 
+#include "beam_search/beam_search.h"
 #include "bloom/bloom.h"
 #include "core/abi.h"
 #include "dpp/dpp.h"

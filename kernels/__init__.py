@@ -1,16 +1,21 @@
 """Kernels: one folder per op, with its contract, its reference and each backend."""
 
-from headrace.kernels.bloom import bloom_contains, bloom_insert, bloom_size
+from headrace.kernels.beam_search import PathModel, beam_search
+from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
 from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 from headrace.kernels.mmr import mmr, mmr_picks
-from headrace.kernels.topk import topk
+from headrace.kernels.topk import TopKIndex, topk
 
 __all__ = [
     "EmbeddingTables",
+    "PathModel",
     "Picks",
     "Rules",
+    "TopKIndex",
+    "beam_search",
     "bloom_contains",
+    "bloom_fpr",
     "bloom_insert",
     "bloom_size",
     "dpp",

@@ -18,13 +18,19 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_no_module_is_imported_by_its_folder_name() -> None:
-    code = "import headrace, headrace.kernels, headrace.cli, headrace.demo, sys; print('engine' in sys.modules, 'kernels' in sys.modules)"
+    code = (
+        "import headrace, headrace.kernels, headrace.cli, headrace.demo, sys\n"
+        "print('engine' in sys.modules, 'kernels' in sys.modules)"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.stdout.split() == ["False", "False"], run.stderr
 
 
 def test_importing_the_kernels_leaves_the_engine_out() -> None:
-    code = "import headrace.kernels, sys; print([m for m in sys.modules if m.startswith('headrace.') and 'kernels' not in m])"
+    code = (
+        "import headrace.kernels, sys\n"
+        "print([m for m in sys.modules if m.startswith('headrace.') and 'kernels' not in m])"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.stdout.strip() in ("[]", "['headrace._C']"), run.stderr + run.stdout
 

@@ -78,7 +78,7 @@ class ExposureFilter:
         shown = torch.from_numpy(log.time <= now)
         if "impression" in log.signals:
             shown &= torch.from_numpy(log.signals["impression"] != 0)
-        user, item, at = (torch.from_numpy(column).long()[shown] for column in (log.user, log.item, log.time))
+        user, item, at = (torch.tensor(column, dtype=torch.int64)[shown] for column in (log.user, log.item, log.time))
         seen.record(user, item, at)
         return seen
 

@@ -13,7 +13,6 @@ from headrace.features.arrays import tensor_of
 from headrace.features.fields import DURATION_BUCKETS, Field, duration_bucket, shifted
 from headrace.features.inputs import ItemInputs
 from headrace.features.taste import compressed
-from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from headrace.features.behaviours import Behaviours
 from torch import Tensor
 from torch.nn import functional as F
+
+from headrace.features.behaviours import Behaviours
 
 _MANY = 1 << 14
 

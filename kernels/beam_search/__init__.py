@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from headrace.kernels.beam_search.model import PathModel
 from headrace.kernels.beam_search.module import PathNetwork
 from headrace.kernels.beam_search.path_index import PathIndex
 from headrace.kernels.checks import check_at_least, check_tensor
 from headrace.kernels.registry import Op, register
-from torch import Tensor
 
 __all__ = ["PathIndex", "PathModel", "PathNetwork", "beam_search"]
 

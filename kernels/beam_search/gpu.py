@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from headrace.kernels.beam_search import empty_result
 from torch import Tensor
+
+from headrace.kernels.beam_search import empty_result
 
 ROWS = 16
 # Larger blocks spill registers: a float64 takes two.

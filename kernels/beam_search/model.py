@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from headrace.kernels.beam_search.module import PathNetwork
-from headrace.kernels.checks import check_tensor
 from torch import Tensor
 from torch.nn.functional import pad
+
+from headrace.kernels.beam_search.module import PathNetwork
+from headrace.kernels.checks import check_tensor
 
 PANEL = 8
 MAX_CODE = 2**62

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from headrace.kernels.checks import check_at_least, check_tensor
 from torch import Tensor, nn
+
+from headrace.kernels.checks import check_at_least, check_tensor
 
 
 class PathNetwork(nn.Module):

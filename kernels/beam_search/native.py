@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from headrace.kernels.beam_search import empty_result
 from headrace.kernels.settings import extension
-from torch import Tensor
 
 
 def beam_search(

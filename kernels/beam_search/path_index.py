@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from headrace.kernels.checks import check_at_least, check_tensor
 from torch import Tensor
+
+from headrace.kernels.checks import check_at_least, check_tensor
 
 DIRECT_CODES = 2**24
 MAX_CODE = 2**62

@@ -8,7 +8,6 @@ from torch import Tensor
 from headrace.kernels.checks import check_at_least, check_tensor
 from headrace.kernels.registry import Op, register
 from headrace.kernels.topk.checks import METRICS, check_items, check_mask, check_metric
-from torch import Tensor
 
 __all__ = ["METRICS", "TopKIndex", "topk"]
 

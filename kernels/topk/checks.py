@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from headrace.kernels.checks import check_tensor
 from torch import Tensor
+
+from headrace.kernels.checks import check_tensor
 
 METRICS = ("ip", "cosine", "l2")
 MAX_DIM = 65536

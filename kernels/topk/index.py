@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from headrace.kernels.checks import check_tensor
 from headrace.kernels.topk import topk
 from headrace.kernels.topk.checks import check_finite, check_items, check_metric
 from headrace.kernels.topk.storage import read_index, write_index
-from torch import Tensor
 
 SCANS = ("auto", "float32")
 KEEPS = ("memory",)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from headrace import _C
 from headrace.kernels.topk.checks import METRICS
-from torch import Tensor
 
 
 def topk(

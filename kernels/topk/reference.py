@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from headrace.kernels.topk.checks import check_finite
 from torch import Tensor
+
+from headrace.kernels.topk.checks import check_finite
 
 LANES = 8
 

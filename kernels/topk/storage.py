@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from headrace.kernels.topk.checks import MAX_DIM, MAX_ITEMS, METRICS
 from numpy.typing import NDArray
 from torch import Tensor
+
+from headrace.kernels.topk.checks import MAX_DIM, MAX_ITEMS, METRICS
 
 MAGIC = b"HEADRACE-TOPK\r\n\0"
 VERSION = 1

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import torch
+
 from headrace.kernels.beam_search import PathModel
 
 

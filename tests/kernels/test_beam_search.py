@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from beam_oracle import all_paths, brute_beam, random_model, table_model
+
 from headrace.kernels import settings
 from headrace.kernels.beam_search import PathModel, PathNetwork, beam_search
 from headrace.kernels.beam_search import native as native_backend

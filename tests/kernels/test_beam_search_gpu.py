@@ -74,6 +74,7 @@ def test_project_kernel_compiles_to_matrix_instructions(arch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_the_device():
     from beam_oracle import random_model
+
     from headrace.kernels.beam_search import PathModel, beam_search
 
     model = random_model(3, 100, 64, 32, 128)

@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+
 from headrace.kernels.beam_search import PathIndex
 from headrace.kernels.beam_search import path_index as module
 

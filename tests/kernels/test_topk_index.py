@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from headrace.kernels.topk import METRICS, TopKIndex, topk
 from torch import Tensor
+
+from headrace.kernels.topk import METRICS, TopKIndex, topk
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
