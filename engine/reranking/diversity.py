@@ -24,8 +24,7 @@ class RerankSettings(BaseModel):
     """How a page is picked.
 
     method: dpp, mmr, or none (by score alone, still within the rules). theta: weight of the score against variety, 0
-    to 1; the default gave up under 1 % of the mean score for pages with a seventh more categories on synthetic
-    requests (80 of 500). window: how many of the last picks an item is compared with (None: all). rules: in order of priority; when
+    to 1. window: how many of the last picks an item is compared with (None: all). rules: in order of priority; when
     they leave nothing, the last is dropped first.
     """
 
