@@ -31,7 +31,7 @@ class RerankSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     method: Literal["dpp", "mmr", "none"] = "dpp"
-    theta: float = Field(default=0.7, ge=0.0, le=1.0)
+    theta: float = Field(default=0.6, ge=0.0, le=1.0)
     window: int | None = Field(default=10, ge=1)
     rules: tuple[Rule, ...] = ()
 
@@ -74,12 +74,13 @@ class Reranker:
         if not bool(torch.isfinite(candidates.score).all()):
             raise ValueError("candidates.score: expected finite numbers, got NaN or infinity")
         picks = self._pick(candidates, k)
-        counts = (picks.picked >= 0).sum(1)
-        index = (picks.picked + candidates.offsets[:-1, None])[picks.picked >= 0]
+        shown = picks.picked >= 0
+        counts = shown.sum(1)
+        index = (picks.picked + candidates.offsets[:-1, None])[shown]
         page = candidates.take(index, offsets_of(counts))
         return page.with_score(
             page.score,
-            gain=picks.gain[picks.picked >= 0],
+            gain=picks.gain[shown],
             relaxed=picks.relaxed.repeat_interleave(counts),
             overruled=picks.overruled.repeat_interleave(counts),
         )
