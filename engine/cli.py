@@ -85,17 +85,19 @@ def build(
     log: Annotated[Path, typer.Option(help="A KuaiRand-Pure, MovieLens-1M or Headrace folder; detected.")],
     out: Annotated[Path, typer.Option(help="The snapshot folder; one that is there is replaced at the end.")],
     settings: SettingsFile = None,
+    warm: Annotated[Path | None, typer.Option(help="An older snapshot whose models training starts from.")] = None,
 ) -> None:
     """Train every stage on a log and write a snapshot. Run again after an interruption, it goes on."""
     from headrace.build import build as make
     from headrace.data import read
+    from headrace.serving import Engine
     from headrace.settings import Settings, load_settings
 
     with _friendly(), _progress() as progress:
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log)
         _print_rows(dataset.name, dataset.rows)
-        make(dataset, chosen, out, progress)
+        make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
         Console().print(f"wrote snapshot {out}")
 
 

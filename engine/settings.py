@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
-from headrace.reranking import MaxRun, OneInWindow, RerankSettings
+from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.training.two_tower import TwoTowerSettings
 
 if sys.version_info >= (3, 11):
@@ -54,7 +54,14 @@ class PageSettings(Section):
     shown: int = Field(default=80, ge=1)
 
 
-_RULES = (MaxRun(kind="category", k=5), MaxRun(kind="author", k=2), OneInWindow(kind="marked", window=9))
+class PageRules(RerankSettings):
+    """Re-ranking with the rules that most feeds want; one that names what the catalogue lacks changes nothing."""
+
+    rules: tuple[Rule, ...] = (
+        MaxRun(kind="category", k=5),
+        MaxRun(kind="author", k=2),
+        OneInWindow(kind="marked", window=9),
+    )
 
 
 class Settings(Section):
@@ -73,7 +80,7 @@ class Settings(Section):
     ranker: RankerSettings = RankerSettings()
     fusion: FusionSettings = FusionSettings()
     page: PageSettings = PageSettings()
-    reranking: RerankSettings = RerankSettings(rules=_RULES)
+    reranking: PageRules = PageRules()
 
 
 def load_settings(path: str | Path) -> Settings:

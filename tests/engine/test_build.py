@@ -1,0 +1,78 @@
+"""Builds go on after an interruption, start warm from an older engine, and take string ids."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headrace.build as building
+from headrace.build import build
+from headrace.data import Dataset, IdMap, generate, split_by_time
+from headrace.ranking.negatives import with_unshown
+from headrace.serving import Engine
+from headrace.settings import Settings
+
+
+def pages(engine: Engine, data: Dataset) -> list[list[int | str]]:
+    users = data.users.ids.external(np.arange(10))
+    return [page.items for page in engine.recommend(users)]
+
+
+def test_an_interrupted_build_goes_on(
+    tmp_path: Path, small_log: Dataset, small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = build(small_log, small_settings, tmp_path / "whole").engine
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "train_ranker", cut)
+        with pytest.raises(KeyboardInterrupt):
+            build(small_log, small_settings, tmp_path / "cut")
+    left = {path.name for path in (tmp_path / "cut" / "work").rglob("*.pt")}
+    assert left == {"two_tower.pt", "preranker.pt"}
+    again = build(small_log, small_settings, tmp_path / "cut")
+    assert not (tmp_path / "cut" / "work").exists()
+    assert pages(again.engine, small_log) == pages(whole, small_log)
+    assert pages(Engine.load(tmp_path / "cut"), small_log) == pages(whole, small_log)
+
+
+def test_a_warm_build_starts_from_what_was_learnt(tmp_path: Path, small_log: Dataset, small_settings: Settings) -> None:
+    past, _ = split_by_time(small_log.log, 2.0)
+    old = build(small_log.with_log(past), small_settings, tmp_path / "old").engine
+    cold = build(small_log, small_settings, tmp_path / "cold")
+    warm = build(small_log, small_settings, tmp_path / "warm", warm=old)
+    for before, after in zip(cold.fits, warm.fits, strict=True):
+        assert after.losses[0][1] < before.losses[0][1], after.label
+
+
+def test_string_ids_go_in_and_come_out(tmp_path: Path, small_log: Dataset, small_settings: Settings) -> None:
+    users = IdMap([f"u{i:05d}" for i in range(len(small_log.users))])
+    items = IdMap([f"item-{i:05d}" for i in range(len(small_log.catalogue))])
+    data = dataclasses.replace(
+        small_log,
+        users=dataclasses.replace(small_log.users, ids=users),
+        catalogue=dataclasses.replace(small_log.catalogue, ids=items),
+    )
+    build(data, small_settings, tmp_path)
+    page, stranger = Engine.load(tmp_path).recommend(["u00003", "nobody"])
+    assert page.known
+    assert not stranger.known
+    assert all(isinstance(item, str) and item.startswith("item-") for item in page.items + stranger.items)
+
+
+def test_unshown_rows_are_told_apart() -> None:
+    log = generate(20, 50, 500, seed=2).dataset.log
+    more = with_unshown(log, 50, 0.5, seed=3)
+    fresh = more.signals["impression"] == 0
+    assert fresh.sum() == len(log) // 2
+    assert np.array_equal(more.item[~fresh], log.item)
+    assert (np.diff(more.time) >= 0).all()
+    assert (more.signals["click"][fresh] == -1).all()
+    assert more.play_time_ms is not None
+    assert (more.play_time_ms[fresh] == -1).all()
+    assert with_unshown(log, 50, 0.0, seed=3) is log
