@@ -18,7 +18,7 @@ from headrace.data import Dataset, InteractionLog, generate, read, split_at
 from headrace.doctor import machine
 from headrace.evaluation.exposures import measure_exposure
 from headrace.evaluation.held_out import held_out
-from headrace.evaluation.offline import measure_diversity, measure_quality
+from headrace.evaluation.offline import measure_diversity, measure_quality, run_held_out
 from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
 from headrace.report import print_report, write_html
@@ -87,7 +87,7 @@ def measure(
     """Every section of the report, from the engine as loaded."""
     funnel, settings, items = engine.funnel, engine.settings, len(dataset.catalogue)
     question = held_out(past.log, test, items, _ASKED, settings.seed)
-    quality = measure_quality(funnel, question, items, words, progress=progress)
+    served = run_held_out(funnel, question, items, settings.page.shown, progress=progress)
     report = Report(
         title=f"Headrace on {dataset.name}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -95,10 +95,10 @@ def measure(
         machine=_machine(),
         dataset=DatasetSummary.of(dataset),
         funnel=measure_funnel(funnel, question, settings.page.shown),
-        quality=quality,
+        quality=measure_quality(served, funnel, question, items, words),
         targets=measure_targets(funnel.ranker, past.log, test, items),
-        diversity=measure_diversity(funnel, question, dataset.catalogue, settings.page.shown),
-        exposure=measure_exposure(funnel, past.log, question, items, settings.page.shown),
+        diversity=measure_diversity(served, funnel, dataset.catalogue),
+        exposure=measure_exposure(served, funnel, past.log, question, items),
         training=[_training(fit) for fit in built.fits],
         settings=settings.model_dump(mode="json"),
     )

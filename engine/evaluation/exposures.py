@@ -7,18 +7,13 @@ import torch
 
 from headrace.data import InteractionLog
 from headrace.evaluation.held_out import HeldOut
+from headrace.evaluation.offline import Pass
 from headrace.funnel import Funnel
 from headrace.report.model import Exposure, FalsePositives
 
 
 def measure_exposure(
-    funnel: Funnel,
-    train: InteractionLog,
-    question: HeldOut,
-    n_items: int,
-    shown: int,
-    probes: int = 500_000,
-    seed: int = 0,
+    served: Pass, funnel: Funnel, train: InteractionLog, question: HeldOut, n_items: int, probes: int = 500_000
 ) -> Exposure:
     """Asks the filter of pairs that the log does not hold (false positives) and of pairs it does (false negatives)."""
     rng = np.random.default_rng(0)
@@ -30,15 +25,10 @@ def measure_exposure(
     false_positives = int(filter_.seen(*_split(unseen, n_items)).sum())
     seen = pairs if len(pairs) <= probes else rng.choice(pairs, probes, replace=False)
     false_negatives = int((~filter_.seen(*_split(seen, n_items))).sum())
-    seen_shown = total = 0
-    for requests in question.batches(128):
-        page = funnel.run(requests, shown).stages["re-ranking"]
-        pair = (requests.user[page.request] * n_items + page.item).numpy()
-        seen_shown += int(_holds(pairs, pair).sum())
-        total += len(page)
+    shown = (question.requests.user.numpy()[:, None] * n_items + served.page)[served.page >= 0]
     measured = false_positives / max(len(unseen), 1)
     row = FalsePositives("whole bank", filter_.designed_fpr, measured, len(unseen), filter_.bits_per_user)
-    return Exposure([row], seen_shown, total, false_negatives, len(seen))
+    return Exposure([row], int(_holds(pairs, shown).sum()), len(shown), false_negatives, len(seen))
 
 
 def _holds(pairs: np.ndarray, asked: np.ndarray) -> np.ndarray:

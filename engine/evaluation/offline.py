@@ -1,6 +1,8 @@
-"""Quality and diversity of a loaded engine on held-out days, stage by stage."""
+"""One pass of the held-out requests through a loaded engine, and the quality and diversity seen on the way."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,13 +13,15 @@ from headrace.data import Catalogue
 from headrace.evaluation.diversity import page_diversity
 from headrace.evaluation.held_out import HeldOut, best, in_order
 from headrace.funnel import Funnel
+from headrace.jagged import top_per_segment
 from headrace.report.model import Diversity, DiversityRow, Kind, Quality, QualityRow
 from headrace.types import Candidates, Requests
 
 _BATCH = 128
 #: Items asked of a lone channel, so that enough are left after the exposure filter.
 _ASKED = 1000
-_ROWS_OF_STAGE: tuple[tuple[str, str, Kind], ...] = (
+#: Stage of the funnel -> its row in the table. The merge is judged without seen items, as every list is.
+_STAGES: tuple[tuple[str, str, Kind], ...] = (
     ("exposure filter", "merge", "merge"),
     ("pre-ranking", "after pre-ranking", "ranking"),
     ("ranking", "after ranking", "ranking"),
@@ -25,38 +29,92 @@ _ROWS_OF_STAGE: tuple[tuple[str, str, Kind], ...] = (
 )
 
 
-def measure_quality(
-    funnel: Funnel, question: HeldOut, n_items: int, held_out_words: str, k: int = 50, progress: Progress | None = None
-) -> Quality:
-    """Recall, NDCG, hit rate and coverage at k: each channel alone, the funnel after each stage, and two baselines."""
+@dataclass(frozen=True)
+class Pass:
+    """What came out for every held-out request, in their order; lists are int64 with -1 padding.
+
+    lists: channel, stage or "random" -> [B, k]. page, plain: [B, shown], re-ranked and best by score. page_reward,
+    plain_reward: float64 [B], mean ranking score of each; NaN for a page that is short.
+    """
+
+    lists: dict[str, NDArray[np.int64]]
+    page: NDArray[np.int64]
+    plain: NDArray[np.int64]
+    page_reward: NDArray[np.float64]
+    plain_reward: NDArray[np.float64]
+
+
+def run_held_out(
+    funnel: Funnel, question: HeldOut, n_items: int, shown: int, k: int = 50, progress: Progress | None = None
+) -> Pass:
+    """Asks every channel alone, and the whole funnel, for each held-out request."""
     lists: dict[str, list[NDArray[np.int64]]] = {}
-    task = progress.add_task("measuring quality", total=len(question.requests)) if progress else None
+    pages: list[tuple[NDArray[np.int64], NDArray[np.int64], Candidates, Candidates]] = []
+    task = progress.add_task("held-out requests", total=len(question.requests)) if progress else None
     for requests in question.batches(_BATCH):
         for channel in funnel.channels:
             found, _ = funnel.exposure.filter(channel.recall(requests, _ASKED), requests)
             lists.setdefault(channel.name, []).append(best(found, k))
         lists.setdefault("random", []).append(in_order(_random(funnel, requests, n_items, k), k))
-        stages = funnel.run(requests, k).stages
-        for stage, _, _ in _ROWS_OF_STAGE:
-            picked = in_order(stages[stage], k) if stage == "re-ranking" else best(stages[stage], k)
-            lists.setdefault(stage, []).append(picked)
+        stages = funnel.run(requests, max(shown, k)).stages
+        for stage, _, _ in _STAGES:
+            # A page is picked one by one, so its first k are the page of k.
+            first = in_order(stages[stage], k) if stage == "re-ranking" else best(stages[stage], k)
+            lists.setdefault(stage, []).append(first)
+        plain = stages["ranking"].take(*_top(stages["ranking"], shown))
+        page = stages["re-ranking"].keep(_places(stages["re-ranking"]) < shown)
+        pages.append((in_order(page, shown), in_order(plain, shown), page, plain))
         if progress and task is not None:
             progress.advance(task, len(requests))
-    names: list[tuple[str, str, Kind, bool]] = [(c.name, *_row_of(c.name, c.personalised)) for c in funnel.channels]
-    names += [(stage, name, kind, True) for stage, name, kind in _ROWS_OF_STAGE]
+    return Pass(
+        {name: np.concatenate(parts) for name, parts in lists.items()},
+        np.concatenate([part[0] for part in pages]),
+        np.concatenate([part[1] for part in pages]),
+        np.concatenate([_mean_score(part[2], shown) for part in pages]),
+        np.concatenate([_mean_score(part[3], shown) for part in pages]),
+    )
+
+
+def measure_quality(
+    seen: Pass, funnel: Funnel, question: HeldOut, n_items: int, held_out_words: str, k: int = 50
+) -> Quality:
+    """Recall, NDCG, hit rate and coverage at k: each channel alone, the funnel after each stage, and two baselines."""
+    names: list[tuple[str, str, Kind, bool]] = [_channel_row(c.name, c.personalised) for c in funnel.channels]
+    names += [(stage, name, kind, True) for stage, name, kind in _STAGES]
     names.append(("random", "random", "baseline", False))
     rows = []
     for key, name, kind, personalised in names:
-        quality = question.judge(np.concatenate(lists[key]), k, n_items)
-        rows.append(
-            QualityRow(name, kind, personalised, quality.recall, quality.ndcg, quality.hit_rate, quality.coverage)
-        )
+        found = question.judge(seen.lists[key], k, n_items)
+        rows.append(QualityRow(name, kind, personalised, found.recall, found.ndcg, found.hit_rate, found.coverage))
     truth = "items clicked after the cut and not seen before it"
     return Quality(rows, len(question.requests), held_out_words, k, truth)
 
 
-def _row_of(name: str, personalised: bool) -> tuple[str, Kind, bool]:
-    return ("popularity", "baseline", False) if name == "popular" else (name, "channel", personalised)
+def measure_diversity(seen: Pass, funnel: Funnel, catalogue: Catalogue) -> Diversity:
+    """Pages of the same size with and without re-ranking, over the same ranked candidates; short pages are left out."""
+    whole = ~np.isnan(seen.page_reward) & ~np.isnan(seen.plain_reward)
+    category = catalogue.first_category() if catalogue.category is not None else None
+    rows = []
+    for name, pages, reward in (
+        ("top by score", seen.plain, seen.plain_reward),
+        ("re-ranked", seen.page, seen.page_reward),
+    ):
+        measured = page_diversity(pages[whole], funnel.reranker.vectors, category, catalogue.author)
+        rows.append(
+            DiversityRow(
+                name,
+                measured.intra_list_distance,
+                measured.categories,
+                measured.longest_run,
+                float(reward[whole].mean()) if whole.any() else float("nan"),
+                measured.authors,
+            )
+        )
+    return Diversity(rows, seen.page.shape[1], int(whole.sum()))
+
+
+def _channel_row(name: str, personalised: bool) -> tuple[str, str, Kind, bool]:
+    return (name, "popularity", "baseline", False) if name == "popular" else (name, name, "channel", personalised)
 
 
 def _random(funnel: Funnel, requests: Requests, n_items: int, k: int) -> Candidates:
@@ -69,48 +127,17 @@ def _random(funnel: Funnel, requests: Requests, n_items: int, k: int) -> Candida
     return funnel.exposure.filter(drawn, requests)[0]
 
 
-def measure_diversity(
-    funnel: Funnel, question: HeldOut, catalogue: Catalogue, page_size: int, limit: int = 1000
-) -> Diversity:
-    """Pages of the same size with and without the diversity step, over the same ranked candidates."""
-    plain, diverse, rewards = [], [], {"plain": [0.0], "diverse": [0.0]}
-    pages = 0
-    for requests in question.batches(_BATCH):
-        if pages >= limit:
-            break
-        ranked = funnel.run(requests, page_size).stages
-        enough = ranked["ranking"].counts >= page_size
-        first, second = best(ranked["ranking"], page_size), in_order(ranked["re-ranking"], page_size)
-        plain.append(first[enough.numpy()])
-        diverse.append(second[enough.numpy()])
-        rewards["plain"] += _rewards(ranked["ranking"], page_size, enough)
-        rewards["diverse"] += _rewards(ranked["re-ranking"], page_size, enough)
-        pages += int(enough.sum())
-    category = catalogue.first_category() if catalogue.category is not None else None
-    vectors = funnel.reranker.vectors
-    rows = []
-    for name, lists, key in (("top by score", plain, "plain"), ("re-ranked", diverse, "diverse")):
-        measured = page_diversity(np.concatenate(lists), vectors, category, catalogue.author)
-        reward = float(np.mean(rewards[key][1:])) if pages else float("nan")
-        rows.append(
-            DiversityRow(
-                name,
-                measured.intra_list_distance,
-                measured.categories,
-                measured.longest_run,
-                reward,
-                measured.authors,
-            )
-        )
-    return Diversity(rows, page_size, pages)
+def _top(candidates: Candidates, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return top_per_segment(candidates.offsets, candidates.score, candidates.item, k)
 
 
-def _rewards(candidates: Candidates, page_size: int, enough: torch.Tensor) -> list[float]:
-    """Mean ranking score of the best `page_size` candidates of each request that has enough."""
-    score = torch.full((candidates.batch, page_size), float("-inf"))
-    place = torch.arange(len(candidates)) - candidates.offsets[candidates.request]
-    order = torch.argsort(candidates.score, descending=True, stable=True)
-    order = order[torch.argsort(candidates.request[order], stable=True)]
-    inside = place < page_size
-    score[candidates.request[inside], place[inside]] = candidates.score[order][inside]
-    return score[enough].mean(1).tolist()
+def _places(candidates: Candidates) -> torch.Tensor:
+    """int64 [nnz]: the place of each entry in its own list, from 0."""
+    return torch.arange(len(candidates)) - candidates.offsets[candidates.request]
+
+
+def _mean_score(pages: Candidates, size: int) -> NDArray[np.float64]:
+    """float64 [B]: the mean score of each page of `size` items, NaN for a shorter one."""
+    total = torch.zeros(pages.batch, dtype=torch.float64).index_add_(0, pages.request, pages.score.double())
+    mean = torch.where(pages.counts == size, total / size, float("nan"))
+    return np.asarray(mean.numpy(), np.float64)

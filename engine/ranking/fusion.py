@@ -42,7 +42,7 @@ class FusionSettings(BaseModel):
     weights: dict[str, float] = DEFAULT_WEIGHTS
     exponents: dict[str, float] = {}
     offsets: dict[str, float] = {}
-    exposure_power: float = Field(default=0.5, ge=0)
+    exposure_power: float = Field(default=0.75, ge=0)
 
 
 def fuse(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor:

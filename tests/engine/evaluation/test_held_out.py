@@ -9,7 +9,7 @@ from headrace.data import Dataset, InteractionLog, split_by_time
 from headrace.demo import split_last_days
 from headrace.evaluation.exposures import measure_exposure
 from headrace.evaluation.held_out import best, held_out, in_order
-from headrace.evaluation.offline import measure_diversity, measure_quality
+from headrace.evaluation.offline import measure_diversity, measure_quality, run_held_out
 from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
 from headrace.serving import Engine
@@ -62,7 +62,8 @@ def test_an_engine_is_measured(engine: Engine, small_log: Dataset) -> None:
     train, test = split_by_time(small_log.log, 2.0)
     items = len(small_log.catalogue)
     question = held_out(train, test, items, limit=50)
-    quality = measure_quality(engine.funnel, question, items, "the last 2 days", k=10)
+    served = run_held_out(engine.funnel, question, items, shown=10, k=10)
+    quality = measure_quality(served, engine.funnel, question, items, "the last 2 days", k=10)
     rows = {row.name: row for row in quality.rows}
     assert {"itemcf", "two_tower", "popularity", "random", "merge", "after ranking", "after re-ranking"} <= set(rows)
     assert all(row.recall is not None and 0 <= row.recall <= 1 for row in quality.rows)
@@ -70,11 +71,11 @@ def test_an_engine_is_measured(engine: Engine, small_log: Dataset) -> None:
     targets = {target.name: target for target in measure_targets(engine.funnel.ranker, train, test, items)}
     assert targets["click"].rows == len(test)
     assert set(targets["click"].baselines) == {"item popularity", "user mean"}
-    diversity = measure_diversity(engine.funnel, question, small_log.catalogue, 10)
+    diversity = measure_diversity(served, engine.funnel, small_log.catalogue)
     assert diversity.pages > 0
     assert [row.name for row in diversity.rows] == ["top by score", "re-ranked"]
     assert diversity.rows[0].mean_reward >= diversity.rows[1].mean_reward
-    exposure = measure_exposure(engine.funnel, train, question, items, 10, probes=5000)
+    exposure = measure_exposure(served, engine.funnel, train, question, items, probes=5000)
     assert exposure.seen_shown == 0
     assert exposure.false_negatives == 0
     timing = measure_funnel(engine.funnel, question, 10, batch_size=8, batches=3)
