@@ -1,0 +1,55 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from headrace.data import read_kuairand, split_by_time
+from headrace.features import FeatureStore, TrainingSet
+from headrace.ranking import train_preranker, train_ranker
+from headrace.ranking.calibration import measure
+from headrace.types import Requests
+from scipy.stats import rankdata
+
+DATA = Path(os.environ.get("HEADRACE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "kuairand-pure"
+
+
+def auc(label, score):
+    order, positives = rankdata(score), int(label.sum())
+    return (order[label].sum() - positives * (positives + 1) / 2) / (positives * (len(label) - positives))
+
+
+def smoothed_log_odds(key, click, size):
+    prior = click.mean()
+    rate = (np.bincount(key, click, size) + 10 * prior) / (np.bincount(key, minlength=size) + 10)
+    return np.log(rate / (1 - rate))
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.skipif(not DATA.exists(), reason=f"KuaiRand-Pure is not at {DATA}")
+def test_models_beat_the_naive_rates_on_the_last_two_days():
+    """Everything is frozen at the cut: the features, as a snapshot would serve them, and the rates."""
+    dataset = read_kuairand(DATA)
+    train, test = split_by_time(dataset.log, test_days=2)
+    cut = dataset.with_log(train)
+    store = FeatureStore.fit(cut)
+    rows = TrainingSet(store, train)
+    click, label = (train.signals["click"] == 1).astype(float), test.signals["click"] == 1
+    item, user, tab = (
+        smoothed_log_odds(old, click, size)[new]
+        for old, new, size in (
+            (train.item, test.item, len(dataset.catalogue)),
+            (train.user, test.user, len(dataset.users)),
+            (train.context["tab"], test.context["tab"], 32),
+        )
+    )
+    naive = max(auc(label, score) for score in (item, user, item + user, item + user + tab))
+    asked = TrainingSet(store, test)
+    offsets = torch.arange(len(test) + 1)
+    for train_model in (train_ranker, train_preranker):
+        model, _ = train_model(cut, store, training_set=rows)
+        p_click = model.predict(asked.requests, offsets, asked.item)["p_click"]
+        assert isinstance(asked.requests, Requests)
+        assert auc(label, p_click.numpy()) > naive + 0.01
+        assert measure(p_click, torch.from_numpy(label))["ratio"] == pytest.approx(1, abs=0.05)
