@@ -4,9 +4,10 @@ import time
 
 import pytest
 import torch
+from torch.nn.functional import linear
+
 from headrace.kernels import settings
 from headrace.kernels.beam_search import PathModel, PathNetwork, beam_search
-from torch.nn.functional import linear
 
 USER_DIM, EMBED_DIM, HIDDEN, BEAM = 64, 32, 128, 50
 CASES = [(1, 3, 100), (64, 3, 100), (16, 2, 1000)]

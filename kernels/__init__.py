@@ -1,6 +1,6 @@
 """Kernels: one folder per op, with its contract, its reference and each backend."""
 
-from headrace.kernels.beam_search import PathModel, beam_search
+from headrace.kernels.beam_search import PathIndex, PathModel, PathNetwork, beam_search
 from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
 from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
@@ -9,7 +9,9 @@ from headrace.kernels.topk import TopKIndex, topk
 
 __all__ = [
     "EmbeddingTables",
+    "PathIndex",
     "PathModel",
+    "PathNetwork",
     "Picks",
     "Rules",
     "TopKIndex",

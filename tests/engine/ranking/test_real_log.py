@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import rankdata
+
 from headrace.data import read_kuairand, split_by_time
 from headrace.features import FeatureStore, TrainingSet
 from headrace.ranking import train_preranker, train_ranker
 from headrace.ranking.calibration import measure
 from headrace.types import Requests
-from scipy.stats import rankdata
 
 DATA = Path(os.environ.get("HEADRACE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "kuairand-pure"
 
