@@ -18,7 +18,7 @@ from headrace.features.fields import FeatureSpec, Field, shifted
 from headrace.features.inputs import CrossInputs, Inputs, ItemInputs, RequestInputs
 from headrace.features.settings import FeatureSettings
 from headrace.features.tables import ItemTable, Keys, UserTable
-from headrace.features.taste import profiles
+from headrace.features.taste import closeness
 from headrace.features.windows import HOUR_MS
 from headrace.jagged import segment_of
 from headrace.types import Requests
@@ -167,10 +167,8 @@ class FeatureStore:
         content = self.items.content
         if content is None:
             return counted
-        n = self.spec.behaviours
-        profile = profiles(self._behaviours, content, requests.user, self.as_of(requests.time), n)
-        close = (profile if request is None else profile.index_select(0, request)) * content.index_select(0, item)
-        return torch.cat([counted, close.sum(1, keepdim=True)], 1)
+        close = closeness(content, self.behaviour(requests), request, item)
+        return torch.cat([counted, close], 1)
 
     def inputs(self, requests: Requests, offsets: Tensor | None, item: Tensor) -> Inputs:
         """All features of the candidates `item` (int64 [n]); request b owns offsets[b]:offsets[b+1]."""

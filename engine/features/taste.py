@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
+from headrace.jagged import offsets_of
 from torch import Tensor
 from torch.nn import functional as F
 
-from headrace.features.behaviours import Behaviours
-
-_MANY = 1 << 14
+_CHUNK = 1 << 15
 
 
 def compressed(vectors: Tensor, dim: int) -> Tensor:
@@ -23,14 +22,29 @@ def compressed(vectors: Tensor, dim: int) -> Tensor:
     return F.normalize(centred, dim=1).float().contiguous()
 
 
-def profiles(behaviours: Behaviours, content: Tensor, user: Tensor, time: Tensor, n: int) -> Tensor:
-    """float32 [q, d]: the mean content of the last `n` engaged items of `user` before `time` (int64 [q])."""
-    if len(user) >= _MANY:
-        # Training asks for the same user at the same refresh many times over.
-        pairs, place = torch.unique(torch.stack([user, time], 1), dim=0, return_inverse=True)
-        parts = [profiles(behaviours, content, part[:, 0], part[:, 1], n) for part in torch.split(pairs, _MANY - 1)]
-        return torch.cat(parts)[place]
-    items = behaviours.last(user, time, n)
-    present = items > 0
-    weight = present.float() / present.sum(1, keepdim=True).clamp_min(1)
-    return F.embedding_bag(items.clamp_min(1) - 1, content, mode="sum", per_sample_weights=weight)
+def closeness(content: Tensor, behaviour: Tensor, request: Tensor | None, item: Tensor) -> Tensor:
+    """float32 [n, 2]: the mean and the greatest similarity of each candidate to its request's last engaged items.
+
+    content: float32 [items, d] unit vectors. behaviour: int32 [B, N], item rows + 1, 0 where there is none. request:
+    int64 [n] ascending, None: one candidate each. item: int64 [n]. Zero where nothing was engaged with.
+    """
+    if request is None:
+        parts = zip(torch.split(behaviour, _CHUNK), torch.split(item, _CHUNK), strict=True)
+        return torch.cat([_padded(content, some, each[:, None])[:, 0] for some, each in parts])
+    counts = torch.bincount(request, minlength=len(behaviour))
+    longest = int(counts.max()) if len(item) else 1
+    place = request * longest + torch.arange(len(item)) - offsets_of(counts).index_select(0, request)
+    table = torch.zeros(len(behaviour), longest, dtype=torch.int64)
+    table.view(-1)[place] = item
+    return _padded(content, behaviour, table).flatten(0, 1).index_select(0, place)
+
+
+def _padded(content: Tensor, behaviour: Tensor, item: Tensor) -> Tensor:
+    """`closeness` for as many candidates of each request: item int64 [B, c] -> float32 [B, c, 2]."""
+    recent = content.index_select(0, behaviour.clamp_min(1).flatten() - 1).view(*behaviour.shape, content.shape[1])
+    asked = content.index_select(0, item.flatten()).view(*item.shape, content.shape[1])
+    present = behaviour > 0
+    similar = torch.bmm(asked, recent.transpose(1, 2)) * present[:, None]
+    mean = similar.sum(2) / present.sum(1, keepdim=True).clamp_min(1)
+    highest = similar.masked_fill(~present[:, None], -1).amax(2)
+    return torch.stack([mean, highest * present.any(1, keepdim=True)], 2)
