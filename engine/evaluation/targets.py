@@ -20,7 +20,7 @@ _PRIOR = 20.0
 
 def rows_as_requests(log: InteractionLog, rows: slice, at: int | None = None) -> tuple[Requests, Candidates]:
     """Each row of the log as a request with its one item; at: the same time for all instead of each row's own."""
-    time = log.time[rows] if at is None else np.full(len(log.user[rows]), at, np.int64)
+    time = log.time[rows].copy() if at is None else np.full(len(log.user[rows]), at, np.int64)
     context = {name: torch.from_numpy(codes[rows].astype(np.int64)) for name, codes in log.context.items()}
     user = torch.from_numpy(log.user[rows].astype(np.int64))
     item = torch.from_numpy(log.item[rows].astype(np.int64))

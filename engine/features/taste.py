@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from headrace.jagged import offsets_of
 from torch import Tensor
 from torch.nn import functional as F
+
+from headrace.jagged import offsets_of
 
 _CHUNK = 1 << 15
 

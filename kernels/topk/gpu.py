@@ -10,10 +10,11 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from headrace.kernels.topk.checks import check_finite
 from headrace.kernels.topk.reference import sum_in_lanes
 from headrace.kernels.topk.reference import topk as reference_topk
-from torch import Tensor
 
 TILE_ITEMS = 128
 STEP = 16  # dimensions in one step of a product; more would spill registers on sm_80
