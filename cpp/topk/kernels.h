@@ -10,6 +10,7 @@ constexpr int kPanel = 32;
 constexpr int kTile = 256;  // items in a tile, at most
 constexpr int kMaxGroup = 12;
 constexpr int kMaxRead = 3;
+constexpr float kUsualSquares = 0x1p120f;  // longer items could overflow the scan
 
 // A tile of items, transposed for the scan. Item i's scan score is dot * scale[i] + shift[i].
 struct Tile {
@@ -18,6 +19,8 @@ struct Tile {
     float squares[kTile];  // |x|^2
     float scale[kTile];
     float shift[kTile];  // NaN where the last panel is padding, so that no comparison admits it
+    float longest;       // the greatest of squares
+    bool usual;          // all squares are numbers up to kUsualSquares
     int size;
     double norm;  // no item of the tile is longer
 };

@@ -12,8 +12,10 @@ struct Ranked {
     int32_t row;
 };
 
-// Best first; equal scores: the lower row.
-inline bool before(const Ranked& a, const Ranked& b) { return a.score != b.score ? a.score > b.score : a.row < b.row; }
+// Best first; equal scores: the lower row. An object, so that sorting inlines it.
+constexpr auto before = [](const Ranked& a, const Ranked& b) {
+    return a.score > b.score || (a.score == b.score && a.row < b.row);
+};
 
 // A scan score that at least k of the query's items are known to reach; it only rises, and workers share it.
 class Threshold {

@@ -46,30 +46,21 @@ bool hr::TileReader::next(Tile& tile, int limit) {
 }
 
 int64_t hr::prepare(const Problem& problem, Tile& tile) {
-    constexpr float kMost = 0x1p120f, kLeast = 0x1p-80f;
-    const bool cosine = problem.metric == HR_METRIC_COSINE;
+    constexpr float kLeast = 0x1p-80f;
+    const int padded = (tile.size + kPanel - 1) / kPanel * kPanel;
     const float share = problem.metric == HR_METRIC_L2 ? -0.5f : 0.0f;
-    float longest = 0.0f;
-    bool odd = false;  // a sum of squares that is not a number, or too large for float32
-    for (int i = 0; i < tile.size; ++i) {
-        const float squares = tile.squares[i];
-        odd |= !(squares <= kMost);
-        longest = std::max(longest, squares);
-        tile.scale[i] = 1.0f;
-        tile.shift[i] = share * squares;
-    }
-    for (int i = tile.size; i % kPanel; ++i) {
-        tile.scale[i] = 1.0f;
-        tile.shift[i] = std::numeric_limits<float>::quiet_NaN();
-    }
-    // 2% covers the float32 rounding of the sum; squares below float32's range add at most dim * 2^-126.
-    tile.norm = std::sqrt(1.02 * longest + static_cast<double>(problem.dim) * 0x1p-124);
-    if (odd) {
+    std::fill_n(tile.scale, padded, 1.0f);
+    for (int i = 0; i < tile.size; ++i) tile.shift[i] = share * tile.squares[i];
+    std::fill(tile.shift + tile.size, tile.shift + padded, std::numeric_limits<float>::quiet_NaN());
+    if (!tile.usual) {
         for (int i = 0; i < tile.size; ++i)
             if (!all_finite(problem.item(tile.rows[i]), problem.dim)) return tile.rows[i];
         tile.norm = kInfinity;
+        return -1;
     }
-    if (!cosine || odd) return -1;
+    // 2% covers the float32 rounding of the sum; squares below float32's range add at most dim * 2^-126.
+    tile.norm = std::sqrt(1.02 * tile.longest + static_cast<double>(problem.dim) * 0x1p-124);
+    if (problem.metric != HR_METRIC_COSINE) return -1;
     tile.norm = 1.0;
     for (int i = 0; i < tile.size; ++i) {
         const float squares = tile.squares[i];

@@ -40,9 +40,31 @@ inline void rows_of(const float* items, int64_t dim, const Tile& tile, int first
     }
 }
 
+// What the sums of squares say of a tile as a whole.
+class Lengths {
+  public:
+    void see(Vec squares) {
+        longest_ = max(squares, longest_);
+        usual_ &= Vec::all(kUsualSquares).at_least(squares);
+    }
+    void write(Tile& tile) const {
+        float lanes[Vec::kLanes];
+        longest_.store(lanes);
+        tile.longest = 0.0f;
+        for (float lane : lanes) tile.longest = lane > tile.longest ? lane : tile.longest;
+        tile.usual = usual_ == kAll;
+    }
+
+  private:
+    static constexpr uint32_t kAll = (1u << Vec::kLanes) - 1;
+    Vec longest_ = Vec::zero();
+    uint32_t usual_ = kAll;
+};
+
 void pack(const float* items, int64_t dim, Tile& tile) {
     constexpr int L = Vec::kLanes;
     const float* rows[L];
+    Lengths lengths;
     const int padded = (tile.size + kPanel - 1) / kPanel * kPanel;
     for (int first = 0; first < padded; first += L) {
         fetch(items, dim, tile, first + 2 * L);
@@ -52,8 +74,11 @@ void pack(const float* items, int64_t dim, Tile& tile) {
         int64_t j = 0;
         for (; j + L <= dim; j += L) pack_block(rows, j, L, out, squares);
         if (j < dim) pack_block(rows, j, static_cast<int>(dim - j), out, squares);
-        (squares[0] + squares[1] + (squares[2] + squares[3])).store(tile.squares + first);
+        const Vec total = squares[0] + squares[1] + (squares[2] + squares[3]);
+        total.store(tile.squares + first);
+        lengths.see(total);
     }
+    lengths.write(tile);
 }
 
 inline void append(Vec scores, uint32_t admitted, const int32_t* rows, Sink& sink) {
@@ -101,30 +126,41 @@ void scan_any(const Tile& tile, int64_t dim, const float* queries, int group, co
     if constexpr (M > 1) scan_any<M - 1>(tile, dim, queries, group, limits, sinks);
 }
 
-// Dot products of kLanes items with M queries (rows of `queries`), and the items' squares.
+// Sums over dimensions of items: one lane for each item and, while they are being joined, for a part of its dimensions.
 template <int M>
-inline void read_strip(const float* const* rows, int64_t dim, const float* queries, Vec* dots, Vec& squares) {
+struct Sums {
+    Vec dots[M], squares;
+};
+
+template <int M>
+inline Sums<M> sums_of_one(const float* x, int64_t dim, const float* queries) {
     constexpr int L = Vec::kLanes;
-    Vec sum[M + 1][L];
-    for (int i = 0; i < L; ++i) {
-        for (int m = 0; m <= M; ++m) sum[m][i] = Vec::zero();
-        int64_t j = 0;
-        for (; j + L <= dim; j += L) {
-            const Vec x = Vec::load(rows[i] + j);
-            for (int m = 0; m < M; ++m) sum[m][i] = fma(x, Vec::load(queries + m * dim + j), sum[m][i]);
-            sum[M][i] = fma(x, x, sum[M][i]);
+    Sums<M> sums;
+    for (int m = 0; m < M; ++m) sums.dots[m] = Vec::zero();
+    sums.squares = Vec::zero();
+    for (int64_t j = 0; j < dim; j += L) {
+        const int left = dim - j < L ? static_cast<int>(dim - j) : L;
+        const Vec part = left == L ? Vec::load(x + j) : Vec::load_first(x + j, left);
+        for (int m = 0; m < M; ++m) {
+            const float* q = queries + m * dim + j;
+            sums.dots[m] = fma(part, left == L ? Vec::load(q) : Vec::load_first(q, left), sums.dots[m]);
         }
-        if (j == dim) continue;
-        const int left = static_cast<int>(dim - j);
-        const Vec x = Vec::load_first(rows[i] + j, left);
-        for (int m = 0; m < M; ++m) sum[m][i] = fma(x, Vec::load_first(queries + m * dim + j, left), sum[m][i]);
-        sum[M][i] = fma(x, x, sum[M][i]);
+        sums.squares = fma(part, part, sums.squares);
     }
-    for (int m = 0; m <= M; ++m) {
-        transpose(sum[m]);
-        for (int width = L / 2; width; width /= 2)
-            for (int i = 0; i < width; ++i) sum[m][i] = sum[m][i] + sum[m][i + width];
-        (m < M ? dots[m] : squares) = sum[m][0];
+    return sums;
+}
+
+// Of Width items. Joining as soon as two halves are there keeps few sums in registers.
+template <int M, int Width>
+inline Sums<M> sums_of(const float* const* rows, int64_t dim, const float* queries) {
+    if constexpr (Width == 1) {
+        return sums_of_one<M>(rows[0], dim, queries);
+    } else {
+        Sums<M> low = sums_of<M, Width / 2>(rows, dim, queries);
+        const Sums<M> high = sums_of<M, Width / 2>(rows + Width / 2, dim, queries);
+        for (int m = 0; m < M; ++m) low.dots[m] = join<Width>(low.dots[m], high.dots[m]);
+        low.squares = join<Width>(low.squares, high.squares);
+        return low;
     }
 }
 
@@ -132,13 +168,15 @@ template <int M>
 void read_rows(const float* items, int64_t dim, const float* queries, Tile& tile) {
     constexpr int L = Vec::kLanes;
     const float* rows[L];
+    Lengths lengths;
     for (int first = 0; first < tile.size; first += L) {
         rows_of(items, dim, tile, first, rows);
-        Vec dots[M], squares;
-        read_strip<M>(rows, dim, queries, dots, squares);
-        for (int m = 0; m < M; ++m) dots[m].store(tile.panels + m * kTile + first);
-        squares.store(tile.squares + first);
+        const Sums<M> sums = sums_of<M, L>(rows, dim, queries);
+        for (int m = 0; m < M; ++m) sums.dots[m].store(tile.panels + m * kTile + first);
+        sums.squares.store(tile.squares + first);
+        lengths.see(sums.squares);
     }
+    lengths.write(tile);
 }
 
 void read(const float* items, int64_t dim, const float* queries, int group, Tile& tile) {

@@ -1,4 +1,4 @@
-// Square transposes: kLanes rows of kLanes values in, kLanes columns out. Included by files of one instruction set.
+// Square transposes, and sums across the lanes of many vectors. Included by files of one instruction set.
 #pragma once
 
 #include "core/simd.h"
@@ -34,6 +34,18 @@ inline void transpose(Vec r[16]) {
     }
 }
 
+// Sums of two sets of vectors become sums of both: with Width vectors in all, Width / 2 in each of a and b. A vector of
+// a set holds the members' partial sums side by side, so log2(kLanes) joins add up kLanes vectors lane by lane.
+template <int Width>
+inline Vec join(Vec a, Vec b) {
+    if constexpr (Width == 2) return {_mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v))};
+    if constexpr (Width == 4) {
+        const __m512d x = _mm512_castps_pd(a.v), y = _mm512_castps_pd(b.v);
+        return {_mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)))};
+    }
+    return {_mm512_add_ps(_mm512_shuffle_f32x4(a.v, b.v, 0x88), _mm512_shuffle_f32x4(a.v, b.v, 0xdd))};
+}
+
 #elif HEADRACE_SIMD_AVX2
 
 inline void transpose(Vec r[8]) {
@@ -53,9 +65,22 @@ inline void transpose(Vec r[8]) {
     }
 }
 
+template <int Width>
+inline Vec join(Vec a, Vec b) {
+    if constexpr (Width == 2) return {_mm256_add_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v))};
+    if constexpr (Width == 4)
+        return {_mm256_add_ps(_mm256_shuffle_ps(a.v, b.v, 0x44), _mm256_shuffle_ps(a.v, b.v, 0xee))};
+    return {_mm256_add_ps(_mm256_permute2f128_ps(a.v, b.v, 0x20), _mm256_permute2f128_ps(a.v, b.v, 0x31))};
+}
+
 #else
 
 inline void transpose(Vec*) {}
+
+template <int Width>
+inline Vec join(Vec a, Vec) {
+    return a;
+}
 
 #endif
 
