@@ -25,11 +25,22 @@ struct Tile {
     double norm;  // no item of the tile is longer
 };
 
-// Where a query's survivors go. The caller leaves room for a whole tile.
-struct Sink {
+// The items that may still belong to a query's top k: scan scores, each within the query's bound of its float64 score,
+// and rows.
+struct Survivors {
     float* scores;
     int32_t* rows;
     int64_t count;
+
+    __attribute__((always_inline)) void add(float score, int32_t row) {
+        scores[count] = score;
+        rows[count++] = row;
+    }
+};
+
+// Where the scan puts a query's survivors; the caller leaves room for a whole tile.
+struct Sink {
+    Survivors survivors;
     const uint64_t* mask;  // this query's own mask, or null
 };
 

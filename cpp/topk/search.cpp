@@ -52,10 +52,13 @@ void hr::Search::plan() {
     n_blocks_ = divide_up(n_queries_, most);
     if (by_query_) n_blocks_ = std::min(n_queries_, divide_up(n_blocks_, threads_) * threads_);
     block_size_ = divide_up(n_queries_, n_blocks_);
+    chunk_ = by_query_ ? words_ : std::clamp<int64_t>(words_ / (threads_ * 8), 16, 1024);
+    const int64_t tasks = by_query_ ? n_blocks_ : std::max<int64_t>(1, divide_up(words_, chunk_));
+    threads_ = static_cast<int>(std::min<int64_t>(threads_, tasks));
 }
 
 void hr::Search::take_scratch() {
-    const int64_t merged = by_query_ ? 0 : capacity_ * threads_;
+    const int64_t merged = by_query_ ? 0 : 2 * capacity_;
     lengths_ = arena_.take<Query>(n_queries_);
     thresholds_ = arena_.take<Threshold>(n_queries_);
     packed_ = arena_.take<float>(n_queries_ * problem_.dim);
@@ -72,7 +75,8 @@ void hr::Search::take_scratch() {
         slots_[s].sinks = sinks;
         slots_[s].merged = all;
         slots_[s].ranked = ranked;
-        for (int64_t i = 0; i < block_size_; ++i) sinks[i] = {scores + i * capacity_, rows + i * capacity_, 0, nullptr};
+        for (int64_t i = 0; i < block_size_; ++i)
+            sinks[i] = {{scores + i * capacity_, rows + i * capacity_, 0}, nullptr};
     }
 }
 
@@ -110,7 +114,7 @@ void hr::Search::reset(const Block& block, Slot& slot) const {
     const bool own_masks = problem_.mask_stride && block.count > 1;
     slot.norm = 0.0;
     for (int64_t i = 0; i < block.count; ++i) {
-        slot.sinks[i].count = 0;
+        slot.sinks[i].survivors.count = 0;
         slot.sinks[i].mask = own_masks ? problem_.mask + (block.first + i) * problem_.mask_stride : nullptr;
     }
 }
@@ -158,8 +162,7 @@ void hr::Search::scan_tile(const Block& block, Slot& slot) {
             problem_.kernels->admit_read(slot.tile, size, limits, sinks);
         else
             problem_.kernels->scan(slot.tile, problem_.dim, packed, size, limits, sinks);
-        for (int m = 0; m < size; ++m)
-            if (sinks[m].count > room_) thin(block.first + start + m, slot, sinks[m]);
+        for (int m = 0; m < size; ++m) thin(block.first + start + m, slot.norm, sinks[m].survivors, slot.ranked);
     }
 }
 
@@ -167,38 +170,38 @@ void hr::Search::admit_all(const Slot& slot, Sink& sink) const {
     for (int i = 0; i < slot.tile.size; ++i) {
         const int32_t row = slot.tile.rows[i];
         if (sink.mask && !(sink.mask[row >> 6] >> (row & 63) & 1)) continue;
-        sink.scores[sink.count] = 0.0f;  // never compared: the slot's bound is infinite from here on
-        sink.rows[sink.count++] = row;
+        sink.survivors.add(0.0f, row);  // a score never compared: the slot's bound is infinite from here on
     }
 }
 
-void hr::Search::thin(int64_t query, Slot& slot, Sink& sink) {
-    Survivors survivors{sink.scores, sink.rows, sink.count};
-    const double bound = problem_.bound(lengths_[query], slot.norm);
+void hr::Search::thin(int64_t query, double norm, Survivors& survivors, Ranked* ranked) {
+    if (survivors.count <= room_) return;
+    const double bound = problem_.bound(lengths_[query], norm);
     if (bound < kInfinity) thin_by_scan(problem_, bound, 8, survivors, thresholds_[query]);
     if (survivors.count > problem_.k + (room_ - problem_.k) * 3 / 4)
-        thin_by_score(problem_, lengths_[query], survivors, slot.ranked, thresholds_[query]);
-    sink.count = survivors.count;
+        thin_by_score(problem_, lengths_[query], survivors, ranked, thresholds_[query]);
 }
 
-void hr::Search::finish(const Block& block, int64_t at, Slot& scratch, Slot* slots, int n_slots) {
-    const int64_t query = block.first + at;
-    Survivors all{slots[0].sinks[at].scores, slots[0].sinks[at].rows, slots[0].sinks[at].count};
-    double norm = slots[0].norm;
-    if (n_slots > 1) {
-        all = scratch.merged;
-        for (int s = 0; s < n_slots; ++s) {
-            const Sink& sink = slots[s].sinks[at];
-            std::memcpy(all.scores + all.count, sink.scores, static_cast<size_t>(sink.count) * sizeof(float));
-            std::memcpy(all.rows + all.count, sink.rows, static_cast<size_t>(sink.count) * sizeof(int32_t));
-            all.count += sink.count;
-            norm = std::max(norm, slots[s].norm);
-        }
-    }
+void hr::Search::finish(int64_t query, double norm, Survivors& survivors, Ranked* ranked) {
     const double bound = problem_.bound(lengths_[query], norm);
-    if (bound < kInfinity) thin_by_scan(problem_, bound, problem_.k + 1, all, thresholds_[query]);
-    write_best(problem_, lengths_[query], all, scratch.ranked, scores_ + query * problem_.width,
+    if (bound < kInfinity) thin_by_scan(problem_, bound, problem_.k + 1, survivors, thresholds_[query]);
+    write_best(problem_, lengths_[query], survivors, ranked, scores_ + query * problem_.width,
                ids_ + query * problem_.width);
+}
+
+void hr::Search::finish_merged(const Block& block, int64_t at, Slot& scratch) {
+    const int64_t query = block.first + at;
+    double norm = 0.0;
+    for (int s = 0; s < threads_; ++s) norm = std::max(norm, slots_[s].norm);
+    Survivors all = scratch.merged;
+    for (int s = 0; s < threads_; ++s) {
+        const Survivors& part = slots_[s].sinks[at].survivors;
+        std::memcpy(all.scores + all.count, part.scores, static_cast<size_t>(part.count) * sizeof(float));
+        std::memcpy(all.rows + all.count, part.rows, static_cast<size_t>(part.count) * sizeof(int32_t));
+        all.count += part.count;
+        thin(query, norm, all, scratch.ranked);
+    }
+    finish(query, norm, all, scratch.ranked);
 }
 
 void hr::Search::run_by_query() {
@@ -208,21 +211,20 @@ void hr::Search::run_by_query() {
         pack_queries(now);
         reset(now, slot);
         scan(now, slot, 0, words_);
-        for (int64_t at = 0; at < now.count; ++at) finish(now, at, slot, &slot, 1);
+        for (int64_t at = 0; at < now.count; ++at)
+            finish(now.first + at, slot.norm, slot.sinks[at].survivors, slot.ranked);
     });
 }
 
 void hr::Search::run_by_item() {
-    const int64_t chunk = std::clamp<int64_t>(words_ / (threads_ * 8), 16, 1024);
     for (int64_t index = 0; index < n_blocks_; ++index) {
         const Block now = block(index);
         pack_queries(now);
         for (int s = 0; s < threads_; ++s) reset(now, slots_[s]);
-        parallel_for(divide_up(words_, chunk), threads_, [&](int64_t task, int worker) {
-            scan(now, slots_[worker], task * chunk, std::min(words_, (task + 1) * chunk));
+        parallel_for(divide_up(words_, chunk_), threads_, [&](int64_t task, int worker) {
+            scan(now, slots_[worker], task * chunk_, std::min(words_, (task + 1) * chunk_));
         });
-        parallel_for(now.count, threads_,
-                     [&](int64_t at, int worker) { finish(now, at, slots_[worker], slots_, threads_); });
+        parallel_for(now.count, threads_, [&](int64_t at, int worker) { finish_merged(now, at, slots_[worker]); });
     }
 }
 

@@ -42,8 +42,9 @@ class Search {
     void scan(const Block& block, Slot& slot, int64_t first_word, int64_t last_word);
     void scan_tile(const Block& block, Slot& slot);
     void admit_all(const Slot& slot, Sink& sink) const;
-    void thin(int64_t query, Slot& slot, Sink& sink);
-    void finish(const Block& block, int64_t at, Slot& scratch, Slot* slots, int n_slots);
+    void thin(int64_t query, double norm, Survivors& survivors, Ranked* ranked);
+    void finish(int64_t query, double norm, Survivors& survivors, Ranked* ranked);
+    void finish_merged(const Block& block, int64_t at, Slot& scratch);
     Block block(int64_t index) const;
     void run_by_query();
     void run_by_item();
@@ -51,12 +52,14 @@ class Search {
     const Problem problem_;
     const float* queries_;
     const int64_t n_queries_;
-    const int threads_;
+    int threads_;
     float* scores_;
     int64_t* ids_;
 
     bool by_query_;
-    int64_t n_blocks_, block_size_, words_, room_, capacity_;
+    int64_t n_blocks_, block_size_, words_, chunk_;
+    int64_t room_;      // survivors of a query before they are thinned out
+    int64_t capacity_;  // and a tile more
     int tile_items_;
 
     Arena& arena_;

@@ -1,4 +1,4 @@
-// The items that may still belong to a query's top k, and how they are thinned out.
+// How survivors are thinned out and ranked.
 #pragma once
 
 #include <atomic>
@@ -35,13 +35,6 @@ class Threshold {
 
 // The largest float not above `value`.
 float round_down(double value);
-
-// The survivors of one query: scan scores, each within the query's bound of its float64 score, and their rows.
-struct Survivors {
-    float* scores;
-    int32_t* rows;
-    int64_t count;
-};
 
 // Drops the survivors that scan scores prove to be outside the top k. `bound` must be finite. The k-th best scan score
 // is found to within k / effort ranks.

@@ -88,8 +88,7 @@ inline void append(Vec scores, uint32_t admitted, const int32_t* rows, Sink& sin
         const int lane = __builtin_ctz(admitted);
         const int32_t row = rows[lane];
         if (sink.mask && !(sink.mask[row >> 6] >> (row & 63) & 1)) continue;
-        sink.scores[sink.count] = lanes[lane];
-        sink.rows[sink.count++] = row;
+        sink.survivors.add(lanes[lane], row);
     }
 }
 

@@ -20,11 +20,11 @@ def topk(
     if n_queries:
         check_finite("queries", queries)
         check_finite("items", items, None if allowed is None else allowed.any(0))
+    wide = items.double()
+    everything = torch.arange(n_items, device=queries.device)
     for b in range(n_queries):
-        rows = torch.arange(n_items, device=queries.device)
-        if allowed is not None:
-            rows = rows[allowed[b if allowed.shape[0] > 1 else 0]]
-        exact = exact_scores(queries[b], items[rows], metric)
+        rows = everything if allowed is None else everything[allowed[b if allowed.shape[0] > 1 else 0]]
+        exact = exact_scores(queries[b], wide if allowed is None else wide[rows], metric)
         best = torch.sort(exact, descending=True, stable=True).indices[:k]
         scores[b, : best.numel()] = exact[best].float()
         ids[b, : best.numel()] = rows[best]
