@@ -108,8 +108,15 @@ def read_snapshot(folder: str | Path, verify: bool = True) -> Snapshot:
 
 
 def _write_state(path: Path, state: dict[str, Tensor]) -> None:
+    own: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, tensor in state.items():
+        memory = tensor.untyped_storage().data_ptr()
+        # The format refuses tensors that share memory.
+        own[key] = tensor.clone() if memory in seen else tensor.contiguous()
+        seen.add(memory)
     try:
-        save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
+        save_file(own, path)
     except SafetensorError as error:
         raise OSError(f"{path}: could not be written: {error}") from error
 

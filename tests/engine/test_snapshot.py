@@ -38,6 +38,14 @@ def test_round_trip(tmp_path: Path) -> None:
     assert back.tables["items"].column("id").to_pylist() == [3, 5, 8]
 
 
+def test_tensors_that_share_memory(tmp_path: Path) -> None:
+    whole = torch.arange(6)
+    write_snapshot(tmp_path, Snapshot({"part": {"whole": whole, "tail": whole[3:], "again": whole}}, {}, {}))
+    back = read_snapshot(tmp_path).states["part"]
+    assert back["tail"].tolist() == [3, 4, 5]
+    assert torch.equal(back["again"], whole)
+
+
 def test_the_last_two_versions_are_kept(tmp_path: Path) -> None:
     for value in range(4):
         write_snapshot(tmp_path, made(value))
