@@ -15,7 +15,7 @@ constexpr float kUsualSquares = 0x1p120f;  // longer items could overflow the sc
 // A tile of items, transposed for the scan. Item i's scan score is dot * scale[i] + shift[i].
 struct Tile {
     float* panels;
-    int32_t rows[kTile];
+    int32_t rows[kTile];   // past the end of a panel that is not full: the last row again
     float squares[kTile];  // |x|^2
     float scale[kTile];
     float shift[kTile];  // NaN where the last panel is padding, so that no comparison admits it

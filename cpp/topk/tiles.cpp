@@ -42,6 +42,7 @@ bool hr::TileReader::next(Tile& tile, int limit) {
         tile.rows[tile.size++] = base + __builtin_ctzll(bits_);
         bits_ &= bits_ - 1;
     }
+    for (int i = tile.size; i % kPanel; ++i) tile.rows[i] = tile.rows[tile.size - 1];
     return tile.size > 0;
 }
 

@@ -32,12 +32,8 @@ inline void fetch(const float* items, int64_t dim, const Tile& tile, int first) 
         for (int64_t j = 0; j < dim; j += kLine) __builtin_prefetch(items + tile.rows[i] * dim + j, 0, 2);
 }
 
-// kLanes items of the tile; past its end the last item again.
 inline void rows_of(const float* items, int64_t dim, const Tile& tile, int first, const float** rows) {
-    for (int i = 0; i < Vec::kLanes; ++i) {
-        const int at = first + i < tile.size ? first + i : tile.size - 1;
-        rows[i] = items + tile.rows[at] * dim;
-    }
+    for (int i = 0; i < Vec::kLanes; ++i) rows[i] = items + tile.rows[first + i] * dim;
 }
 
 // What the sums of squares say of a tile as a whole.

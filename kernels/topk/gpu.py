@@ -176,7 +176,8 @@ class Scan:
 
     def __init__(self, queries: Tensor, items: Tensor, metric: str, words: Tensor, masked: bool) -> None:
         length, norm = queries.double().norm(dim=1), items.norm(dim=1)
-        longest = norm.max().double() * 1.01 + TINY
+        # Squares below float32's range are lost.
+        longest = (norm.max().double() ** 2 * 1.02 + TINY * items.shape[1]).sqrt()
         self.queries, self.items = queries, items
         self.scale, self.shift = torch.ones_like(norm), torch.zeros_like(norm)
         unsafe = (length > SAFE) | (longest > SAFE) | ~torch.isfinite(length) | ~torch.isfinite(longest)

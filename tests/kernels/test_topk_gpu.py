@@ -89,6 +89,7 @@ items[7] = 0
 items[9] *= 1e-30
 for metric in METRICS:
     same(torch.cat([normal(1, 4), torch.zeros(1, 4)]), items, 10, metric)
+same(normal(2, 4), normal(300, 4) * 1e-21, 10, "ip")
 gpu.MOST_QUERIES = 2
 same(normal(5, 4), items, 3, "ip", torch.full((5, 5), 0x5555555555555555))
 """
