@@ -80,7 +80,7 @@ def one(requests, candidates, b):
 def test_ranker_learns_what_is_clicked_and_scores_every_target(ranker):
     requests, candidates = ask([ITEMS])
     scored = ranker.score(requests, candidates)
-    assert sorted(scored.columns) == ["p_click", "p_finish", "p_like", "play_time"]
+    assert sorted(scored.columns) == ["p_click", "p_completion", "p_finish", "p_like", "play_time"]
     assert torch.equal(scored.item, candidates.item)
     assert scored.score.dtype == torch.float32
     assert np.corrcoef(scored.columns["p_click"], candidates.item)[0, 1] > 0.8
