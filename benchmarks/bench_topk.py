@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+
 from headrace.kernels import settings
 from headrace.kernels.topk import topk
 
