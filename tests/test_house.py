@@ -56,7 +56,7 @@ def test_every_kernel_is_wired_in_every_place(name: str) -> None:
     for backend in ("reference", "native", "gpu"):
         assert (ROOT / "kernels" / folder / f"{backend}.py").exists(), backend
     pages = [page.read_text() for page in (ROOT / "docs" / "kernels").glob("*.md")]
-    assert any(f"`{name}`" in page or f"{name}(" in page for page in pages)
+    assert any(f"{name}`" in page or f"{name}(" in page for page in pages)
 
 
 def test_doctor_lists_every_kernel() -> None:

@@ -163,7 +163,7 @@ def test_warm_start_keeps_known_rows_where_the_tables_grow_and_move(kind, ranker
     store = FeatureStore.fit(grown)
     # The old item 0 .. 59 are now rows 5 .. 64; the first five are new.
     maps = {"item": torch.cat([torch.full((5,), -1), torch.arange(ITEMS)])}
-    still = TrainSettings(epochs=1, batch_size=4096, learning_rate=0.0, embedding_learning_rate=1e-12)
+    still = TrainSettings(epochs=1, batch_size=4096, learning_rate=1e-12, embedding_learning_rate=1e-12)
     if kind == "ranker":
         old = ranker.network
         new = train_ranker(grown, store, RankerSettings(train=still), initial=ranker, maps=maps)[0].network
