@@ -29,7 +29,7 @@ test-fast: setup-dev
 	$(BIN)/python -m pytest -m "not slow and not browser" -q
 
 test-cpp:
-	$(MAKE) --no-print-directory -C tests/cpp -j2
+	$(MAKE) -s --no-print-directory -C tests/cpp -j2
 
 lint: setup-dev
 	$(BIN)/ruff check .
@@ -50,20 +50,20 @@ setup-dev: $(VENV)/dev.stamp
 $(VENV)/base.stamp: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("headrace needs Python 3.10 or later" if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -qq --upgrade pip
 	@touch $@
 
 # torch first and pinned: asked for by another package, pip would take a build with gigabytes of GPU libraries.
 $(VENV)/torch.stamp: $(VENV)/base.stamp
-	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -qq -c constraints.txt torch
 	@touch $@
 
 $(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[report]"
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[report]"
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[report,dev,gpu]"
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[report,dev,gpu]"
 	@touch $(VENV)/run.stamp $@
 
 clean:

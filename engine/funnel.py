@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from headrace.exposure import ExposureFilter
 from headrace.ranking import PreRanker, Ranker
 from headrace.reranking import Reranker
@@ -27,10 +29,12 @@ class StageTime:
 
 @dataclass
 class Trace:
-    """What one batch went through: every stage's candidates, and its time."""
+    """What one batch went through: every stage's candidates, and its time. seen: bool [nnz], which of the merged
+    candidates the exposure filter removed."""
 
     times: list[StageTime] = field(default_factory=list)
     stages: dict[str, Candidates] = field(default_factory=dict)
+    seen: Tensor | None = None
 
     @contextmanager
     def stage(self, name: str, items_in: int) -> Iterator[None]:
@@ -42,8 +46,13 @@ class Trace:
 
 @dataclass(frozen=True)
 class Funnel:
-    """The stages, fixed for the life of a snapshot. Safe to call from many threads."""
+    """The stages, fixed for the life of a snapshot. Safe to call from many threads.
 
+    items: how many the catalogue has. quotas: how many each channel may bring. merged: how many the merge keeps.
+    ranked: how many pre-ranking passes on.
+    """
+
+    items: int
     channels: Sequence[Channel]
     quotas: Sequence[int]
     merged: int
@@ -58,13 +67,13 @@ class Funnel:
         trace = Trace()
         stages = trace.stages
         for channel, quota in zip(self.channels, self.quotas, strict=True):
-            with trace.stage(channel.name, 0):
+            with trace.stage(channel.name, len(requests) * self.items):
                 stages[channel.name] = channel.recall(requests, quota)
         found = [stages[channel.name] for channel in self.channels]
         with trace.stage("merge", sum(map(len, found))):
             stages["merge"] = merge(found, self.quotas, self.merged)
         with trace.stage("exposure filter", len(stages["merge"])):
-            stages["exposure filter"], _ = self.exposure.filter(stages["merge"], requests)
+            stages["exposure filter"], trace.seen = self.exposure.filter(stages["merge"], requests)
         with trace.stage("pre-ranking", len(stages["exposure filter"])):
             stages["pre-ranking"] = self.preranker.score(requests, stages["exposure filter"], self.ranked)
         with trace.stage("ranking", len(stages["pre-ranking"])):

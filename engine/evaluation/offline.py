@@ -114,7 +114,11 @@ def measure_diversity(seen: Pass, funnel: Funnel, catalogue: Catalogue) -> Diver
 
 
 def _channel_row(name: str, personalised: bool) -> tuple[str, str, Kind, bool]:
-    return (name, "popularity", "baseline", False) if name == "popular" else (name, name, "channel", personalised)
+    return (
+        (name, "popularity", "baseline", False)
+        if name == "popular"
+        else (name, name.replace("_", " "), "channel", personalised)
+    )
 
 
 def _random(funnel: Funnel, requests: Requests, n_items: int, k: int) -> Candidates:

@@ -34,7 +34,7 @@ def measure_funnel(
         ms = np.array([stage.seconds for stage in column]) * 1e3 / batch_size
         stages.append(
             Stage(
-                first.stage,
+                first.stage.replace("_", " "),
                 float(np.mean([stage.items_in for stage in column])) / batch_size,
                 float(np.mean([stage.items_out for stage in column])) / batch_size,
                 float(np.percentile(ms, 50)),

@@ -25,7 +25,7 @@ def pages_of(
     scores = shown.score.tolist()
     names = [_channel_names(bits, channels) for bits in shown.channels.tolist()]
     known = (requests.user >= 0).tolist()
-    why = _reasons(requests, trace, shown) if reasons else [None] * len(requests)
+    why = _reasons(trace, items) if reasons else [None] * len(requests)
     bounds = shown.offsets.tolist()
     return [
         Page(user, external[a:b], scores[a:b], names[a:b], known[i], why[i])
@@ -37,9 +37,11 @@ def _channel_names(bits: int, channels: Sequence[Channel]) -> list[str]:
     return [channel.name for place, channel in enumerate(channels) if bits >> place & 1]
 
 
-def _reasons(requests: Requests, trace: Trace, shown: Candidates) -> list[dict[str, object]]:
+def _reasons(trace: Trace, items: IdMap) -> list[dict[str, object]]:
+    shown, merged = trace.stages["re-ranking"], trace.stages["merge"]
+    seen = merged.keep(trace.seen) if trace.seen is not None else Candidates.empty(merged.batch)
+    removed, removed_at = items.external(seen.item.numpy()).tolist(), seen.offsets.tolist()
     counts = {name: trace.stages[name].counts.tolist() for name in _COUNTED}
-    removed = (trace.stages["merge"].counts - trace.stages["exposure filter"].counts).tolist()
     columns = {"score": shown.score, **shown.columns}
     flat = {name: column.tolist() for name, column in columns.items() if name not in _RULED}
     rules = {words: shown.columns[name].tolist() for name, words in _RULED.items()}
@@ -47,7 +49,7 @@ def _reasons(requests: Requests, trace: Trace, shown: Candidates) -> list[dict[s
     return [
         {
             "items after each stage": {name: column[i] for name, column in counts.items()},
-            "removed by the exposure filter": removed[i],
+            "removed by the exposure filter": removed[removed_at[i] : removed_at[i + 1]],
             "rules": {name: column[a] if b > a else 0 for name, column in rules.items()},
             "stage scores": {name: column[a:b] for name, column in flat.items()},
         }

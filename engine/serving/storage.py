@@ -37,7 +37,8 @@ def assemble(
 ) -> Funnel:
     """The funnel of these parts, its sizes from the settings."""
     quotas = [int(getattr(settings.recall, channel.name)) for channel in channels]
-    return Funnel(channels, quotas, settings.recall.total, exposure, preranker, settings.page.ranked, ranker, reranker)
+    recall, page, items = settings.recall, settings.page, len(ranker.store.items)
+    return Funnel(items, channels, quotas, recall.total, exposure, preranker, page.ranked, ranker, reranker)
 
 
 def save_engine(engine: Engine, dataset: Dataset, folder: Path) -> Path:

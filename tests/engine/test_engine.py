@@ -94,7 +94,10 @@ def test_reasons_name_every_stage(engine: Engine, small_log: Dataset) -> None:
     page = engine.recommend(some_users(small_log, 1), k=5, reasons=True)[0]
     assert page.reasons is not None
     assert set(page.reasons["items after each stage"]) >= {"merge", "exposure filter", "pre-ranking", "ranking"}
-    assert page.reasons["removed by the exposure filter"] >= 0
+    counts = page.reasons["items after each stage"]
+    removed = page.reasons["removed by the exposure filter"]
+    assert len(removed) == counts["merge"] - counts["exposure filter"]
+    assert not set(removed) & set(page.items)
     assert len(page.reasons["stage scores"]["p_click"]) == 5
     json.dumps(dataclasses.asdict(page))
 
@@ -137,6 +140,17 @@ def test_the_smallest_logs_build(tmp_path: Path, small_settings: Settings, users
 def test_a_log_that_teaches_nothing_is_refused(tmp_path: Path, small_settings: Settings) -> None:
     with pytest.raises(ValueError, match="expected interactions with interest"):
         build(generate(1, 1, 1, seed=3).dataset, small_settings, tmp_path)
+
+
+def test_features_that_are_not_numbers_are_refused(
+    tmp_path: Path, small_settings: Settings, small_log: Dataset
+) -> None:
+    assert small_log.catalogue.vector is not None
+    vector = small_log.catalogue.vector.copy()
+    vector[7, 3] = np.nan
+    data = dataclasses.replace(small_log, catalogue=dataclasses.replace(small_log.catalogue, vector=vector))
+    with pytest.raises(ValueError, match=r"vector.*(finite|NaN)"):
+        build(data, small_settings, tmp_path)
 
 
 def test_an_empty_log_is_refused(tmp_path: Path, small_settings: Settings, small_log: Dataset) -> None:
