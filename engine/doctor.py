@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-import headrace.kernels  # noqa: F401  registers every op
+import headrace
+import headrace.kernels  # registers every op
 from headrace.kernels import settings
 from headrace.kernels.registry import OPS
 from headrace.kernels.settings import BACKENDS
@@ -40,17 +41,12 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "triton": _version("triton"),
-        "headrace": _version("headrace"),
+        "headrace": headrace.__version__,
     }
 
 
 def _version(package: str) -> str:
-    if importlib.util.find_spec(package) is None:
-        return "not installed"
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "in the source tree"
+    return metadata.version(package) if importlib.util.find_spec(package) else "not installed"
 
 
 def print_report(console: Console) -> None:
