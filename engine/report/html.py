@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace.report import formats as f
 from headrace.report.charts import FRAME
@@ -12,28 +13,39 @@ from headrace.report.plots import charts
 from headrace.report.tables import sections
 from headrace.report.verdicts import headline, verdicts
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
-def render_html(report: Report) -> str:
-    """The page as text; every value of the report is escaped. ImportError without the extra `report`."""
+
+def environment() -> Environment:
+    """The template engine. ImportError, saying what to install, without the extra `report`."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise ImportError('the HTML report needs jinja2: pip install "headrace[report]"') from error
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
-        report=report,
-        headline=headline(report),
-        facts=_facts(report),
-        verdicts=verdicts(report),
-        sections=sections(report),
-        charts=charts(report),
-        frame=FRAME,
+
+
+def render_html(report: Report) -> str:
+    """The page as text; every value of the report is escaped. ImportError without the extra `report`."""
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            headline=headline(report),
+            facts=_facts(report),
+            verdicts=verdicts(report),
+            sections=sections(report),
+            charts=charts(report),
+            frame=FRAME,
+        )
     )
 
 
