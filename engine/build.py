@@ -66,7 +66,8 @@ def build(
     channels.insert(1, tower)
     with _step(progress, "features"):
         store = FeatureStore.fit(dataset, settings.features)
-        shown = with_unshown(dataset.log, len(dataset.catalogue), settings.unshown, settings.seed)
+        share = min(settings.unshown, settings.unshown_most / len(dataset.log))
+        shown = with_unshown(dataset.log, len(dataset.catalogue), share, settings.seed)
         taught = dataset.with_log(shown)
         rows = TrainingSet(store, shown)
     maps = _moved_codes(warm, dataset) if warm else None

@@ -67,11 +67,13 @@ class PageRules(RerankSettings):
 class Settings(Section):
     """All settings of a build.
 
-    unshown: rows of items never shown that the ranking models see for each row of the log (see `with_unshown`).
+    unshown, unshown_most: rows of items never shown that the ranking models see for each row of the log, and at most
+        how many in all (see `with_unshown`).
     """
 
     seed: int = 0
-    unshown: float = Field(default=0.5, ge=0)
+    unshown: float = Field(default=2.0, ge=0)
+    unshown_most: int = Field(default=1_000_000, ge=0)
     recall: RecallSettings = RecallSettings()
     two_tower: TwoTowerSettings = TwoTowerSettings()
     exposure: ExposureSettings = ExposureSettings()
