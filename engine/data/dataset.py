@@ -127,8 +127,8 @@ class RowReport:
 @dataclass(frozen=True)
 class Dataset:
     """A log with its users and catalogue. `history` holds older interactions known only in order, if the source has
-    them: usable as behaviour sequences, never as labelled samples. `context_names`: context column -> text of each
-    code, where the codes stand for text."""
+    them: behaviour for recall and for features, never labelled samples of ranking. `context_names`: context column ->
+    text of each code, where the codes stand for text."""
 
     name: str
     users: Users
