@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -18,28 +17,6 @@ def calibrate(probability: Tensor, rate: float) -> Tensor:
 def calibrate_logits(logits: Tensor, rates: Tensor) -> Tensor:
     """The same in log-odds, where it is exact: logit(p) = logit(q) + ln(rate). logits [..., T], rates float [T]."""
     return logits + rates.log().to(logits.dtype)
-
-
-def measure(probability: Tensor, label: Tensor, buckets: int = 10) -> dict[str, float]:
-    """How well probabilities (float [n]) agree with labels (0 or 1, [n]).
-
-    Returns predicted and observed mean rates, their ratio, and `ece`: the mean absolute gap over `buckets` groups of
-    equal size in order of prediction. Raises ValueError when there are no rows.
-    """
-    if len(probability) == 0:
-        raise ValueError("probability: expected at least 1 row, got 0")
-    order = torch.argsort(probability)
-    p, y = probability[order].double(), label[order].double()
-    bucket = torch.arange(len(p)) * buckets // len(p)
-    size = torch.bincount(bucket, minlength=buckets)
-    gap = torch.zeros(buckets, dtype=torch.float64).index_add_(0, bucket, p - y).abs().sum() / size.sum()
-    predicted, observed = float(p.mean()), float(y.mean())
-    return {
-        "predicted": predicted,
-        "observed": observed,
-        "ratio": predicted / observed if observed else float("inf"),
-        "ece": float(gap),
-    }
 
 
 def _check(rate: float) -> None:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from headrace.ranking.calibration import calibrate, calibrate_logits, measure
+from headrace.evaluation.ranking import calibration, reliability
+from headrace.ranking.calibration import calibrate, calibrate_logits
 
 
 @pytest.mark.parametrize(
@@ -35,14 +36,12 @@ def test_a_rate_outside_is_refused(rate):
         calibrate(torch.tensor([0.5]), rate)
 
 
-def test_measure():
+def test_predictions_scaled_down_are_measured_so():
     rng = np.random.default_rng(0)
-    p = torch.tensor(rng.random(20_000))
-    y = (torch.tensor(rng.random(20_000)) < p).long()
-    good, bad = measure(p, y), measure((p * 0.5), y)
-    assert good["ratio"] == pytest.approx(1, abs=0.02)
-    assert good["ece"] < 0.02
-    assert bad["ratio"] == pytest.approx(0.5, abs=0.02)
-    assert bad["ece"] == pytest.approx(0.25, abs=0.02)
-    with pytest.raises(ValueError, match="at least 1"):
-        measure(p[:0], y[:0])
+    p = rng.random(20_000)
+    y = rng.random(20_000) < p
+    for predicted, ratio, gap in ((p, 1.0, 0.0), (p * 0.5, 0.5, 0.25)):
+        assert calibration(y, predicted) == pytest.approx(ratio, abs=0.02)
+        bins = reliability(y, predicted)
+        error = np.average(abs(bins.predicted - bins.observed), weights=bins.rows)
+        assert error == pytest.approx(gap, abs=0.02)

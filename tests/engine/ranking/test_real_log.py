@@ -4,20 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import rankdata
 
 from headrace.data import read_kuairand, split_by_time
+from headrace.evaluation.ranking import auc, calibration
 from headrace.features import FeatureStore, TrainingSet
 from headrace.ranking import train_preranker, train_ranker
-from headrace.ranking.calibration import measure
 from headrace.types import Requests
 
 DATA = Path(os.environ.get("HEADRACE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "kuairand-pure"
-
-
-def auc(label, score):
-    order, positives = rankdata(score), int(label.sum())
-    return (order[label].sum() - positives * (positives + 1) / 2) / (positives * (len(label) - positives))
 
 
 def smoothed_log_odds(key, click, size):
@@ -53,4 +47,4 @@ def test_models_beat_the_naive_rates_on_the_last_two_days():
         p_click = model.predict(asked.requests, offsets, asked.item)["p_click"]
         assert isinstance(asked.requests, Requests)
         assert auc(label, p_click.numpy()) > naive + 0.01
-        assert measure(p_click, torch.from_numpy(label))["ratio"] == pytest.approx(1, abs=0.05)
+        assert calibration(label, p_click.numpy()) == pytest.approx(1, abs=0.05)
