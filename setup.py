@@ -60,12 +60,14 @@ class BuildExt(build_ext):
 ParallelCompile("HEADRACE_BUILD_JOBS", default=0).install()
 
 setup(
-    package_dir={"headrace": "engine", "headrace.kernels": "kernels"},
+    package_dir={"headrace": "engine", "headrace.kernels": "kernels", "headrace.benchmarks": "benchmarks"},
     packages=[
         "headrace",
         *(f"headrace.{p}" for p in find_packages("engine")),
         "headrace.kernels",
         *(f"headrace.kernels.{p}" for p in find_packages("kernels")),
+        "headrace.benchmarks",
+        *(f"headrace.benchmarks.{p}" for p in find_packages("benchmarks")),
     ],
     package_data={
         "headrace": ["py.typed", "_C.pyi", "report/*.html", "report/*.css"],

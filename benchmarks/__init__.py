@@ -1,0 +1,1 @@
+"""Headrace beside what people use today, measured on this machine."""

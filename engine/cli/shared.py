@@ -1,0 +1,38 @@
+"""What every command shares: errors in one line, and a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+errors = Console(stderr=True)
+
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="A TOML file of settings; see docs/settings.md.")]
+
+
+@contextmanager
+def friendly() -> Iterator[None]:
+    """What a user can mend is printed in one line; anything else is a defect and keeps its traceback."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        errors.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
+        raise typer.Exit(2) from error
+
+
+def progress_bar() -> Progress:
+    """A bar for each long piece of work, on standard error."""
+    return Progress(
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+    )
