@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from headrace.cli import funnel
+from headrace.cli import bench, funnel
 
 # Read when torch loads: threads that spin while they wait cost several times the work on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -19,3 +19,4 @@ app = typer.Typer(
 )
 for command in (funnel.doctor, funnel.generate, funnel.build, funnel.recommend, funnel.demo):
     app.command()(command)
+app.add_typer(bench.app, name="bench")

@@ -1,0 +1,99 @@
+"""Where a number comes from: the machine, the libraries, the revision, the moment."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from headrace.doctor import machine
+
+#: import name -> distribution, of the peers whose versions a results file records.
+PEERS = {
+    "faiss": "faiss-cpu",
+    "usearch": "usearch",
+    "hnswlib": "hnswlib",
+    "pyversity": "pyversity",
+    "rbloom": "rbloom",
+    "abloom": "abloom",
+    "fbgemm_gpu": "fbgemm-gpu-cpu",
+    "implicit": "implicit",
+    "similaripy": "similaripy",
+    "sparse_dot_topn": "sparse-dot-topn",
+    "numba": "numba",
+    "numpy": "numpy",
+    "scipy": "scipy",
+}
+
+
+def facts() -> dict[str, Any]:
+    """The machine in numbers and words, as the first part of a results file."""
+    known = machine()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cpu": known["cpu"],
+        "cores": int(known["cores"]),
+        "memory_gb": round(memory, 1),
+        "caches": caches(),
+        "gpu": known["gpu"],
+        "isas": known["isas usable"],
+        "system": f"{os.uname().sysname} {os.uname().release}",
+    }
+
+
+def caches() -> dict[str, int]:
+    """Bytes of each data cache as the first core sees it, e.g. {"L1": 32768}; empty where the system does not say."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            kind, level, size = ((index / name).read_text().strip() for name in ("type", "level", "size"))
+        except OSError:
+            continue
+        if kind != "Instruction" and size.endswith("K"):
+            found[f"L{level}"] = int(size[:-1]) * 1024
+    return found
+
+
+def stamp() -> dict[str, Any]:
+    """What every row carries: threads, instruction set, device, versions, commit, time."""
+    known = machine()
+    return {
+        "threads": int(known["threads"]),
+        "isa": known["isa"],
+        "device": known["cpu"],
+        "versions": versions(),
+        "commit": commit(),
+        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Headrace, Python, torch, triton and every peer that is installed."""
+    known = machine()
+    found = {name: known[name] for name in ("headrace", "python", "torch", "triton")}
+    for distribution in PEERS.values():
+        try:
+            found[distribution] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """The revision of the checkout that this file lies in, with "+" when files differ from it; "" outside of one."""
+    here = Path(__file__).resolve().parent
+    try:
+        revision = _git(here, "rev-parse", "HEAD")
+        tracked = _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no", ":/")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return (revision + ("+" if changed else "")) if tracked else ""
+
+
+def _git(folder: Path, *words: str) -> str:
+    run = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return run.stdout.strip()

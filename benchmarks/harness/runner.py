@@ -1,0 +1,171 @@
+"""Runs cases: each provider's answer is checked first, then all that were right are timed in turns."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from rich.progress import Progress
+
+import headrace.benchmarks
+from headrace.benchmarks.harness import ceilings, provenance
+from headrace.benchmarks.harness.case import Bench, Call, Case, Provider, Wrong
+from headrace.benchmarks.harness.ceilings import Ceiling
+from headrace.benchmarks.harness.clock import FULL, QUICK, Timing, interleave, nothing
+from headrace.benchmarks.harness.results import Results, Row, summary
+from headrace.benchmarks.harness.threads import pin
+from headrace.kernels import settings
+
+Suite = Literal["quick", "full"]
+Peers = Literal["all", "installed", "none"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run. ops: all where empty. case: a part of its name. threads: 0 for the cores of this process. isa: None
+    for the best here. peers: "all" insists that every peer is installed."""
+
+    suite: Suite = "quick"
+    ops: tuple[str, ...] = ()
+    case: str = ""
+    threads: int = 0
+    isa: str | None = None
+    device: Literal["cpu", "cuda"] = "cpu"
+    peers: Peers = "installed"
+
+
+def benches() -> list[Bench]:
+    """Every op that has a module bench_<op>, by name."""
+    names = [module.name for module in pkgutil.iter_modules(headrace.benchmarks.__path__)]
+    found = [importlib.import_module(f"headrace.benchmarks.{n}") for n in sorted(names) if n.startswith("bench_")]
+    return [module.BENCH for module in found]
+
+
+def run(options: Options, progress: Progress | None = None, chosen: Sequence[Bench] | None = None) -> Results:
+    """Measures the ceilings, then every case that `options` names.
+
+    Raises ValueError for an unknown op, a case that none has, an instruction set or a thread count that this machine
+    cannot run, and ImportError for peers that are asked for and missing.
+    """
+    chosen = _named(benches() if chosen is None else chosen, options)
+    cases = [(bench, case) for bench in chosen for case in bench.cases if _wanted(case, options)]
+    if not cases:
+        raise ValueError(f"case: no case of suite {options.suite} has {options.case!r} in its name")
+    if options.peers == "all":
+        _insist(chosen)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: torch sees no CUDA device")
+    level = options.isa or settings.get_isa()
+    with settings.isa(level):
+        pin(options.threads)
+        results = Results(provenance.facts())
+        _step(progress, "ceilings", 1, lambda: results.ceilings.extend(ceilings.measure()))
+        task = progress.add_task("cases", total=len(cases)) if progress else None
+        for bench, case in cases:
+            if progress and task is not None:
+                progress.update(task, description=f"{case.op}: {case.name}"[:40])
+            results.rows += run_case(case, _providers(bench, case, options, results), options, results.ceilings)
+            if progress and task is not None:
+                progress.advance(task)
+    return results
+
+
+def run_case(case: Case, providers: Iterable[Provider], options: Options, limits: Sequence[Ceiling] = ()) -> list[Row]:
+    """One row for each provider; a wrong answer, or a provider that raises, has an error and no time."""
+    inputs = case.inputs()
+    calls: dict[str, Call] = {}
+    told: dict[str, tuple[str, str | None]] = {}
+    asked = list(providers)
+    for provider in asked:
+        try:
+            pin(options.threads)
+            call = provider.prepare(inputs, case)
+            pin(options.threads)  # libraries that `prepare` loaded
+            told[provider.name] = (case.check(inputs, call()), None)
+            calls[provider.name] = call
+        except Wrong as error:
+            told[provider.name] = ("wrong", f"wrong answer: {error}")
+        except Exception as error:  # whatever a peer raises is its result
+            told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
+    wait = torch.cuda.synchronize if options.device == "cuda" else nothing
+    timings = interleave(calls, QUICK if options.suite == "quick" else FULL, wait=wait)
+    stamp = provenance.stamp()
+    return [_row(case, p, *told[p.name], timings.get(p.name), options, limits, stamp) for p in asked]
+
+
+def _row(
+    case: Case,
+    provider: Provider,
+    checked: str,
+    error: str | None,
+    timing: Timing | None,
+    options: Options,
+    limits: Sequence[Ceiling],
+    stamp: dict[str, Any],
+) -> Row:
+    row: dict[str, Any] = {"checked": checked, "error": error}
+    if case.work is not None:
+        work = case.work
+        row.update(flops=work.flops, bytes=work.bytes, dtype=work.dtype, random=work.random)
+    if timing is not None:
+        row.update(summary(timing.rounds), inner=timing.inner)
+        if case.work is not None and limits:
+            name, seconds = ceilings.limit(case.work, limits, stamp["threads"])
+            row.update(limit=name, fraction=float(f"{seconds * 1e3 / row['median']:.3g}"))
+    return Row(
+        op=case.op,
+        case=case.name,
+        params=case.params,
+        provider=provider.name,
+        kind=provider.kind,
+        suite=options.suite,
+        axis=case.axis,
+        **stamp,
+        **row,
+    )
+
+
+def _named(chosen: Sequence[Bench], options: Options) -> list[Bench]:
+    known = {bench.op for bench in chosen}
+    for op in options.ops:
+        if op not in known:
+            raise ValueError(f"op: expected one of {', '.join(sorted(known))}, got {op!r}")
+    return [bench for bench in chosen if not options.ops or bench.op in options.ops]
+
+
+def _wanted(case: Case, options: Options) -> bool:
+    return options.suite in case.suites and options.case.lower() in case.name.lower()
+
+
+def _insist(chosen: Sequence[Bench]) -> None:
+    missing = sorted({name for bench in chosen for provider in bench.providers for name in provider.missing()})
+    if missing:
+        raise ImportError(f"peers: {', '.join(missing)} not installed; `make bench-peers` installs them")
+
+
+def _providers(bench: Bench, case: Case, options: Options, results: Results) -> list[Provider]:
+    """Those that answer this case; the others are noted as skipped, with the reason."""
+    found = []
+    for provider in bench.providers:
+        if provider.device != options.device or (options.peers == "none" and provider.kind == "peer"):
+            continue
+        missing = provider.missing()
+        reason = f"{', '.join(missing)} not installed" if missing else provider.why
+        if missing or not provider.serves(case):
+            results.skipped.append(
+                {"op": case.op, "case": case.name, "provider": provider.name, "why": reason or "does not serve it"}
+            )
+        else:
+            found.append(provider)
+    return found
+
+
+def _step(progress: Progress | None, label: str, total: int, work: Callable[[], object]) -> None:
+    task = progress.add_task(label, total=total) if progress else None
+    work()
+    if progress and task is not None:
+        progress.advance(task, total)

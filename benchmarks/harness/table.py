@@ -1,0 +1,67 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+
+from headrace.benchmarks.harness.compare import Difference
+from headrace.benchmarks.harness.results import Results, Row
+
+
+def print_results(results: Results, console: Console) -> None:
+    """One table an op: every provider's time, and how many times longer than ours it takes."""
+    for op, group in groupby(results.rows, key=lambda row: row.op):
+        table = Table(title=op, title_justify="left")
+        for heading in ("case", "provider"):
+            table.add_column(heading)
+        for heading in ("median ms", "min", "p99", "x ours", "of limit"):
+            table.add_column(heading, justify="right")
+        table.add_column("limit")
+        table.add_column("answer")
+        for case, rows in groupby(group, key=lambda row: row.case):
+            _add_case(table, case, list(rows))
+        console.print(table)
+    for name in sorted({f"{entry['provider']} ({entry['why']})" for entry in results.skipped}):
+        console.print(f"left out: {name}", highlight=False)
+
+
+def _add_case(table: Table, case: str, rows: list[Row]) -> None:
+    ours = [row.median for row in rows if row.kind == "headrace" and row.median]
+    for place, row in enumerate(rows):
+        name = case if place == 0 else ""
+        last = place == len(rows) - 1
+        if row.median is None:
+            table.add_row(name, row.provider, "-", "", "", "", "", "", f"[red]{row.error}[/]", end_section=last)
+            continue
+        ratio = f"{row.median / min(ours):.2f}" if ours and row.kind != "headrace" else ""
+        share = f"{row.fraction:.0%}" if row.fraction is not None else ""
+        times = (milliseconds(value) for value in (row.median, row.min, row.p99))
+        table.add_row(name, row.provider, *times, ratio, share, row.limit or "", row.checked, end_section=last)
+
+
+def print_differences(differences: list[Difference], console: Console) -> None:
+    """Ratios of two files, the slower ones last."""
+    table = Table(title="B against A", title_justify="left")
+    for heading in ("op", "case", "provider"):
+        table.add_column(heading)
+    for heading in ("A ms", "B ms", "B / A", "noise"):
+        table.add_column(heading, justify="right")
+    for heading in ("verdict", ""):
+        table.add_column(heading)
+    order = {"no time": 0, "no difference": 1, "faster": 2, "slower": 3}
+    for one in sorted(differences, key=lambda d: order[d.verdict]):
+        colour = {"slower": "red", "faster": "green", "no time": "red"}.get(one.verdict, "")
+        word = f"[{colour}]{one.verdict}[/]" if colour else one.verdict
+        how = one.note or ("paired" if one.paired else "")
+        times = (milliseconds(value) for value in (one.a_ms, one.b_ms))
+        ratio, noise = ("-", "-") if one.verdict == "no time" else (f"{one.ratio:.3f}", f"{one.noise:.2f}x")
+        table.add_row(one.op, one.case, one.provider, *times, ratio, noise, word, how)
+    console.print(table)
+
+
+def milliseconds(value: float | None) -> str:
+    """Three figures."""
+    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

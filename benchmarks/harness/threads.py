@@ -1,0 +1,31 @@
+"""Equal threads for everyone: our kernels, torch, BLAS, OpenMP and numba."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+import torch
+
+from headrace.kernels import settings
+
+
+def pin(threads: int) -> None:
+    """Gives every library that is loaded by now `threads` threads (0: the cores of this process).
+
+    To be called again after a library was loaded. Raises ValueError outside 0 to 1024.
+    """
+    settings.set_threads(threads)
+    count = settings.get_threads()
+    torch.set_num_threads(count)
+    os.environ["NUMBA_NUM_THREADS"] = str(count)
+    if importlib.util.find_spec("threadpoolctl"):
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(count)
+    if "faiss" in sys.modules:
+        sys.modules["faiss"].omp_set_num_threads(count)
+    if "numba" in sys.modules:
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))

@@ -1,0 +1,87 @@
+"""`headrace bench`: every kernel and the whole funnel beside what people use today."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from headrace.cli.shared import errors, friendly, progress_bar
+
+app = typer.Typer(
+    help="Measure kernels and the funnel beside their peers; compare and report results.", invoke_without_command=True
+)
+
+
+class Suite(str, Enum):
+    quick = "quick"
+    full = "full"
+
+
+class Peers(str, Enum):
+    all = "all"
+    installed = "installed"
+    none = "none"
+
+
+class Device(str, Enum):
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+ResultsFile = Annotated[Path, typer.Argument(help="A results file of `headrace bench`.")]
+
+
+@app.callback()
+def bench(
+    context: typer.Context,
+    suite: Annotated[Suite, typer.Option(help="quick: under 5 minutes on 2 cores. full: under 40.")] = Suite.quick,
+    op: Annotated[list[str] | None, typer.Option(help="Only this op; may be given several times.")] = None,
+    case: Annotated[str, typer.Option(help='Only cases with this in their name, e.g. "B64".')] = "",
+    threads: Annotated[int, typer.Option(min=0, help="Threads for everyone; 0: the cores of this process.")] = 0,
+    isa: Annotated[str | None, typer.Option(help="scalar, avx2, avx512 or amx; the best here if not given.")] = None,
+    device: Annotated[Device, typer.Option(help="Where the kernels run.")] = Device.cpu,
+    peers: Annotated[Peers, typer.Option(help="all: insist on every peer. none: only our own.")] = Peers.installed,
+    out: Annotated[Path, typer.Option(help="Folder for the JSON file.")] = Path("runs/bench"),
+) -> None:
+    """Check every answer, time what was right, print tables, write one JSON file."""
+    if context.invoked_subcommand:
+        return
+    from headrace.benchmarks.harness.runner import Options, run
+    from headrace.benchmarks.harness.table import print_results
+
+    with friendly():
+        options = Options(suite.value, tuple(op or ()), case, threads, isa, device.value, peers.value)
+        with progress_bar() as progress:
+            results = run(options, progress)
+        print_results(results, Console())
+        first = results.rows[0]
+        path = out / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{suite.value}-{first.isa}-{first.threads}threads.json"
+        results.save(path)
+        Console().print(f"wrote {path}", soft_wrap=True)
+        if any(row.error for row in results.rows):
+            errors.print("[bold red]error:[/] some answers were wrong or failed; see the table")
+            raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    a: ResultsFile,
+    b: ResultsFile,
+) -> None:
+    """Print B's times by A's, with the noise that the runs showed; exits with 1 when something is slower."""
+    from headrace.benchmarks.harness.compare import compare as differences
+    from headrace.benchmarks.harness.results import Results
+    from headrace.benchmarks.harness.table import print_differences
+
+    with friendly():
+        found = differences(Results.load(a), Results.load(b))
+        if not found:
+            raise ValueError(f"{a} and {b} have no measurement in common")
+        print_differences(found, Console())
+        if any(one.verdict in ("slower", "no time") for one in found):
+            raise typer.Exit(1)
