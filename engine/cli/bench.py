@@ -85,3 +85,36 @@ def compare(
         print_differences(found, Console())
         if any(one.verdict in ("slower", "no time") for one in found):
             raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    results: ResultsFile,
+    out: Annotated[Path | None, typer.Option(help="The page; beside the results if not given.")] = None,
+) -> None:
+    """Write one self-contained HTML page: speed-ups, roofline, scaling curves, tables, the machine."""
+    from headrace.benchmarks.harness.results import Results
+    from headrace.benchmarks.report import page_of
+    from headrace.report.page import write
+
+    with friendly():
+        path = write(page_of(Results.load(results)), out or results.with_suffix(".html"))
+        Console().print(f"wrote {path}", soft_wrap=True)
+
+
+@app.command()
+def table(
+    results: ResultsFile,
+    write: Annotated[Path | None, typer.Option(help="A file with markers to put the table between.")] = None,
+) -> None:
+    """Print the results as a Markdown table, or put it into the README."""
+    from headrace.benchmarks.harness.results import Results
+    from headrace.benchmarks.report import markdown, rewrite
+
+    with friendly():
+        text = markdown(Results.load(results), str(results))
+        if write is None:
+            print(text, end="")
+        else:
+            rewrite(write, text)
+            Console().print(f"wrote the table into {write}", soft_wrap=True)
