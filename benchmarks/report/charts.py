@@ -48,7 +48,7 @@ def roofline(rows: Sequence[Row], ceilings: Sequence[Ceiling], threads: int) -> 
     if not best or "read" not in roofs or "matrix float32" not in roofs:
         return None
     intensities = [_intensity(row) for row in best.values()]
-    low, high = min(intensities) / 2, max(intensities) * 2
+    low, high = min(0.1, *intensities) / 2, max(100.0, *intensities) * 2
     series = []
     for number, name in enumerate(name for name in roofs if name.startswith("matrix ")):
         ridge = roofs[name] / roofs["read"]

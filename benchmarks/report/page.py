@@ -50,7 +50,7 @@ def _headline(answered: Sequence[Answers]) -> str:
 
 def _facts(results: Results) -> list[tuple[str, str]]:
     machine, row = results.machine, results.rows[0]
-    caches = ", ".join(f"{name} {f.short(size / 1024)} KB" for name, size in machine.get("caches", {}).items())
+    caches = ", ".join(f"{name} {_size(size)}" for name, size in machine.get("caches", {}).items())
     facts = [
         ("Machine", str(machine.get("cpu", row.device))),
         ("Cores, memory", f"{machine.get('cores')} cores, {machine.get('memory_gb')} GiB"),
@@ -71,9 +71,9 @@ def _overview(answered: Sequence[Answers]) -> Section:
         assert ours is not None
         assert peer is not None
         times = [_ms(ours.median), _ms(peer.median), f"{f.significant(one.speedup)}x", f.percent(ours.fraction, 0)]
-        rows.append([one.op, one.case, *times, peer.provider])
-    columns = ["op", "case", "Headrace ms", "best peer ms", "speed-up", "of limit", "best peer"]
-    table = Table("Every case, medians", columns, rows, text_columns=2)
+        rows.append([one.op, one.case, peer.provider, *times])
+    columns = ["op", "case", "best peer", "Headrace ms", "peer ms", "speed-up", "of limit"]
+    table = Table("Every case, medians", columns, rows, text_columns=3)
     shown = [charts.speedups(op, [o for o in known if o.op == op]) for op in dict.fromkeys(o.op for o in known)]
     return Section("speedups", "Against the best peer", [table], [chart for chart in shown if chart])
 
@@ -157,6 +157,10 @@ def _left_out(results: Results) -> Section:
     rows += [[one["op"], one["case"], one["provider"], one["why"]] for one in results.skipped]
     columns = ["op", "case", "provider", "why"]
     return Section("left-out", "Left out", [Table("What has no time, and why", columns, rows, 4)] if rows else [])
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:g} MiB" if size >= 2**20 else f"{size / 2**10:g} KiB"
 
 
 def _ms(value: float | None) -> str:
