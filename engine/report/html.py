@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.report import formats as f
 from headrace.report.charts import FRAME
-from headrace.report.model import Report
-from headrace.report.plots import charts
-from headrace.report.tables import sections
-from headrace.report.verdicts import headline, verdicts
+from headrace.report.model import Machine, Report
+from headrace.report.plots import Chart, charts
+from headrace.report.tables import Section, sections
+from headrace.report.verdicts import Verdict, headline, verdicts
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page shows, from top to bottom. facts: (name, value). charts: section key -> its charts, above its tables.
+    created, version: of the run, for the last line. notes: whole sentences."""
+
+    title: str
+    headline: str
+    facts: list[tuple[str, str]]
+    sections: list[Section]
+    charts: Mapping[str, Sequence[Chart]]
+    created: str
+    version: str
+    verdicts: list[Verdict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def environment() -> Environment:
@@ -32,42 +50,59 @@ def environment() -> Environment:
     )
 
 
-def render_html(report: Report) -> str:
-    """The page as text; every value of the report is escaped. ImportError without the extra `report`."""
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            report=report,
-            headline=headline(report),
-            facts=_facts(report),
-            verdicts=verdicts(report),
-            sections=sections(report),
-            charts=charts(report),
-            frame=FRAME,
-        )
-    )
+def render_page(page: Page) -> str:
+    """The page as text; every value is escaped. ImportError without the extra `report`."""
+    return environment().get_template("page.html").render(page=page, frame=FRAME)
 
 
-def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
+def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
     """Write the page to `path`, whole or not at all, and return the path."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    page = render_html(report)
+    text = render_page(page)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        part.write_text(page, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
     return target
 
 
+def render_html(report: Report) -> str:
+    """The report's page as text."""
+    return render_page(_page(report))
+
+
+def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
+    """Write the report's page to `path`, whole or not at all, and return the path."""
+    return write_page(_page(report), path)
+
+
+def machine_facts(m: Machine) -> list[tuple[str, str]]:
+    """The machine in two facts, for the top of a page."""
+    threads = f"{m.threads} of {m.cores} cores" if m.device == "cpu" else f"{m.threads} host threads"
+    return [("Machine", m.cpu), ("Ran on", ", ".join(x for x in (m.device, m.isa, threads) if x))]
+
+
+def _page(report: Report) -> Page:
+    return Page(
+        report.title,
+        headline(report),
+        _facts(report),
+        sections(report),
+        charts(report),
+        report.created,
+        report.version,
+        verdicts(report),
+        report.notes,
+    )
+
+
 def _facts(report: Report) -> list[tuple[str, str]]:
     """What a reader must know before the numbers: the machine and the data."""
-    m, data, funnel = report.machine, report.dataset, report.funnel
-    threads = f"{m.threads} of {m.cores} cores" if m.device == "cpu" else f"{m.threads} host threads"
-    facts = [("Machine", m.cpu), ("Ran on", ", ".join(x for x in (m.device, m.isa, threads) if x))]
+    data, funnel = report.dataset, report.funnel
+    facts = machine_facts(report.machine)
     if data is not None:
         facts += [
             ("Dataset", data.name),

@@ -1,0 +1,205 @@
+"""A load run's tables, charts and page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from headrace.loadtest.capacity import capacity_sentence, sizes, verdicts
+from headrace.loadtest.charts import charts
+from headrace.loadtest.model import LoadReport, Step
+from headrace.report import formats as f
+from headrace.report.html import Page, machine_facts, render_page, write_page
+from headrace.report.tables import Section, Table, machine_table
+from headrace.report.terminal import plain_console, print_sections, print_sentences
+
+
+def print_load(report: LoadReport, console: Console | None = None) -> None:
+    """Prints every table, what they say, and last the capacity sentence."""
+    console = console or plain_console()
+    console.print(Text(f"Load on {report.target}", style="bold"))
+    console.print(Text(f"{report.created}, headrace {report.version}, {report.machine.cpu}", style="dim"))
+    print_sections(console, sections(report))
+    print_sentences(console, verdicts(report), notes(report))
+    console.print()
+    console.print(Text(capacity_sentence(report), style="bold"))
+
+
+def render_load(report: LoadReport) -> str:
+    """The run's page as text. ImportError without the extra `report`."""
+    return render_page(_page(report))
+
+
+def write_load(report: LoadReport, folder: str | os.PathLike[str]) -> list[Path]:
+    """Writes load.json and load.html into `folder`, each whole or not at all; returns their paths."""
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "load.json").write_text(report.to_json(), encoding="utf-8")
+    return [out / "load.json", write_page(_page(report), out / "load.html")]
+
+
+def sections(report: LoadReport) -> list[Section]:
+    """What was measured, in reading order."""
+    made = [
+        Section("offered", "Latency and throughput", [_offered(report), _from_send(report)] if report.offered else []),
+        Section("batches", "Batch sizes", [_sweep(report.batches, "users a call")] if report.batches else []),
+        Section("threads", "Threads", [_sweep(report.threads, "threads")] if report.threads else []),
+        Section("workers", "Connections", [_sweep(report.workers, "connections")] if report.workers else []),
+        Section("closed", "Capacity of the closed loop", [_sweep([report.closed], "loop")] if report.closed else []),
+    ]
+    return [section for section in made if section.tables]
+
+
+def notes(report: LoadReport) -> list[str]:
+    """How to read the numbers."""
+    plan = report.plan
+    out = [
+        "Offered loads are open loops: requests are due at Poisson arrivals, answered or not, and a latency counts "
+        "from when its request was due, so that a stalled target cannot hide the requests that waited behind it.",
+        f"Offered loads run with {sizes(report)}; shares are of the closed loop's rate at the same sizes. "
+        + (
+            "A free worker sends what is due by then, up to the batch."
+            if plan.gather
+            else "The users of a batch arrive together."
+        ),
+        "Sweeps and the capacity are closed loops: each worker sends its next call when the last one came back, and a "
+        "latency is a call's own.",
+        f"Each step measures {f.duration(plan.seconds)} after {f.duration(plan.warm_up)} of warm-up. Percentiles are "
+        "of recorded latencies, without buckets; p99.9 of fewer than 1,000 requests is their maximum.",
+    ]
+    if report.in_process:
+        out.append(
+            "The load generator shares the process with the engine, and its work is in all numbers. Requests per core: "
+            f"divided by the cores that its threads can use, of {report.cores}."
+        )
+    else:
+        out.append("The load generator shares the machine with the server.")
+    return out
+
+
+def _page(report: LoadReport) -> Page:
+    plan = report.plan
+    facts = [
+        *machine_facts(report.machine),
+        ("Target", report.target),
+        ("Offered loads with", sizes(report)),
+        ("Each step", f"{f.duration(plan.seconds)} measured after {f.duration(plan.warm_up)} of warm-up"),
+    ]
+    where = Section("machine", "Machine", [machine_table(report.machine)])
+    return Page(
+        "Headrace under load",
+        capacity_sentence(report),
+        facts,
+        [*sections(report), where],
+        charts(report),
+        report.created,
+        report.version,
+        verdicts(report),
+        notes(report),
+    )
+
+
+def _offered(report: LoadReport) -> Table:
+    steps = report.offered
+    extra = _trouble(steps)
+    rows = [
+        [
+            f.percent(step.load, 0),
+            "saturated" if step.saturated else "keeps up",
+            f.significant(step.offered),
+            f.significant(step.achieved),
+            *_latencies(step),
+            f.count(step.requests),
+            f.significant(step.mean_batch, 2),
+            *([f.fixed(step.busy, 2)] if report.in_process else []),
+            *cells,
+        ]
+        for step, cells in zip(steps, extra[1], strict=True)
+    ]
+    busy = ["cores busy"] if report.in_process else []
+    columns = ["load", "target", "offered/s", "answered/s", *_LATENCIES, "requests", "users a call", *busy, *extra[0]]
+    note = f"Milliseconds from when a request was due. load: share of {_rate_of(report.closed)} requests/s."
+    if any(step.saturated for step in steps):
+        note += " saturated: the backlog grew through the step, so its latencies depend on how long the step was."
+    if any(step.unsent for step in steps):
+        note += " unsent: given up; they count with the time that they had waited."
+    return Table("Offered loads (open loop)", columns, rows, 2, note=note)
+
+
+def _from_send(report: LoadReport) -> Table:
+    rows = [
+        [
+            f.percent(step.load, 0),
+            *(f.significant(value) for pair in _pairs(step) for value in pair),
+        ]
+        for step in report.offered
+    ]
+    columns = ["load", *(f"{name} {since}" for name in _LATENCIES for since in ("due", "sent"))]
+    note = "Milliseconds from when a request was due, and from when it was sent: the gap is its wait for a call."
+    return Table("What counting from the send would hide", columns, rows, note=note)
+
+
+def _pairs(step: Step) -> list[tuple[float | None, float | None]]:
+    a, b = step.latency, step.latency_from_send
+    return [(a.p50, b.p50), (a.p99, b.p99), (a.p999, b.p999), (a.max, b.max)]
+
+
+def _sweep(steps: list[Step], by: str) -> Table:
+    best = max(step.achieved for step in steps)
+    in_process = steps[0].busy is not None
+    extra = _trouble(steps)
+    rows = [
+        [
+            {"users a call": f.count(step.batch), "threads": f.count(step.threads)}.get(by, f.count(step.workers)),
+            f.significant(step.achieved),
+            f.significant(step.achieved / steps[0].achieved) if steps[0].achieved else f.DASH,
+            *_latencies(step),
+            f.count(round(step.requests / step.batch)),
+            *([f.fixed(step.busy, 2)] if in_process else []),
+            *cells,
+        ]
+        for step, cells in zip(steps, extra[1], strict=True)
+    ]
+    busy = ["cores busy"] if in_process else []
+    columns = [by, "requests/s", "times the first", *_LATENCIES, "calls", *busy, *extra[0]]
+    if by == "loop":
+        columns[0], rows[0][0] = "loop", f"{_calls(steps[0])}"
+        del columns[2], rows[0][2]
+    marked = [row for row, step in enumerate(steps) if step.achieved == best] if len(steps) > 1 else []
+    fixed = _fixed(steps[0], by)
+    return Table(f"Closed loop{fixed}", columns, rows, 1, marked, "most requests/s", "Milliseconds of a whole call.")
+
+
+_LATENCIES = ("p50", "p99", "p99.9", "max")
+
+
+def _latencies(step: Step) -> list[str]:
+    x = step.latency
+    return [f.significant(value) for value in (x.p50, x.p99, x.p999, x.max)]
+
+
+def _trouble(steps: list[Step]) -> tuple[list[str], list[list[str]]]:
+    """Columns that are there only where something went wrong."""
+    kinds = [name for name in ("errors", "unsent") if any(getattr(step, name) for step in steps)]
+    return kinds, [[f.count(getattr(step, name)) for name in kinds] for step in steps]
+
+
+def _rate_of(step: Step | None) -> str:
+    return f.significant(step.achieved if step else None)
+
+
+def _calls(step: Step) -> str:
+    return f"{step.workers} at once"
+
+
+def _fixed(step: Step, by: str) -> str:
+    """What a sweep keeps fixed."""
+    parts = {
+        "users a call": f"{step.batch} users a call",
+        "threads": f"{step.threads} threads" if step.busy is not None else "",
+        "connections": f"{step.workers} calls at once",
+    }
+    return "".join(f", {words}" for name, words in parts.items() if name != by and words)
