@@ -17,7 +17,7 @@ def capacity_sentence(report: LoadReport) -> str:
     """The highest offered load that kept p99 within the limit; or that none did, and the nearest."""
     if not report.offered:
         return f"{report.target}: no offered load was measured, so nothing can be said about its capacity."
-    limit = f"p99 <= {significant(report.plan.slo_ms)} ms"
+    limit = f"p99 <= {report.plan.slo_ms:g} ms"
     best = capacity(report)
     if best is None:
         first = min(report.offered, key=lambda step: step.offered or 0.0)
@@ -40,8 +40,9 @@ def sizes(report: LoadReport) -> str:
     """Batch, threads and calls at once of the offered loads, in words."""
     plan = report.plan
     batches = f"batches of {'up to ' if plan.gather and plan.batch > 1 else ''}{plan.batch}"
-    calls = _many(plan.workers, "call at once" if report.in_process else "connection")
-    return ", ".join([batches, *([_many(plan.threads, "thread")] if report.in_process else []), calls])
+    if not report.in_process:
+        return f"{batches}, {many(plan.workers, 'connection')}"
+    return f"{batches}, {many(plan.threads, 'thread')}, {many(plan.workers, 'call', 'at once')}"
 
 
 def verdicts(report: LoadReport) -> list[Verdict]:
@@ -68,7 +69,7 @@ def verdicts(report: LoadReport) -> list[Verdict]:
 def _limit(report: LoadReport) -> list[Verdict]:
     if not report.offered:
         return []
-    limit = f"p99 <= {significant(report.plan.slo_ms)} ms"
+    limit = f"p99 <= {report.plan.slo_ms:g} ms"
     best = capacity(report)
     if best is None:
         return [Verdict(f"No offered load met {limit}.", False)]
@@ -110,6 +111,6 @@ def _rate(value: float | None) -> str:
     )
 
 
-def _many(number: int, word: str) -> str:
-    one, *rest = word.split(" ", 1)
-    return " ".join([f"{number} {one}{'s' if number != 1 else ''}", *rest])
+def many(number: int, noun: str, rest: str = "") -> str:
+    """2, "call", "at once" -> "2 calls at once"."""
+    return f"{number} {noun}{'' if number == 1 else 's'} {rest}".rstrip()

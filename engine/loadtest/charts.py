@@ -24,28 +24,22 @@ def charts(report: LoadReport) -> dict[str, list[LineChart]]:
 
 
 def _knee(report: LoadReport) -> list[LineChart]:
-    steps = sorted((s for s in report.offered if s.requests and s.achieved), key=lambda step: step.offered or 0.0)
+    steps = sorted((s for s in report.offered if s.requests and s.achieved), key=lambda step: step.load or 0.0)
     if not steps:
         return []
     slo = report.plan.slo_ms
-    ends = [min(s.achieved for s in steps), max(max(s.achieved, s.offered or 0.0) for s in steps)]
     series = [_percentile(name, key, colour, steps, lambda step: step.achieved) for name, key, colour in _PERCENTILES]
-    offered = [(s.offered, s.latency.p99) for s in steps]
-    known = [(x, y) for x, y in offered if x is not None and y is not None]
-    series.append(Series("offered, at its p99", known, "rerank", hollow=True))
-    series.append(Series(f"limit, {f.significant(slo)} ms", [(x, slo) for x in ends], "muted", dashed=True))
-    title = "Latency against requests answered, from when they were due"
-    return [
-        line_chart(
-            title,
-            "requests a second",
-            "milliseconds (logarithmic)",
-            series,
-            f.short_ticks,
-            f.short_ticks,
-            log="y",
-        )
-    ]
+    offered = [(step.offered or 0.0, step.latency.p99 or 0.0) for step in steps]
+    ends = [rate for step in steps for rate in (step.achieved, step.offered or 0.0)]
+    series.append(Series("p99 at the load offered", offered, "rerank", hollow=True))
+    series.append(Series(f"limit, {slo:g} ms", [(min(ends), slo), (max(ends), slo)], "muted", dashed=True))
+    title = "Latency from when requests were due"
+    across, up = "requests answered a second", "milliseconds (logarithmic)"
+    knee = line_chart(title, across, up, series, f.short_ticks, f.short_ticks, log="y")
+    same = Series("all that was offered", [(0.0, 0.0), (max(ends), max(ends))], "muted", dashed=True)
+    answered = Series("answered", [(step.offered or 0.0, step.achieved) for step in steps], "rank", dots=True)
+    title, across, up = "Requests answered of those offered", "requests offered a second", "requests answered a second"
+    return [knee, line_chart(title, across, up, [same, answered], f.short_ticks, f.short_ticks)]
 
 
 def _sweep(steps: list[Step], size: _Size, x_label: str, grows: bool) -> list[LineChart]:
@@ -79,5 +73,6 @@ def _sweep(steps: list[Step], size: _Size, x_label: str, grows: bool) -> list[Li
 
 def _percentile(name: str, key: str, colour: str, steps: list[Step], at: Callable[[Step], float]) -> Series:
     points = [(float(at(step)), getattr(step.latency, key)) for step in steps]
-    labels = ["saturated" if step.saturated and key == "p999" else "" for step in steps]
+    full = next((number for number, step in enumerate(steps) if step.saturated), -1)
+    labels = ["saturated" if number == full else "" for number in range(len(steps))] if key == "p999" else []
     return Series(name, points, colour, dots=True, labels=labels if any(labels) else [])

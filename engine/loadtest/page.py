@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from headrace.loadtest.capacity import capacity_sentence, sizes, verdicts
+from headrace.loadtest.capacity import capacity_sentence, many, sizes, verdicts
 from headrace.loadtest.charts import charts
 from headrace.loadtest.model import LoadReport, Step
 from headrace.report import formats as f
@@ -44,11 +44,10 @@ def write_load(report: LoadReport, folder: str | os.PathLike[str]) -> list[Path]
 def sections(report: LoadReport) -> list[Section]:
     """What was measured, in reading order."""
     made = [
-        Section("offered", "Latency and throughput", [_offered(report), _from_send(report)] if report.offered else []),
+        Section("offered", "Latency and throughput", _offered_tables(report)),
         Section("batches", "Batch sizes", [_sweep(report.batches, "users a call")] if report.batches else []),
         Section("threads", "Threads", [_sweep(report.threads, "threads")] if report.threads else []),
         Section("workers", "Connections", [_sweep(report.workers, "connections")] if report.workers else []),
-        Section("closed", "Capacity of the closed loop", [_sweep([report.closed], "loop")] if report.closed else []),
     ]
     return [section for section in made if section.tables]
 
@@ -102,31 +101,40 @@ def _page(report: LoadReport) -> Page:
     )
 
 
+def _offered_tables(report: LoadReport) -> list[Table]:
+    return [
+        *([_offered(report)] if report.closed else []),
+        *([_from_send(report)] if report.offered else []),
+    ]
+
+
 def _offered(report: LoadReport) -> Table:
-    steps = report.offered
-    extra = _trouble(steps)
+    steps = [*([report.closed] if report.closed else []), *report.offered]
+    trouble, cells = _trouble(steps)
     rows = [
         [
-            f.percent(step.load, 0),
-            "saturated" if step.saturated else "keeps up",
+            "closed" if step.load is None else f.percent(step.load, 0),
+            f.DASH if step.load is None else "saturated" if step.saturated else "kept up",
             f.significant(step.offered),
             f.significant(step.achieved),
-            *_latencies(step),
+            *_latencies(step)[:3],
             f.count(step.requests),
             f.significant(step.mean_batch, 2),
             *([f.fixed(step.busy, 2)] if report.in_process else []),
-            *cells,
+            *extra,
         ]
-        for step, cells in zip(steps, extra[1], strict=True)
+        for step, extra in zip(steps, cells, strict=True)
     ]
     busy = ["cores busy"] if report.in_process else []
-    columns = ["load", "target", "offered/s", "answered/s", *_LATENCIES, "requests", "users a call", *busy, *extra[0]]
-    note = f"Milliseconds from when a request was due. load: share of {_rate_of(report.closed)} requests/s."
+    columns = ["load", "target", "offered", "answered", *_LATENCIES[:3], "requests", "a call", *busy, *trouble]
+    note = "offered, answered: requests/s. p50, p99, p99.9: milliseconds from when due. a call: users a call, mean."
+    if report.closed:
+        note += f" load: share of the closed loop's {f.significant(report.closed.achieved)} requests/s."
     if any(step.saturated for step in steps):
         note += " saturated: the backlog grew through the step, so its latencies depend on how long the step was."
     if any(step.unsent for step in steps):
         note += " unsent: given up; they count with the time that they had waited."
-    return Table("Offered loads (open loop)", columns, rows, 2, note=note)
+    return Table("Offered loads (open loop), and the closed loop", columns, rows, 2, note=note)
 
 
 def _from_send(report: LoadReport) -> Table:
@@ -150,30 +158,37 @@ def _pairs(step: Step) -> list[tuple[float | None, float | None]]:
 def _sweep(steps: list[Step], by: str) -> Table:
     best = max(step.achieved for step in steps)
     in_process = steps[0].busy is not None
-    extra = _trouble(steps)
+    trouble, cells = _trouble(steps)
     rows = [
         [
-            {"users a call": f.count(step.batch), "threads": f.count(step.threads)}.get(by, f.count(step.workers)),
+            f.count({"users a call": step.batch, "threads": step.threads, "connections": step.workers}[by]),
             f.significant(step.achieved),
-            f.significant(step.achieved / steps[0].achieved) if steps[0].achieved else f.DASH,
+            f.fixed(step.achieved / steps[0].achieved if steps[0].achieved else None, 2),
             *_latencies(step),
             f.count(round(step.requests / step.batch)),
             *([f.fixed(step.busy, 2)] if in_process else []),
-            *cells,
+            *extra,
         ]
-        for step, cells in zip(steps, extra[1], strict=True)
+        for step, extra in zip(steps, cells, strict=True)
     ]
     busy = ["cores busy"] if in_process else []
-    columns = [by, "requests/s", "times the first", *_LATENCIES, "calls", *busy, *extra[0]]
-    if by == "loop":
-        columns[0], rows[0][0] = "loop", f"{_calls(steps[0])}"
-        del columns[2], rows[0][2]
+    columns = [by, "requests/s", "times the first", *_LATENCIES, "calls", *busy, *trouble]
     marked = [row for row, step in enumerate(steps) if step.achieved == best] if len(steps) > 1 else []
-    fixed = _fixed(steps[0], by)
-    return Table(f"Closed loop{fixed}", columns, rows, 1, marked, "most requests/s", "Milliseconds of a whole call.")
+    note = "Milliseconds of a whole call."
+    return Table(f"Closed loop, {_kept(steps[0], by)}", columns, rows, 1, marked, "most requests/s", note)
 
 
-_LATENCIES = ("p50", "p99", "p99.9", "max")
+def _kept(step: Step, by: str) -> str:
+    """What a sweep keeps the same."""
+    parts = {
+        "users a call": many(step.batch, "user", "a call"),
+        "threads": many(step.threads, "thread") if step.busy is not None else "",
+        "connections": many(step.workers, "call", "at once"),
+    }
+    return ", ".join(words for name, words in parts.items() if name != by and words)
+
+
+_LATENCIES = ("p50", "p99", "p99.9", "max")  # in milliseconds
 
 
 def _latencies(step: Step) -> list[str]:
@@ -185,21 +200,3 @@ def _trouble(steps: list[Step]) -> tuple[list[str], list[list[str]]]:
     """Columns that are there only where something went wrong."""
     kinds = [name for name in ("errors", "unsent") if any(getattr(step, name) for step in steps)]
     return kinds, [[f.count(getattr(step, name)) for name in kinds] for step in steps]
-
-
-def _rate_of(step: Step | None) -> str:
-    return f.significant(step.achieved if step else None)
-
-
-def _calls(step: Step) -> str:
-    return f"{step.workers} at once"
-
-
-def _fixed(step: Step, by: str) -> str:
-    """What a sweep keeps fixed."""
-    parts = {
-        "users a call": f"{step.batch} users a call",
-        "threads": f"{step.threads} threads" if step.busy is not None else "",
-        "connections": f"{step.workers} calls at once",
-    }
-    return "".join(f", {words}" for name, words in parts.items() if name != by and words)
