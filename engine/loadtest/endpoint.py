@@ -25,11 +25,15 @@ class HttpTarget:
     in_process = False
 
     def __init__(self, url: str, body: str | None = None, timeout: float = 10.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port or 80
+        except ValueError as error:
+            raise ValueError(f"url: expected http://<host>[:<port>]/<path>, got {url!r}: {error}") from error
+        if parts.scheme != "http" or not host:
             raise ValueError(f"url: expected http://<host>[:<port>]/<path>, got {url!r}")
-        _refuse_other_machines(parts.hostname)
-        self.host, self.port = parts.hostname, parts.port or 80
+        _refuse_other_machines(host)
+        self.host, self.port = host, port
         self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self.body = body
         self.timeout = timeout

@@ -30,8 +30,9 @@ def measure(
 
     Raises ValueError for a plan that the target cannot serve, and what the target raises at its very first request.
     """
-    if not target.batches and max(plan.batch, *plan.batches, 1) > 1:
-        raise ValueError("batch: expected 1, because neither the URL nor the body has {users} in it; got more")
+    most = max(plan.batch, *plan.batches, 1)
+    if most > 1 and not target.batches:
+        raise ValueError(f"batch: expected 1, as neither the URL nor the body has {{users}} in it; got {most}")
     report = LoadReport(
         target.name,
         target.in_process,
