@@ -39,7 +39,7 @@ def capacity_sentence(report: LoadReport) -> str:
 def sizes(report: LoadReport) -> str:
     """Batch, threads and calls at once of the offered loads, in words."""
     plan = report.plan
-    batches = f"batches of {'up to ' if plan.gather and plan.batch > 1 else ''}{plan.batch}"
+    batches = f"batches of {'up to ' if plan.gather else ''}{plan.batch}" if plan.batch > 1 else "one user a call"
     if not report.in_process:
         return f"{batches}, {many(plan.workers, 'connection')}"
     return f"{batches}, {many(plan.threads, 'thread')}, {many(plan.workers, 'call', 'at once')}"

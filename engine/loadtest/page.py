@@ -125,9 +125,11 @@ def _offered(report: LoadReport) -> Table:
         ]
         for step, extra in zip(steps, cells, strict=True)
     ]
-    busy = ["cores busy"] if report.in_process else []
+    busy = ["cores"] if report.in_process else []
     columns = ["load", "target", "offered", "answered", *_LATENCIES[:3], "requests", "a call", *busy, *trouble]
     note = "offered, answered: requests/s. p50, p99, p99.9: milliseconds from when due. a call: users a call, mean."
+    if report.in_process:
+        note += " cores: kept busy by this process, mean."
     if report.closed:
         note += f" load: share of the closed loop's {f.significant(report.closed.achieved)} requests/s."
     if any(step.saturated for step in steps):
@@ -171,10 +173,10 @@ def _sweep(steps: list[Step], by: str) -> Table:
         ]
         for step, extra in zip(steps, cells, strict=True)
     ]
-    busy = ["cores busy"] if in_process else []
+    busy = ["cores"] if in_process else []
     columns = [by, "requests/s", "times the first", *_LATENCIES, "calls", *busy, *trouble]
     marked = [row for row, step in enumerate(steps) if step.achieved == best] if len(steps) > 1 else []
-    note = "Milliseconds of a whole call."
+    note = "p50, p99, p99.9, max: milliseconds of a whole call."
     return Table(f"Closed loop, {_kept(steps[0], by)}", columns, rows, 1, marked, "most requests/s", note)
 
 

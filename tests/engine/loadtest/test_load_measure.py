@@ -45,7 +45,7 @@ def test_a_run_finds_the_capacity_and_the_knee() -> None:
     assert not best.saturated
     assert best.latency.p99 <= 100.0
     assert capacity_sentence(report) == (
-        f"fake: {best.achieved:.1f} requests/s at p99 <= 100 ms (batches of 1, 1 connection)."
+        f"fake: {best.achieved:.1f} requests/s at p99 <= 100 ms (one user a call, 1 connection)."
     )
     assert any("Saturated from" in verdict.text for verdict in verdicts(report))
 
@@ -54,7 +54,7 @@ def test_no_load_within_the_limit_is_said() -> None:
     report = run(Plan(batch=1, seconds=4.0, loads=(0.5, 0.9), slo_ms=5.0), seconds=lambda call, users: 0.01)
     assert capacity(report) is None
     assert "no offered load met p99 <= 5 ms" in capacity_sentence(report)
-    assert [v.good for v in verdicts(report)][0] is False
+    assert next(v.good for v in verdicts(report)) is False
 
 
 def test_a_sweep_that_ends_within_the_limit_says_at_least() -> None:
@@ -69,7 +69,7 @@ def test_requests_per_core_in_process() -> None:
     target.in_process = True
     report = measure(target, Users(np.arange(10)), Plan(batch=1, seconds=5.0, loads=(0.5, 1.5), threads=1), clock)
     best = capacity(report)
-    assert f"{best.achieved:.1f} requests/s per core at p99 <= 50 ms (batches of 1, 1 thread, 1 call at once)" in (
+    assert f"{best.achieved:.1f} requests/s per core at p99 <= 50 ms (one user a call, 1 thread, 1 call at once)" in (
         capacity_sentence(report)
     )
     assert report.closed.busy is not None
