@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from headrace.loadtest.model import LoadReport, Step
 from headrace.report import formats as f
-from headrace.report.charts import LineChart, Series, line_chart
+from headrace.report.charts import LineChart, Series, line_chart, log_ticks
 
 #: A percentile has one colour on every chart.
 _PERCENTILES = (("p50", "p50", "recall"), ("p99", "p99", "rerank"), ("p99.9", "p999", "merge"))
@@ -24,18 +24,25 @@ def charts(report: LoadReport) -> dict[str, list[LineChart]]:
 
 
 def _knee(report: LoadReport) -> list[LineChart]:
-    steps = sorted((s for s in report.offered if s.requests and s.achieved), key=lambda step: step.load or 0.0)
+    steps = sorted((s for s in report.offered if s.requests and s.achieved), key=lambda step: step.achieved)
     if not steps:
         return []
-    slo = report.plan.slo_ms
-    series = [_percentile(name, key, colour, steps, lambda step: step.achieved) for name, key, colour in _PERCENTILES]
-    offered = [(step.offered or 0.0, step.latency.p99 or 0.0) for step in steps]
-    ends = [rate for step in steps for rate in (step.achieved, step.offered or 0.0)]
-    series.append(Series("p99 at the load offered", offered, "rerank", hollow=True))
+    kept, full = [s for s in steps if not s.saturated], [s for s in steps if s.saturated]
+    series = [_percentile(name, key, colour, kept, lambda step: step.achieved) for name, key, colour in _PERCENTILES]
+    # A saturated step's latency is no function of its load: no line goes there.
+    for name, key, colour in _PERCENTILES:
+        points = _percentile(name, key, colour, full, lambda step: step.achieved).points
+        series.append(Series("saturated" if key == "p99" and full else "", points, colour, hollow=True))
+    slo, offered = report.plan.slo_ms, [step.offered or 0.0 for step in steps]
+    ends = [*offered, *(step.achieved for step in steps)]
+    known = [y for line in series for _, y in line.points]
+    floor = log_ticks(min(*known, slo), max(*known, slo))[0]
+    series.append(Series("load offered", [(x, floor) for x in offered], "muted", hollow=True))
     series.append(Series(f"limit, {slo:g} ms", [(min(ends), slo), (max(ends), slo)], "muted", dashed=True))
     title = "Latency from when requests were due"
     across, up = "requests answered a second", "milliseconds (logarithmic)"
     knee = line_chart(title, across, up, series, f.short_ticks, f.short_ticks, log="y")
+    steps.sort(key=lambda step: step.offered or 0.0)
     same = Series("all that was offered", [(0.0, 0.0), (max(ends), max(ends))], "muted", dashed=True)
     answered = Series("answered", [(step.offered or 0.0, step.achieved) for step in steps], "rank", dots=True)
     title, across, up = "Requests answered of those offered", "requests offered a second", "requests answered a second"
@@ -73,6 +80,4 @@ def _sweep(steps: list[Step], size: _Size, x_label: str, grows: bool) -> list[Li
 
 def _percentile(name: str, key: str, colour: str, steps: list[Step], at: Callable[[Step], float]) -> Series:
     points = [(float(at(step)), getattr(step.latency, key)) for step in steps]
-    full = next((number for number, step in enumerate(steps) if step.saturated), -1)
-    labels = ["saturated" if number == full else "" for number in range(len(steps))] if key == "p999" else []
-    return Series(name, points, colour, dots=True, labels=labels if any(labels) else [])
+    return Series(name if points else "", points, colour, dots=True)

@@ -110,7 +110,7 @@ def _offered_tables(report: LoadReport) -> list[Table]:
 
 def _offered(report: LoadReport) -> Table:
     steps = [*([report.closed] if report.closed else []), *report.offered]
-    trouble, cells = _trouble(steps)
+    trouble, cells = _failed(steps)
     rows = [
         [
             "closed" if step.load is None else f.percent(step.load, 0),
@@ -134,9 +134,9 @@ def _offered(report: LoadReport) -> Table:
         note += f" load: share of the closed loop's {f.significant(report.closed.achieved)} requests/s."
     if any(step.saturated for step in steps):
         note += " saturated: the backlog grew through the step, so its latencies depend on how long the step was."
-    if any(step.unsent for step in steps):
-        note += " unsent: given up; they count with the time that they had waited."
-    return Table("Offered loads (open loop), and the closed loop", columns, rows, 2, note=note)
+    if given_up := [f"{f.count(step.unsent)} at {f.percent(step.load, 0)}" for step in steps if step.unsent]:
+        note += f" Given up unsent, and counted with the time that they had waited: {', '.join(given_up)}."
+    return Table("Offered loads", columns, rows, 2, note=note)
 
 
 def _from_send(report: LoadReport) -> Table:
@@ -160,7 +160,7 @@ def _pairs(step: Step) -> list[tuple[float | None, float | None]]:
 def _sweep(steps: list[Step], by: str) -> Table:
     best = max(step.achieved for step in steps)
     in_process = steps[0].busy is not None
-    trouble, cells = _trouble(steps)
+    trouble, cells = _failed(steps)
     rows = [
         [
             f.count({"users a call": step.batch, "threads": step.threads, "connections": step.workers}[by]),
@@ -198,7 +198,8 @@ def _latencies(step: Step) -> list[str]:
     return [f.significant(value) for value in (x.p50, x.p99, x.p999, x.max)]
 
 
-def _trouble(steps: list[Step]) -> tuple[list[str], list[list[str]]]:
-    """Columns that are there only where something went wrong."""
-    kinds = [name for name in ("errors", "unsent") if any(getattr(step, name) for step in steps)]
-    return kinds, [[f.count(getattr(step, name)) for name in kinds] for step in steps]
+def _failed(steps: list[Step]) -> tuple[list[str], list[list[str]]]:
+    """A column that is there only where something went wrong."""
+    if not any(step.errors for step in steps):
+        return [], [[] for _ in steps]
+    return ["errors"], [[f.count(step.errors)] for step in steps]
