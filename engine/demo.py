@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,14 @@ from rich.progress import Progress
 import headrace
 from headrace.build import Built, build
 from headrace.data import Dataset, InteractionLog, generate, read, split_at
-from headrace.doctor import machine
+from headrace.doctor import machine_record
 from headrace.evaluation.exposures import measure_exposure
 from headrace.evaluation.held_out import held_out
 from headrace.evaluation.offline import measure_diversity, measure_quality, run_held_out
 from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
 from headrace.report import page, print_report, write_html
-from headrace.report.model import Curve, DatasetSummary, Machine, Report, Training
+from headrace.report.model import Curve, DatasetSummary, Report, Training
 from headrace.serving import Engine
 from headrace.settings import Settings
 from headrace.training.loop import FitReport
@@ -93,7 +92,7 @@ def measure(
         title=f"Headrace on {dataset.name}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         version=headrace.__version__,
-        machine=_machine(),
+        machine=machine_record(),
         dataset=DatasetSummary.of(dataset),
         funnel=measure_funnel(funnel, question, settings.page.shown),
         quality=measure_quality(served, funnel, question, items, words),
@@ -108,15 +107,6 @@ def measure(
         "Statistics are frozen at the cut, as a snapshot serves them; nothing after the cut enters any feature."
     )
     return report
-
-
-def _machine() -> Machine:
-    facts = machine()
-    versions = {name: facts[name] for name in ("headrace", "python", "torch", "triton")}
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Machine(
-        facts["cpu"], os.cpu_count() or 1, int(facts["threads"]), "cpu", facts["isa"], round(memory, 1), versions
-    )
 
 
 def _training(fit: FitReport) -> Training:

@@ -16,6 +16,7 @@ import headrace.kernels  # registers every op
 from headrace.kernels import settings
 from headrace.kernels.registry import OPS
 from headrace.kernels.settings import BACKENDS
+from headrace.report.model import Machine
 
 
 def cpu_name() -> str:
@@ -43,6 +44,16 @@ def machine() -> dict[str, str]:
         "triton": _version("triton"),
         "headrace": headrace.__version__,
     }
+
+
+def machine_record() -> Machine:
+    """The machine and the libraries as reports keep them. Raises ValueError when an environment variable is bad."""
+    facts = machine()
+    versions = {name: facts[name] for name in ("headrace", "python", "torch", "triton")}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Machine(
+        facts["cpu"], os.cpu_count() or 1, int(facts["threads"]), "cpu", facts["isa"], round(memory, 1), versions
+    )
 
 
 def _version(package: str) -> str:

@@ -66,8 +66,7 @@ def roofline(rows: Sequence[Row], ceilings: Sequence[Ceiling], threads: int) -> 
         series,
         f.short_ticks,
         f.short_ticks,
-        log_x=True,
-        log_y=True,
+        log="xy",
     )
 
 
@@ -79,7 +78,7 @@ def scaling(title: str, curves: Sequence[Curve]) -> LineChart:
         for n, one in enumerate(ordered)
     ]
     label = curves[0].axis
-    return line_chart(title, label, "ms", series, f.short_ticks, f.short_ticks, log_x=True, log_y=True)
+    return line_chart(title, label, "ms", series, f.short_ticks, f.short_ticks, log="xy")
 
 
 def requests_per_second(rows: Sequence[Row]) -> BarChart:

@@ -41,7 +41,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend. shape: "box", "line", "dash" or "tick"."""
+    """An entry of a legend. shape: "box", "line", "dash", "ring" or "tick"."""
 
     label: str
     colour: str
@@ -63,7 +63,8 @@ class BarChart:
 
 @dataclass(frozen=True)
 class Series:
-    """One line: points in the data's units, in order. labels: a text beside each dot."""
+    """One line: points in the data's units, in order. labels: a text beside each dot, "" for none. hollow: rings
+    without a line."""
 
     name: str
     points: list[tuple[float, float]]
@@ -71,6 +72,7 @@ class Series:
     dots: bool = False
     dashed: bool = False
     labels: list[str] = field(default_factory=list)
+    hollow: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Line:
     path: str
     dots: list[tuple[float, float]]
     labels: list[tuple[float, float, str, str]]
+    hollow: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,17 @@ def log_scale(high: float, write: Format) -> tuple[Scale, list[tuple[float, str]
     return (lambda value: 100 * math.log10(max(value, 1.0)) / decades), ticks
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten from at or below `low` to at or above `high`; in less than two decades also 2 and 5 times them."""
+    steps = (1, 2, 5) if high < 100 * low else (1,)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    all_ticks = [float(f"{m * 10.0**d:.10g}") for d in range(first, max(last, first + 1) + 1) for m in steps]
+    below, above = max(t for t in all_ticks if t <= low), min(t for t in all_ticks if t >= high)
+    kept = [t for t in all_ticks if below <= t <= max(above, all_ticks[all_ticks.index(below) + 1])]
+    thin = math.ceil((len(kept) - 1) / 7)
+    return kept if thin < 2 else [*kept[:-1:thin], kept[-1]]
+
+
 def line_chart(
     title: str,
     x_label: str,
@@ -137,16 +151,20 @@ def line_chart(
     write_x: Format,
     write_y: Format,
     limits: tuple[float, float] | None = None,
-    log_x: bool = False,
-    log_y: bool = False,
+    *,
+    log: str = "",
+    x_at: list[float] | None = None,
 ) -> LineChart:
-    """A chart of `series`, axes fitted to the points. limits: one range for both axes instead. log_x, log_y: axes in
-    powers of ten, for points above zero."""
+    """A chart of `series`, axes fitted to the points. limits: one range for both axes instead. log: the axes that are
+    logarithmic, of "x" and "y"; their values must be above 0. x_at: the ticks of the x axis."""
     points = [p for s in series for p in s.points]
+    xs, ys = [x for x, _ in points], [y for _, y in points]
     # A dot with a label needs room at the sides; a curve may use the whole width.
     room = 0.05 if any(s.labels for s in series) else 0.0
-    x_ticks, across = _axis([x for x, _ in points], limits, room, log_x, (FRAME.left, FRAME.right), 4)
-    y_ticks, up = _axis([y for _, y in points], limits, 0.05, log_y, (FRAME.bottom, FRAME.top), 5)
+    x_ticks = x_at or (log_ticks(min(xs), max(xs)) if "x" in log else nice_ticks(*(limits or _range(xs, room)), 4))
+    y_ticks = log_ticks(min(ys), max(ys)) if "y" in log else nice_ticks(*(limits or _range(ys, 0.05)))
+    across = _scale(x_ticks, FRAME.left, FRAME.right, "x" in log)
+    up = _scale(y_ticks, FRAME.bottom, FRAME.top, "y" in log)
     return LineChart(
         title,
         x_label,
@@ -154,7 +172,7 @@ def line_chart(
         [(across(t), text) for t, text in zip(x_ticks, write_x(x_ticks), strict=True)],
         [(up(t), text) for t, text in zip(y_ticks, write_y(y_ticks), strict=True)],
         [_line(s, across, up) for s in series],
-        [Key(s.name, s.colour, "dash" if s.dashed else "line") for s in series if s.name],
+        [Key(s.name, s.colour, "ring" if s.hollow else "dash" if s.dashed else "line") for s in series if s.name],
     )
 
 
@@ -164,43 +182,12 @@ def _range(values: list[float], room: float) -> tuple[float, float]:
     return (0.0 if low >= 0 > low - pad else low - pad), high + pad
 
 
-def _axis(
-    values: list[float],
-    limits: tuple[float, float] | None,
-    room: float,
-    log: bool,
-    ends: tuple[float, float],
-    about: int,
-) -> tuple[list[float], Scale]:
-    """The ticks of an axis, and where on it a value lies."""
-    if log:
-        ticks = log_ticks(min(values), max(values))
-        return ticks, _scale(ticks, *ends, math.log10)
-    ticks = nice_ticks(*(limits or _range(values, room)), about)
-    return ticks, _scale(ticks, *ends, float)
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten (with 2 and 5 between them on a short axis) from at or below `low` to at or above `high`.
-
-    Raises ValueError for a value at or below zero.
-    """
-    if low <= 0:
-        raise ValueError(f"low: expected above 0 on a logarithmic axis, got {low}")
-    decades = range(math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9) + 1)
-    step = max(1, math.ceil((len(decades) - 1) / 6))
-    factors = (1, 2, 5) if len(decades) <= 3 else (1,)
-    ticks = [float(f"{m * 10.0**d:.10g}") for d in decades[::step] for m in factors]
-    below = max((t for t in ticks if t <= low * (1 + 1e-9)), default=ticks[0])
-    above = min((t for t in ticks if t >= high * (1 - 1e-9)), default=10 * ticks[-1])
-    kept = [t for t in [*ticks, above] if below <= t <= above]
-    kept = list(dict.fromkeys(kept))
-    return kept if len(kept) > 1 else [kept[0], 10 * kept[0]]
-
-
-def _scale(ticks: list[float], start: float, end: float, measure: Scale) -> Scale:
-    low, high = measure(ticks[0]), measure(ticks[-1])
-    return lambda value: round(start + (end - start) * (measure(value) - low) / (high - low), 1)
+def _scale(ticks: list[float], start: float, end: float, log: bool = False) -> Scale:
+    place = math.log10 if log else float
+    low, high = place(ticks[0]), place(ticks[-1])
+    if low == high:
+        return lambda _: round((start + end) / 2, 1)
+    return lambda value: round(start + (end - start) * (place(value) - low) / (high - low), 1)
 
 
 def _line(series: Series, across: Scale, up: Scale) -> Line:
@@ -208,9 +195,10 @@ def _line(series: Series, across: Scale, up: Scale) -> Line:
     if series.points and thinned[-1] != series.points[-1]:
         thinned.append(series.points[-1])
     at = [(across(x), up(y)) for x, y in thinned]
-    labels = [_label(x, y, text) for (x, y), text in zip(at, series.labels, strict=False)]
+    labels = [_label(x, y, text) for (x, y), text in zip(at, series.labels, strict=False) if text]
     path = " ".join(f"{x:g},{y:g}" for x, y in at)
-    return Line(series.colour, series.dashed, path, at if series.dots else [], labels)
+    dots = at if series.dots or series.hollow else []
+    return Line(series.colour, series.dashed, path, dots, labels, series.hollow)
 
 
 def _label(x: float, y: float, text: str) -> tuple[float, float, str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headrace.report import formats as f
 from headrace.report import page
-from headrace.report.model import Report
+from headrace.report.model import Machine, Report
 from headrace.report.plots import charts
 from headrace.report.tables import sections
 from headrace.report.verdicts import headline, verdicts
@@ -22,6 +22,12 @@ def render_html(report: Report) -> str:
 def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
     """Write the page to `path`, whole or not at all, and return the path."""
     return page.write(_page(report), path)
+
+
+def machine_facts(m: Machine) -> list[tuple[str, str]]:
+    """The machine in two facts, for the top of a page."""
+    threads = f"{m.threads} of {m.cores} cores" if m.device == "cpu" else f"{m.threads} host threads"
+    return [("Machine", m.cpu), ("Ran on", ", ".join(x for x in (m.device, m.isa, threads) if x))]
 
 
 def _page(report: Report) -> page.Page:
@@ -39,9 +45,8 @@ def _page(report: Report) -> page.Page:
 
 def _facts(report: Report) -> list[tuple[str, str]]:
     """What a reader must know before the numbers: the machine and the data."""
-    m, data, funnel = report.machine, report.dataset, report.funnel
-    threads = f"{m.threads} of {m.cores} cores" if m.device == "cpu" else f"{m.threads} host threads"
-    facts = [("Machine", m.cpu), ("Ran on", ", ".join(x for x in (m.device, m.isa, threads) if x))]
+    data, funnel = report.dataset, report.funnel
+    facts = machine_facts(report.machine)
     if data is not None:
         facts += [
             ("Dataset", data.name),

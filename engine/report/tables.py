@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from headrace.report import formats as f
-from headrace.report.model import Report
+from headrace.report.model import Machine, Report
 from headrace.report.page import Section, Table
 from headrace.report.verdicts import reward_given_up
 
@@ -20,7 +20,7 @@ def sections(report: Report) -> list[Section]:
         Section("exposure", "Exposure filter", _exposure(report) if report.exposure else []),
         Section("training", "Training", [_training(report)] if report.training else []),
         Section("dataset", "Dataset", _dataset(report) if report.dataset else []),
-        Section("machine", "Machine", [_machine(report)]),
+        Section("machine", "Machine", [machine_table(report.machine)]),
         Section("settings", "Settings", [_settings(report)] if report.settings else []),
     ]
     return [section for section in made if section.tables]
@@ -162,8 +162,8 @@ def _dataset(report: Report) -> list[Table]:
     return tables
 
 
-def _machine(report: Report) -> Table:
-    m = report.machine
+def machine_table(m: Machine) -> Table:
+    """The machine and the libraries' versions."""
     facts = [
         ["processor", m.cpu],
         ["cores", f.count(m.cores)],

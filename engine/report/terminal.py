@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from headrace.report.model import Report
-from headrace.report.page import Table
+from headrace.report.page import Section, Table, Verdict
 from headrace.report.tables import sections
 from headrace.report.verdicts import headline, verdicts
 
@@ -18,13 +18,24 @@ MARKS = {True: ("ok", "green"), False: ("MISS", "bold red"), None: ("open", "yel
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print every measured section. console: standard output unless given; a pipe is as wide as a terminal."""
-    if console is None:
-        console = Console()
-        console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console = console or plain_console()
     console.print(Text(report.title, style="bold"))
     console.print(Text(headline(report)))
     console.print(Text(f"{report.created}, headrace {report.version}", style="dim"))
-    for section in sections(report):
+    print_sections(console, sections(report))
+    print_sentences(console, verdicts(report), report.notes)
+
+
+def plain_console() -> Console:
+    """Standard output in at most `WIDTH` columns; a pipe is as wide as a terminal."""
+    console = Console()
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    return console
+
+
+def print_sections(console: Console, shown: list[Section]) -> None:
+    """Print every table under its section's title."""
+    for section in shown:
         console.print()
         console.rule(Text(section.title, style="bold"), align="left", style="dim")
         for table in section.tables:
@@ -33,8 +44,12 @@ def print_report(report: Report, console: Console | None = None) -> None:
                 console.print(Text(f"  * {table.best_by}", style="green"))
             if table.note:
                 console.print(Text(f"  {table.note}", style="dim"))
-    _sentences(console, "Findings", [(v.text, v.good) for v in verdicts(report)])
-    _sentences(console, "Notes", [(note, None) for note in report.notes], marked=False)
+
+
+def print_sentences(console: Console, found: list[Verdict], notes: list[str]) -> None:
+    """Print what the numbers say, and the notes."""
+    _sentences(console, "Findings", [(v.text, v.good) for v in found])
+    _sentences(console, "Notes", [(note, None) for note in notes], marked=False)
 
 
 def _rich(table: Table) -> RichTable:

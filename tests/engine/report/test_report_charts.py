@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from headrace.report import Report, formats
-from headrace.report.charts import FRAME, MAX_POINTS, Series, line_chart, linear_scale, log_scale, nice_ticks
+from headrace.report.charts import FRAME, MAX_POINTS, Series, line_chart, linear_scale, log_scale, log_ticks, nice_ticks
 from headrace.report.model import Curve, Exposure, FalsePositives, Funnel, Machine, Stage, Training
 from headrace.report.plots import charts, stage_colour
 
@@ -50,6 +50,34 @@ def test_points_land_where_the_axis_says():
     assert chart.lines[0].dots == [(FRAME.left, FRAME.bottom), (FRAME.right, FRAME.top)]
     assert chart.x_ticks[0] == (FRAME.left, "0")
     assert chart.x_ticks[-1] == (FRAME.right, "1.00")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(1, 1), (10, 1000), (13.7, 2886), (20, 45), (0.003, 0.004), (99.9, 100), (5, 5), (1e-3, 1e9)]
+)
+def test_logarithmic_ticks_are_few_and_around_the_data(low, high):
+    ticks = log_ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert 2 <= len(ticks) <= 9
+    assert ticks == sorted(set(ticks))
+    assert all(f"{t:e}"[0] in "125" for t in ticks)
+
+
+def test_logarithmic_axes_hollow_dots_and_given_ticks():
+    series = [
+        Series("a", [(1.0, 10.0), (16.0, 100.0), (256.0, 1000.0)], "rank", dots=True, labels=["", "", "end"]),
+        Series("b", [(16.0, 100.0)], "other", hollow=True),
+    ]
+    chart = line_chart("t", "x", "y", series, formats.ticks, formats.ticks, log="xy", x_at=[1.0, 16.0, 256.0])
+    middle = ((FRAME.left + FRAME.right) / 2, (FRAME.top + FRAME.bottom) / 2)
+    assert chart.lines[0].dots == [(FRAME.left, FRAME.bottom), middle, (FRAME.right, FRAME.top)]
+    assert [text for *_, text in chart.lines[0].labels] == ["end"]
+    assert chart.lines[1].dots == [middle]
+    assert chart.lines[1].hollow
+    assert [key.shape for key in chart.legend] == ["line", "ring"]
+    alone = line_chart("t", "x", "y", [Series("", [(4.0, 1.0)], "rank")], formats.ticks, formats.ticks, x_at=[4.0])
+    assert alone.x_ticks == [(middle[0], "4")]
 
 
 @pytest.mark.parametrize("n", [1, 2, MAX_POINTS, MAX_POINTS + 1, 12_345])
