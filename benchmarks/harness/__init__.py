@@ -1,0 +1,1 @@
+"""Cases, clocks, ceilings and result rows: what every benchmark is made of."""
