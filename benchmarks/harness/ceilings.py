@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from headrace.benchmarks.harness.caches import data_caches
+from headrace.benchmarks.harness.caches import Cache, data_caches
 from headrace.kernels import settings
 from headrace.kernels.work import Work
 
@@ -35,15 +35,17 @@ class Ceiling:
 
 
 def measure(threads: Sequence[int] | None = None, seconds: float = 0.2) -> list[Ceiling]:
-    """Measures every ceiling for each thread count; by default one thread and all that this process may use.
+    """Measures every ceiling for each thread count; by default for one and for `settings.get_threads()`.
 
-    seconds: for each ceiling, split over two sweeps, of which the better counts: a ceiling is a maximum, and a neighbour
-    on the machine can only lower it. The instruction set is the level in use (`settings.get_isa`). Answers are kept for
-    the life of the process. Raises ValueError for no or a bad thread count, or for seconds outside 0 to 60.
+    seconds: for each ceiling, split over two sweeps, of which the better counts: a ceiling is a maximum, and a
+    neighbour on the machine can only lower it. The instruction set is the level in use (`settings.get_isa`). Answers are kept for
+    the life of the process. Raises ValueError for no or a bad thread count, or for seconds outside (0, 60].
     """
     counts = tuple(dict.fromkeys((1, settings.get_threads()) if threads is None else threads))
     if not counts or min(counts) < 1:
         raise ValueError(f"threads: expected counts of at least 1, got {list(counts)}")
+    if not 0 < seconds <= 60:
+        raise ValueError(f"seconds: expected above 0 and at most 60, got {seconds}")
     return list(_measured(settings.get_isa(), counts, seconds))
 
 
@@ -94,7 +96,7 @@ def _measured(isa: str, counts: tuple[int, ...], seconds: float) -> tuple[Ceilin
 
 def _memory(threads: int, seconds: float) -> list[Ceiling]:
     caches = [cache for cache in data_caches() if cache.level > 1]
-    share = _far_bytes(caches) // threads
+    share = max(_far_bytes(caches, threads) // threads, 4096)
 
     def rate(name: str, pattern: int, size: int, fits: int | None = None) -> Ceiling:
         value, how = settings.extension().memory_ceiling(pattern, size, threads, seconds)
@@ -117,11 +119,11 @@ def _memory(threads: int, seconds: float) -> list[Ceiling]:
     return found
 
 
-def _far_bytes(caches: Sequence[object]) -> int:
-    """Bytes of all threads together, so many that the caches hold an eighth at most, within a quarter of the memory."""
-    last = data_caches()[-1].bytes_for(os.cpu_count() or 1) if caches else 0
+def _far_bytes(caches: Sequence[Cache], threads: int) -> int:
+    """Bytes of all threads together, so many that the caches hold an eighth at most, as far as memory allows."""
+    cached = max((cache.bytes_for(threads) for cache in caches), default=0)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1 << 22, min(max(8 * last, 1 << 28), memory // 4))
+    return min(max(8 * cached, 1 << 28), 1 << 32, memory // 4)
 
 
 def _matrix(threads: int, seconds: float) -> list[Ceiling]:
