@@ -38,8 +38,9 @@ def measure(threads: Sequence[int] | None = None, seconds: float = 0.2) -> list[
     """Measures every ceiling for each thread count; by default for one and for `settings.get_threads()`.
 
     seconds: for each ceiling, split over two sweeps, of which the better counts: a ceiling is a maximum, and a
-    neighbour on the machine can only lower it. The instruction set is the level in use (`settings.get_isa`). Answers are kept for
-    the life of the process. Raises ValueError for no or a bad thread count, or for seconds outside (0, 60].
+    neighbour on the machine can only lower it. The instruction set is the level in use (`settings.get_isa`). Answers
+    are kept for the life of the process. Raises ValueError for no or a bad thread count, and for seconds of 0 or less
+    or more than 60.
     """
     counts = tuple(dict.fromkeys((1, settings.get_threads()) if threads is None else threads))
     if not counts or min(counts) < 1:

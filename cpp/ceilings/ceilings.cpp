@@ -9,7 +9,6 @@
 #include <new>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "ceilings/ceilings_table.h"
 #include "ceilings/rounds.h"
@@ -20,8 +19,10 @@
 namespace {
 
 constexpr int64_t kMaxBytes = int64_t{1} << 40;
-constexpr int64_t kSteps = 1000;   // multiply-add steps in one unit of work
-constexpr int64_t kReads = 10000;  // random reads in one unit of work
+constexpr int64_t kSteps = 1000;  // multiply-add steps in one unit of work
+constexpr int64_t kReads = 1000;  // random reads in one
+constexpr int64_t kChunk =
+    int64_t{1} << 20;  // bytes read in order, or copied, in one; the next unit goes on behind them
 
 void expect(bool holds, const std::string& message) {
     if (!holds) throw std::invalid_argument(message);
@@ -104,37 +105,35 @@ void use(T value) {
     [[maybe_unused]] volatile T sink = value;
 }
 
-// Bytes per second. run(data, thread, units) does the work; a unit moves `moved` bytes.
+// Bytes per second. work(data, unit) does unit 0, 1, 2, ... of a thread, each moving `moved` bytes.
 template <class Work>
 double memory_rate(int64_t bytes, int threads, double seconds, double moved, const Work& work) {
     return moved * hr::best_rate(threads, seconds, [&](int thread) -> hr::Run {
                auto pages = std::make_shared<Pages>(bytes);
-               return [&work, pages, thread](int64_t units) { work(pages->data(), thread, units); };
+               return [&work, pages, unit = int64_t{thread} << 40](int64_t units) mutable {
+                   for (const int64_t end = unit + units; unit < end; ++unit) work(pages->data(), unit);
+               };
            });
 }
 
 double read_rate(const hr::MemoryLoops& loops, int64_t bytes, int threads, double seconds) {
-    return memory_rate(bytes, threads, seconds, static_cast<double>(bytes), [&](char* data, int, int64_t units) {
-        for (; units > 0; --units) use(loops.read(data, bytes));
-    });
+    const int64_t chunk = std::min(bytes, kChunk), chunks = bytes / chunk;
+    return memory_rate(bytes, threads, seconds, static_cast<double>(chunk),
+                       [&](char* data, int64_t unit) { use(loops.read(data + unit % chunks * chunk, chunk)); });
 }
 
 template <class Copy>
 double copy_rate(const Copy& copy, int64_t bytes, int threads, double seconds) {
-    const int64_t half = bytes / 2;
-    return memory_rate(bytes, threads, seconds, 2.0 * half, [&](char* data, int, int64_t units) {
-        for (; units > 0; --units) copy(data + half, data, half);
+    const int64_t half = bytes / 2, chunk = std::min(half, kChunk), chunks = half / chunk;
+    return memory_rate(bytes, threads, seconds, 2.0 * chunk, [&](char* data, int64_t unit) {
+        char* from = data + unit % chunks * chunk;
+        copy(from + half, from, chunk);
     });
 }
 
 double random_rate(hr::RandomLoop read, int64_t row, int64_t bytes, int threads, double seconds) {
-    std::vector<int64_t> next(threads);
-    for (int thread = 0; thread < threads; ++thread) next[thread] = int64_t{thread} << 40;
     return memory_rate(bytes, threads, seconds, static_cast<double>(kReads * row),
-                       [&](char* data, int thread, int64_t units) {
-                           use(read(data, bytes / row, next[thread], units * kReads));
-                           next[thread] += units * kReads;
-                       });
+                       [&](char* data, int64_t unit) { use(read(data, bytes / row, unit * kReads, kReads)); });
 }
 
 struct Rate {

@@ -21,8 +21,8 @@ typedef enum hr_pattern {
 typedef enum hr_number { HR_FLOAT32 = 0, HR_FLOAT64 = 1, HR_BFLOAT16 = 2, HR_INT8 = 3 } hr_number;
 
 // rate: bytes per second of all threads together, read plus written. bytes: the memory of one thread, 4096 to 2^40;
-// rounded down to a multiple of 1024. threads: 1 to 1024, or 0 for the process setting. seconds: how long to go on
-// measuring, above 0 and at most 60; at least one round runs. how (may be null): the instruction, valid for ever.
+// beyond 1 MiB whole mebibytes are used. threads: 1 to 1024, or 0 for the process setting. seconds: how long to go on
+// measuring, above 0 and at most 60; at least one round runs. how (may be null): what was fastest, valid for ever.
 HR_API hr_status hr_memory_ceiling(int pattern, int64_t bytes, int threads, double seconds, double* rate,
                                    const char** how);
 

@@ -14,23 +14,29 @@ struct alignas(64) TileConfig {
 };
 
 struct alignas(64) Tile {
-    uint16_t pairs[16][32];
+    uint16_t pairs[512];
 };
 
-void start(uint16_t pair) {
-    const TileConfig config;
-    Tile tile;
-    for (auto& row : tile.pairs)
-        for (auto& p : row) p = pair;
-    _tile_loadconfig(&config);
+constexpr Tile filled_with(uint16_t pair) {
+    Tile tile{};
+    for (uint16_t& p : tile.pairs) p = pair;
+    return tile;
+}
+
+// Constants with an address: GCC's intrinsics do not tell the compiler how much of them they read.
+constexpr TileConfig kConfig;
+constexpr Tile kHalves = filled_with(0x3F00), kOnes = filled_with(0x0101);
+
+void start(const Tile& factor) {
+    _tile_loadconfig(&kConfig);
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
     _tile_zero(4);
     _tile_zero(5);
-    _tile_loadd(6, &tile, 64);
-    _tile_loadd(7, &tile, 64);
+    _tile_loadd(6, &factor, 64);
+    _tile_loadd(7, &factor, 64);
 }
 
 double finish() {
@@ -41,7 +47,7 @@ double finish() {
 }
 
 double bfloat16_products(int64_t steps) {
-    start(0x3F00);
+    start(kHalves);
     for (; steps > 0; --steps) {
         _tile_dpbf16ps(0, 6, 7);
         _tile_dpbf16ps(1, 6, 7);
@@ -54,7 +60,7 @@ double bfloat16_products(int64_t steps) {
 }
 
 double int8_products(int64_t steps) {
-    start(0x0101);
+    start(kOnes);
     for (; steps > 0; --steps) {
         _tile_dpbusd(0, 6, 7);
         _tile_dpbusd(1, 6, 7);

@@ -9,17 +9,38 @@
 namespace hr {
 namespace {
 
-constexpr int kSums = 12;
+#if HEADRACE_SIMD_AVX512 || HEADRACE_SIMD_AVX2
+constexpr int kSums = 12, kRight = 1;
+#else
+// Every sum has a product of its own: the compiler would multiply once for equal ones.
+constexpr int kSums = 8, kRight = 4;
+#endif
 
-// The sum is a factor too, so that without fused multiply-adds no product can be computed once and kept.
+template <class V>
+struct Sums {
+    V right[kRight];
+    V sums[kSums] = {};
+
+    Sums() {
+        for (int i = 0; i < kRight; ++i) right[i] = V{} + (0.5f + 0.25f * i);
+        forget_all(sums);
+    }
+    void add(V even, V odd) {
+        for (int i = 0; i < kSums; ++i) sums[i] = multiply_add(i % 2 ? odd : even, right[i / 2 % kRight], sums[i]);
+    }
+    double result() const { return first_lane(sums, kSums); }
+};
+
 template <class V>
 double multiply_adds(int64_t steps) {
-    const V half = V{} + 0.5f, one = V{} + 1.0f;
-    V sums[kSums] = {};
-    forget_all(sums);
-    for (; steps > 0; --steps)
-        for (int i = 0; i < kSums; ++i) sums[i] = multiply_add(sums[i], half, one);
-    return first_lane(sums, kSums);
+    V even = V{} + 0.5f, odd = V{} + 0.25f;
+    Sums<V> sums;
+    for (; steps > 0; --steps) {
+        forget(even);
+        forget(odd);
+        sums.add(even, odd);
+    }
+    return sums.result();
 }
 
 template <class V>
@@ -27,19 +48,15 @@ constexpr double multiply_add_operations() {
     return 2.0 * kSums * sizeof(V) / sizeof(V{}[0]);
 }
 
-// bfloat16 without an instruction for it: a pair is cut into two float32, and both are used for half of the
-// sums.
+// bfloat16 without an instruction for it: a pair is cut into two float32, each of which goes into half of the sums.
 double shifted_bfloat16(int64_t steps) {
-    U32 pair = U32{} + 0x3F003F00u;
-    const F32 one = F32{} + 1.0f;
-    F32 sums[kSums] = {};
-    forget_all(sums);
+    U32 pair = U32{} + 0x3F003E80u;
+    Sums<F32> sums;
     for (; steps > 0; --steps) {
         forget(pair);
-        const F32 low = (F32)(pair << 16), high = (F32)(pair & 0xFFFF0000u);
-        for (int i = 0; i < kSums; ++i) sums[i] = multiply_add(sums[i], i < kSums / 2 ? low : high, one);
+        sums.add((F32)(pair << 16), (F32)(pair & 0xFFFF0000u));
     }
-    return first_lane(sums, kSums);
+    return sums.result();
 }
 
 constexpr MatrixLoop float32_loop(const char* how) { return {multiply_adds<F32>, multiply_add_operations<F32>(), how}; }

@@ -13,7 +13,7 @@
 
 namespace {
 
-constexpr double kRound = 0.004;  // seconds: long beside a wake-up, short beside a neighbour's turn on the core
+constexpr double kRound = 0.002;  // seconds: long beside a wake-up, short beside a neighbour's turn on the core
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
