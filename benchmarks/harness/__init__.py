@@ -1,1 +1,1 @@
-"""Runs cases: verifies every provider's answer, times them in turn, and keeps rows with their provenance."""
+"""Cases, clocks, ceilings and result rows: what every benchmark is made of."""

@@ -61,6 +61,9 @@ std::array<bool, 4> detect() {
     return usable;
 }
 
+// Leaf 7, subleaf 1 exists where subleaf 0 says so.
+unsigned more_features() { return cpuid(7, 0).eax >= 1 ? cpuid(7, 1).eax : 0; }
+
 #else
 
 std::array<bool, 4> detect() { return {true, false, false, false}; }
@@ -102,6 +105,16 @@ std::atomic<int>& active() {
 hr_isa hr::active_isa() { return static_cast<hr_isa>(active().load(std::memory_order_relaxed)); }
 
 const char* hr::isa_name(hr_isa level) { return kNames[level]; }
+
+#if HEADRACE_X86
+bool hr::cpu_has_avx_vnni() { return usable_levels()[HR_ISA_AVX2] && has(more_features(), {4}); }
+bool hr::cpu_has_avx512_vnni() { return usable_levels()[HR_ISA_AVX512] && has(cpuid(7, 0).ecx, {11}); }
+bool hr::cpu_has_avx512_bf16() { return usable_levels()[HR_ISA_AVX512] && has(more_features(), {5}); }
+#else
+bool hr::cpu_has_avx_vnni() { return false; }
+bool hr::cpu_has_avx512_vnni() { return false; }
+bool hr::cpu_has_avx512_bf16() { return false; }
+#endif
 
 int hr_isa_usable(int level) { return level >= HR_ISA_SCALAR && level <= HR_ISA_AMX && usable_levels()[level] ? 1 : 0; }
 

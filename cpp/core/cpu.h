@@ -10,4 +10,9 @@ hr_isa active_isa();
 
 const char* isa_name(hr_isa level);
 
+// Extensions inside a level that only some of its machines have. False where the level itself is not usable.
+bool cpu_has_avx_vnni();
+bool cpu_has_avx512_vnni();
+bool cpu_has_avx512_bf16();
+
 }  // namespace hr
