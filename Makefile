@@ -10,7 +10,7 @@ SEED ?= 0
 
 NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
 # A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
-FOLDERS := $(shell find engine kernels -type d -not -name __pycache__)
+FOLDERS := $(shell find engine kernels benchmarks -type d -not -name __pycache__)
 
 .PHONY: help demo test test-fast test-cpp bench lint types format setup setup-dev clean
 help:

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from headrace.benchmarks.harness.caches import data_caches
 from headrace.doctor import machine
 
 #: import name -> distribution, of the peers whose versions a results file records.
@@ -37,24 +38,11 @@ def facts() -> dict[str, Any]:
         "cpu": known["cpu"],
         "cores": int(known["cores"]),
         "memory_gb": round(memory, 1),
-        "caches": caches(),
+        "caches": {f"L{cache.level}": cache.size for cache in data_caches()},
         "gpu": known["gpu"],
         "isas": known["isas usable"],
         "system": f"{os.uname().sysname} {os.uname().release}",
     }
-
-
-def caches() -> dict[str, int]:
-    """Bytes of each data cache as the first core sees it, e.g. {"L1": 32768}; empty where the system does not say."""
-    found = {}
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        try:
-            kind, level, size = ((index / name).read_text().strip() for name in ("type", "level", "size"))
-        except OSError:
-            continue
-        if kind != "Instruction" and size.endswith("K"):
-            found[f"L{level}"] = int(size[:-1]) * 1024
-    return found
 
 
 def stamp() -> dict[str, Any]:
