@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Callers:
         # A quick caller must not take a second share while another thread has none.
         self._gate.wait()
         for rows in share:
-            ids = self._engine.users.external(rows)
+            ids: Any = self._engine.users.external(rows)  # integers or strings, as the engine wants them
             with spans.span("batch", "recommend") as span:
                 pages = self._engine.recommend(ids)
             if span is not None:

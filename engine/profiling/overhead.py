@@ -25,6 +25,7 @@ class Overhead:
     on_ns: float
     off_share: float
     on_share: float
+    change: float
     low: float
     high: float
     pairs: int
@@ -44,5 +45,6 @@ def overhead(on: list[float], off: list[float], per_batch: float, batch_seconds:
     with spans.recording():
         on_ns = span_cost()
     low, middle, high = np.percentile(np.divide(on, off) - 1, [25, 50, 75])
-    share = per_batch * off_ns * 1e-9 / batch_seconds
-    return Overhead(per_batch, off_ns, on_ns, share, float(middle), float(low), float(high), len(on))
+    share = per_batch * 1e-9 / batch_seconds
+    shares = (off_ns * share, on_ns * share)
+    return Overhead(per_batch, off_ns, on_ns, *shares, float(middle), float(low), float(high), len(on))

@@ -11,7 +11,7 @@ import numpy as np
 from headrace.kernels.spans import Kind, Span
 from headrace.profiling.tree import Call
 from headrace.report import formats as f
-from headrace.report.tables import Table
+from headrace.report.page import Table
 
 #: What no kernel covers: of a stage, and of a batch.
 REST = "torch and Python"
@@ -128,55 +128,63 @@ def operators(batches: Sequence[Call]) -> list[Row]:
                 found[call.span.name].append(call)
     made = []
     for name, calls in found.items():
-        ms = np.array([call.span.ns for call in calls]) / 1e6
+        # Self time only: an operator may call itself, and its total would count twice.
         own = sum(call.self_ns for call in calls)
-        made.append(
-            Row(2, "torch", name, "", len(calls), float(ms.sum()), own / 1e6, own / whole, float(ms.mean()),
-                float(np.percentile(ms, 99)))
-        )  # fmt: skip
+        share = own / whole if whole else 0.0
+        made.append(Row(2, "torch", name, "", len(calls), own / 1e6, own / 1e6, share, own / 1e6 / len(calls)))
     return sorted(made, key=lambda row: -row.self_ms)
 
 
 def stage_table(rows: Sequence[Row], batches: int, batch: int) -> Table:
     """The rows as text, for the terminal and the page."""
-    columns = ["where", "calls", "total ms", "self ms", "share", "mean ms", "p99 ms"]
-    columns += ["items in", "items out", "MB", "GB/s", "GFLOP/s"]
+    columns = ["where", "calls", "total\nms", "self\nms", "share", "mean\nms", "p99\nms"]
+    columns += ["items\nin", "items\nout", "MB", "GB/s", "GFLOP\n/s"]
     return Table(
         f"{f.count(batches)} batches of {batch}: where their time went",
         columns,
-        [_cells(row) for row in rows],
+        [_cells(row) for row, above in zip(rows, [None, *rows], strict=False) if not _repeats(row, above)],
         note=(
-            f"self: what nothing listed inside covers; '{REST}' is a stage's time outside kernels. share: of the "
-            "batches' time; a stage's is the sum of what stands under it. Items are means a request. MB: the least that "
-            "all calls must read and write; GB/s and GFLOP/s: that and the least arithmetic by the kernel's time."
+            f"self: outside what is listed inside; a stage without kernels is all {REST}. share: of the batches' time; "
+            "a stage's is the sum of what stands under it. Items are means a request. MB: the least that all calls "
+            "must read and write; GB/s and GFLOP/s: that, and the least arithmetic, by the kernel's time."
         ),
     )
+
+
+def _repeats(row: Row, above: Row | None) -> bool:
+    """Whether a row is the rest of a stage without kernels, and so says nothing new."""
+    return row.kind is None and row.level == 2 and above is not None and above.level == 1
 
 
 def operator_table(rows: Sequence[Row], most: int = 12) -> Table:
     """The first `most` operators as text."""
     cells = [
-        [r.name, f.count(r.calls), f.fixed(r.total_ms, 1), f.fixed(r.self_ms, 1), f.percent(r.share)]
+        [r.name, f.count(r.calls), f.significant(r.self_ms, 4), f.significant(r.mean_ms), f.percent(r.share)]
         for r in rows[:most]
     ]
-    note = "Recorded by torch.profiler, which makes small operators look dearer than they are; not part of the table above."
-    return Table("torch operators by self time", ["operator", "calls", "total ms", "self ms", "share"], cells, note=note)
+    note = "By torch.profiler, which makes small operators look dearer than they are; the stages' table is without it."
+    columns = ["operator", "calls", "self ms", "self ms/call", "share"]
+    return Table("torch operators by self time", columns, cells, note=note)
 
 
 def _cells(row: Row) -> list[str]:
-    # No-break spaces, since a page would drop common ones.
-    name = "\u00a0\u00a0" * row.level + row.name.replace("_", " ") + (f" ({row.backend})" if row.backend else "")
+    name = "  " * row.level + row.name.replace("_", " ") + (f" ({row.backend})" if row.backend else "")
     return [
-        name,
+        name.replace(" ", "\u00a0"),  # a page would drop the spaces that indent, and break the line at others
         f.count(row.calls),
-        f.fixed(row.total_ms, 1),
-        f.fixed(row.self_ms, 1),
+        f.significant(row.total_ms, 4),
+        f.significant(row.self_ms, 4),
         f.percent(row.share),
         f.significant(row.mean_ms),
         f.significant(row.p99_ms),
-        f.count(row.items_in),
-        f.count(row.items_out),
+        _items(row.items_in),
+        _items(row.items_out),
         f.significant(row.bytes / 1e6) if row.bytes is not None else f.DASH,
         f.significant(row.gb_s),
         f.significant(row.gflop_s),
     ]
+
+
+def _items(count: float | None) -> str:
+    """As few characters as three digits need: 156, 1,743, 100k."""
+    return f.short(float(f"{count:.3g}")) if f.finite(count) and count >= 10_000 else f.count(count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from bisect import bisect_left, bisect_right
@@ -14,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from headrace.kernels.spans import Span
@@ -27,8 +25,6 @@ def recording_torch() -> Iterator[list[Span]]:
     """Records torch's operators of every thread; the list is filled when the block ends."""
     found: list[Span] = []
     marks: list[tuple[int, int]] = []
-    # The report of its own start and stop is noise on a command line.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "3")
     with profile(activities=[ProfilerActivity.CPU], experimental_config=_every_thread()) as profiler:
         for _ in range(20):
             before = time.perf_counter_ns()
@@ -67,7 +63,7 @@ def _spans(events: list[dict[str, Any]], marks: list[tuple[int, int]]) -> list[S
 
 
 def _ns(event: dict[str, Any]) -> int:
-    return round(event["dur"] * 1000)
+    return round(float(event["dur"]) * 1000)
 
 
 def merge(own: Sequence[Span], operators: Sequence[Span]) -> list[Span]:

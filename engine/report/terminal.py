@@ -28,7 +28,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
         console.print()
         console.rule(Text(section.title, style="bold"), align="left", style="dim")
         for table in section.tables:
-            console.print(_rich(table))
+            console.print(rich_table(table))
             if table.best:
                 console.print(Text(f"  * {table.best_by}", style="green"))
             if table.note:
@@ -37,7 +37,8 @@ def print_report(report: Report, console: Console | None = None) -> None:
     _sentences(console, "Notes", [(note, None) for note in report.notes], marked=False)
 
 
-def _rich(table: Table) -> RichTable:
+def rich_table(table: Table) -> RichTable:
+    """The table for a terminal; its note and what its marks mean are left to the caller."""
     out = RichTable(title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(table.columns):
         numeric = number >= table.text_columns

@@ -12,10 +12,11 @@ def insert_work(pairs: int, hashes: int, layout: str = "block") -> Work:
     return Work(0.0, pairs * (16.0 + 2 * _touched(hashes, layout)), random=True)
 
 
-def contains_work(keys: int, hashes: int, layout: str = "block", filters: int = 1) -> Work:
-    """Rows and key read, one byte written; in each of the key's `filters`, its block or one word for each hash read.
+def contains_work(keys: int, hashes: int, layout: str = "block", filters: float = 1) -> Work:
+    """Row and key read, one byte written; in each filter asked, the key's block, or one word for each hash, read.
 
-    A classic filter may know after fewer words that a key is absent; this counts keys that are there.
+    filters: asked for each key, the mean. A classic filter may know after fewer words that a key is absent; this
+    counts keys that are there.
     """
     return Work(0.0, keys * (9.0 + filters * (8 + _touched(hashes, layout))), random=True)
 
@@ -27,8 +28,9 @@ def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layou
 
 
 def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layout: str, threads: int = 0) -> Counted:
-    """A call, counted: filter-key pairs in, keys answered out."""
-    return Counted(rows.numel(), keys.shape[0], contains_work(keys.shape[0], hashes, layout, rows.shape[1]))
+    """A call, counted: filter-key pairs in (rows of -1 are not asked), keys answered out."""
+    count, asked = keys.shape[0], int((rows >= 0).sum())
+    return Counted(asked, count, contains_work(count, hashes, layout, asked / max(count, 1)))
 
 
 def _touched(hashes: int, layout: str) -> int:
