@@ -16,6 +16,7 @@ from typing import Any
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from headrace.kernels.spans import Span
+from headrace.profiling.tree import Call, nest
 
 _MARK = "headrace clock"
 
@@ -72,46 +73,38 @@ def merge(own: Sequence[Span], operators: Sequence[Span]) -> list[Span]:
     The clocks agree to some microseconds only, so an operator's end may lie across a boundary of ours; it is moved to
     the boundary, whichever end needs the smaller change.
     """
-    boundaries, contexts = _contexts(own)
+    moments: dict[int, list[tuple[int, Call | None]]] = defaultdict(list)
+    for call in nest(own):
+        moments[call.span.thread].extend(_moments(call, None))
+    places = {thread: [moment for moment, _ in found] for thread, found in moments.items()}
+    open_calls = {thread: [None, *(call for _, call in found)] for thread, found in moments.items()}
     threads: dict[int, list[Span]] = defaultdict(list)
     for operator in operators:
-        if operator.thread in boundaries:
-            places = boundaries[operator.thread]
-            fitted = _fit(operator, places, contexts[operator.thread])
-            if fitted is not None:
-                threads[operator.thread].append(fitted)
-    return [*own, *(op for thread in threads.values() for op in _inside_each_other(thread))]
+        thread = operator.thread
+        fitted = _fit(operator, places[thread], open_calls[thread]) if thread in places else None
+        if fitted is not None:
+            threads[thread].append(fitted)
+    return [*own, *(op for ops in threads.values() for op in _inside_each_other(ops))]
 
 
-def _contexts(own: Sequence[Span]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-    """For each thread, the moments where one of our spans starts or ends, and after each the span that is open then
-    (its number; -1 none). contexts has one entry more, for before the first moment."""
-    edges: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
-    for number, span in enumerate(own):
-        # At one moment, ends come before starts, inner ends before outer ones, outer starts before inner ones.
-        edges[span.thread].append((span.start, 1, -span.end, number))
-        edges[span.thread].append((span.end, 0, -span.start, number))
-    boundaries, contexts = {}, {}
-    for thread, moments in edges.items():
-        open_spans = [-1]
-        context = [-1]
-        for _, starts, _, number in sorted(moments):
-            if starts:
-                open_spans.append(number)
-            else:
-                open_spans.remove(number)
-            context.append(open_spans[-1])
-        boundaries[thread], contexts[thread] = [moment[0] for moment in sorted(moments)], context
-    return boundaries, contexts
+def _moments(call: Call, outer: Call | None) -> Iterator[tuple[int, Call | None]]:
+    """The moments where the innermost open call changes, in order, each with the call that is open then."""
+    yield call.span.start, call
+    for inner in call.inner:
+        yield from _moments(inner, call)
+    yield call.span.end, outer
 
 
-def _fit(operator: Span, places: list[int], context: list[int]) -> Span | None:
-    """The operator with both ends inside the same span of ours; None where nothing of it is left, or it is outside."""
+def _fit(operator: Span, places: list[int], open_calls: list[Call | None]) -> Span | None:
+    """The operator with both ends inside the same call of ours; None where nothing of it is left, or it is outside.
+
+    places: the moments. open_calls: the innermost call before the first moment and after each.
+    """
     start, end = operator.start, operator.end
     while start < end:
         first, last = bisect_right(places, start), bisect_left(places, end)
-        if context[first] == context[last]:
-            return replace(operator, start=start, end=end) if context[first] >= 0 else None
+        if open_calls[first] is open_calls[last]:
+            return None if open_calls[first] is None else replace(operator, start=start, end=end)
         if places[first] - start <= end - places[last - 1]:
             start = places[first]
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,11 +22,17 @@ def of_lists(counts: NDArray[np.int64], dim: int, k: int, window: int | None = N
 
     The logarithms and the comparisons of the objective, and the rules, are left out.
     """
+    flops = picking(counts, k, _each(dim, k, window)) + 2.0 * dim * counts.sum()
+    return Work(flops, moved(counts, dim, k, rules), "float64")
+
+
+@lru_cache(64)
+def _each(dim: int, k: int, window: int | None) -> NDArray[np.float64]:
+    """Operations after each pick but the last, for an item that is left."""
     held = np.arange(max(k - 1, 0))  # directions known before the pick
     if window is not None:
         held = np.minimum(held, window - 1)
-    each = (2 * dim + 2 * held + 2).astype(np.float64)
-    return Work(picking(counts, k, each) + 2.0 * dim * counts.sum(), moved(counts, dim, k, rules), "float64")
+    return (2 * dim + 2 * held + 2).astype(np.float64)
 
 
 def picking(counts: NDArray[np.int64], k: int, each: NDArray[np.float64]) -> float:
