@@ -35,7 +35,9 @@ def profile(
         bool, typer.Option("--torch/--no-torch", help="Add torch's operators to trace and flame graph; costs more.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Of the synthetic log and of the users asked.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for profile.json, trace.json and flame.html.")] = Path("profile"),
+    out: Annotated[Path, typer.Option(help="Folder for profile.json, trace.json and flame.html.")] = Path(
+        "runs/profile"
+    ),
 ) -> None:
     """Show where the funnel's time goes: a table of stages and kernels, a trace, and a flame graph.
 

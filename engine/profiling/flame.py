@@ -100,7 +100,7 @@ def _html(box: _Box, whole: int) -> str:
     place = f"left:{box.left:.3f}%;width:{box.width:.3f}%;--row:{box.depth}"
     return (
         f'<div class="frame {box.colour} {frame.kind}" style="{place}" tabindex="0" title="{escape(words)}">'
-        f"{escape(name.removeprefix('aten::')) if box.width >= 100 * NAMED else ''}</div>"
+        f"{escape(name.rpartition('::')[2]) if box.width >= 100 * NAMED else ''}</div>"
     )
 
 
