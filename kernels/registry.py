@@ -72,6 +72,9 @@ class Op:
 
     def _recorded(self, function: Callable[..., Any], backend: str, device: torch.device) -> Callable[..., Any]:
         """`function` inside a span that says what its call had to do."""
+        # Nothing runs while a CUDA graph is captured, and waiting would end the capture.
+        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return function
 
         def call(*args: Any, **options: Any) -> Any:
             _wait(device)

@@ -91,7 +91,7 @@ def profile(engine: Engine, load: Load, progress: Progress | None = None) -> Pro
     Raises RuntimeError where spans are being recorded already.
     """
     batches = user_batches(len(engine.users), load.batch, load.batches, load.seed)
-    step = max(load.concurrency, len(batches) // _ROUNDS)
+    step = load.concurrency * max(1, len(batches) // (_ROUNDS * load.concurrency))
     rounds = [batches[at : at + step] for at in range(0, len(batches), step)]
     with _threads(load.threads), Callers(engine, load.concurrency) as callers:
         tell = _step(progress, "warm-up", 2)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from inspect import signature
 
 import pytest
 import torch
 
 from headrace import kernels
 from headrace.kernels import spans
-from headrace.kernels.registry import OPS
+from headrace.kernels.registry import OPS, _load_count, _wait
 
 CPU = torch.device("cpu")
 
@@ -92,3 +93,28 @@ def test_threads_keep_their_own():
     for thread in {span.thread for span in recorded}:
         mine = sorted((span for span in recorded if span.thread == thread), key=lambda span: span.start)
         assert all(span.end <= mine[0].end for span in mine if span.start < mine[0].end)
+
+
+def test_on_a_cuda_machine_spans_are_ranges_and_kernels_are_waited_for(monkeypatch):
+    told = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: told.append(str(device)))
+    monkeypatch.setattr(torch.cuda.nvtx, "range_push", told.append)
+    monkeypatch.setattr(torch.cuda.nvtx, "range_pop", lambda: told.append("pop"))
+    with spans.recording(), spans.span("stage", "recall"):
+        search()
+    assert told == ["recall", "topk", "pop", "pop"]
+    _wait(torch.device("cuda:1"))
+    assert told[4:] == ["cuda:1"]
+
+
+def test_a_captured_kernel_is_left_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    assert OPS["topk"]._recorded(search, "gpu", torch.device("cuda")) is search
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_counts_take_what_the_op_takes(name):
+    count = _load_count(OPS[name].package, name)
+    if count is not None:
+        assert list(signature(count).parameters) == list(signature(OPS[name].function("native")).parameters)
