@@ -100,7 +100,8 @@ def profile(engine: Engine, load: Load, progress: Progress | None = None) -> Pro
             tell()
         on, off, recorded = _in_turns(callers, rounds, _step(progress, "batches", len(rounds)))
         calls = nest(recorded)
-        each = sum(off) * load.concurrency / len(batches)  # seconds that a caller waits for a batch
+        # Seconds that a caller waits for a batch; the median, so that a busy moment does not make spans look cheap.
+        each = float(np.median(np.divide(off, [len(part) for part in rounds]))) * load.concurrency
         traced, traced_share = calls, None
         if load.torch:
             traced = nest(_traced(callers, batches[: max(_TRACED, load.concurrency)], progress))
