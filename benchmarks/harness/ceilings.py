@@ -50,18 +50,17 @@ def measure(threads: Sequence[int] | None = None, seconds: float = 0.2) -> list[
     return list(_measured(settings.get_isa(), counts, seconds))
 
 
-def limit(work: Work, ceilings: Iterable[Ceiling], threads: int, touched: float | None = None) -> tuple[str, float]:
+def limit(work: Work, ceilings: Iterable[Ceiling], threads: int) -> tuple[str, float]:
     """The ceiling that `work` meets first on `threads` threads, and the seconds it takes at that ceiling.
 
-    Roofline (Williams, Waterman, Patterson 2009): the longer of flops / matrix rate and bytes / bandwidth. touched: the
-    bytes of memory that the call touches, where that is fewer than `work.bytes` because rows are gathered again and
-    again. What fits a cache is held against that cache; of several bandwidths that may hold, the highest counts.
+    Roofline (Williams, Waterman, Patterson 2009): the longer of flops / matrix rate and bytes / bandwidth. What fits a
+    cache is held against that cache; of several bandwidths that may hold, the highest counts.
     Raises ValueError when no ceiling was measured for these threads or this dtype.
     """
     here = [c for c in ceilings if c.threads == threads]
     if not here:
         raise ValueError(f"threads: no ceiling was measured for {threads}")
-    size = work.bytes if touched is None else touched
+    size = work.bytes if work.touched is None else work.touched
     moves = _fastest([c for c in here if _moves(c.name, work.random) and (c.fits is None or size <= c.fits)])
     memory = work.bytes / (moves.value * 1e9)
     if not work.flops:

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from headrace.cli import bench, funnel, load
+from headrace.cli import bench, funnel, load, profile
 
 # Read when torch loads: threads that spin while they wait cost several times the work on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -17,6 +17,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (funnel.doctor, funnel.generate, funnel.build, funnel.recommend, funnel.demo, load.load):
+for command in (
+    funnel.doctor,
+    funnel.generate,
+    funnel.build,
+    funnel.recommend,
+    funnel.demo,
+    load.load,
+    profile.profile,
+):
     app.command()(command)
 app.add_typer(bench.app, name="bench")

@@ -39,7 +39,7 @@ def print_sections(console: Console, shown: list[Section]) -> None:
         console.print()
         console.rule(Text(section.title, style="bold"), align="left", style="dim")
         for table in section.tables:
-            console.print(_rich(table))
+            console.print(rich_table(table))
             if table.best:
                 console.print(Text(f"  * {table.best_by}", style="green"))
             if table.note:
@@ -52,7 +52,8 @@ def print_sentences(console: Console, found: list[Verdict], notes: list[str]) ->
     _sentences(console, "Notes", [(note, None) for note in notes], marked=False)
 
 
-def _rich(table: Table) -> RichTable:
+def rich_table(table: Table) -> RichTable:
+    """The table for a terminal; its note and what its marks mean are left to the caller."""
     out = RichTable(title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(table.columns):
         numeric = number >= table.text_columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ MACHINE = [
     ],
 )
 def test_limit_by_hand(work: Work, touched: float | None, name: str, seconds: float) -> None:
-    found, at_best = limit(work, MACHINE, 2, touched)
+    found, at_best = limit(replace(work, touched=touched), MACHINE, 2)
     assert found == name
     assert at_best == pytest.approx(seconds, rel=1e-4)
 
