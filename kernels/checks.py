@@ -33,10 +33,12 @@ def check_offsets(name: str, offsets: Tensor, total: int) -> None:
     """Raises ValueError unless `offsets` (int64 [n+1]) start at 0, never fall and end at `total`."""
     if offsets.shape[0] < 1:
         raise ValueError(f"{name}: expected at least 1 entry, got 0")
+    # One answer for all of it: on a GPU each question would wait for the device.
+    if not bool((offsets[0] != 0) | (offsets[-1] != total) | (offsets.diff() < 0).any()):
+        return
     if int(offsets[0]) != 0 or int(offsets[-1]) != total:
         raise ValueError(f"{name}: expected to run from 0 to {total}, got {int(offsets[0])} to {int(offsets[-1])}")
-    if bool((offsets.diff() < 0).any()):
-        raise ValueError(f"{name}: expected no falling entries, got a fall at {int((offsets.diff() < 0).nonzero()[0])}")
+    raise ValueError(f"{name}: expected no falling entries, got a fall at {int((offsets.diff() < 0).nonzero()[0])}")
 
 
 def check_at_least(name: str, value: int, least: int) -> None:

@@ -67,7 +67,7 @@ class Op:
             raise RuntimeError(
                 f"{self.name}: backend {backend!r} cannot serve tensors on {device}:\n" + "\n".join(lines)
             )
-        function = self.function(backend)
+        function = _on_device(self.function(backend), device)
         return self._recorded(function, backend, device) if spans.active() else function
 
     def _recorded(self, function: Callable[..., Any], backend: str, device: torch.device) -> Callable[..., Any]:
@@ -90,6 +90,18 @@ class Op:
             return answer
 
         return call
+
+
+def _on_device(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    """`function` run with `device` as the current GPU, which is where Triton launches."""
+    if device.type != "cuda" or device.index == torch.cuda.current_device():
+        return function
+
+    def call(*args: Any, **options: Any) -> Any:
+        with torch.cuda.device(device):
+            return function(*args, **options)
+
+    return call
 
 
 def _wait(device: torch.device) -> None:

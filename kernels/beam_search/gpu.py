@@ -65,12 +65,13 @@ def score_kernel(
     BLOCK_K: tl.constexpr,
     BLOCK_H: tl.constexpr,
 ) -> None:
-    """scores[b, i, c] = logp[b, i] + log p(c | user b, path i), for ROWS of a request's n paths. Grid: rows, requests.
+    """scores[b, i, c] = logp[b, i] + log p(c | user b, path i), for ROWS of a request's n paths. Grid: requests x rows.
 
     LAYER: how many nodes the paths have, c not counted.
     """
-    request = tl.program_id(1).to(tl.int64)
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    parts = tl.cdiv(n, ROWS)
+    request = (tl.program_id(0) // parts).to(tl.int64)
+    rows = tl.program_id(0) % parts * ROWS + tl.arange(0, ROWS)
     live = rows < n
     code = tl.load(codes + request * n + rows, mask=live, other=0)
     parent = tl.load(logp + request * n + rows, mask=live, other=0.0)
@@ -145,7 +146,8 @@ def _search(user: Tensor, packed: list[Tensor], nodes: int, beam: int) -> tuple[
         n = codes.shape[1]
         scores = tables.new_empty((batch, n * nodes))
         layer = (base[d], tables[d * (d - 1) // 2 :], output_weight[d], output_bias[d])
-        score_kernel[(triton.cdiv(n, ROWS), batch)](
+        # One axis, as the others end at 65535 programs.
+        score_kernel[(triton.cdiv(n, ROWS) * batch,)](
             *layer, codes, logp, scores, n, nodes, hidden, LAYER=d, ROWS=ROWS, BLOCK_K=BLOCK_K, BLOCK_H=BLOCK_H
         )
         # Parents stand in order of their codes, so a stable sort leaves the lower path first among equals.

@@ -78,7 +78,7 @@ def check_rows(rows: Tensor, filters: int) -> None:
     """Raises ValueError when a row lies outside -1..filters-1."""
     if rows.numel() == 0:
         return
-    low, high = (int(x) for x in rows.aminmax())
+    low, high = torch.stack(rows.aminmax()).tolist()
     if low < -1 or high >= filters:
         raise ValueError(f"rows: expected -1 to {filters - 1}, got {low if low < -1 else high}")
 

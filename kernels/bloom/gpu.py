@@ -57,7 +57,7 @@ def _classic_bit(hashed: tl.tensor, words: tl.tensor, step: tl.tensor) -> tl.ten
     return position >> 5, bit.to(tl.int32, bitcast=True)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["n", "filters"])  # type: ignore[untyped-decorator]
 def _insert_kernel(
     bits: tl.tensor,
     rows: tl.tensor,
@@ -85,7 +85,7 @@ def _insert_kernel(
         tl.atomic_or(place, bit, mask=known[:, None] & ((now & bit) != bit), sem="relaxed")
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["n", "filters"])  # type: ignore[untyped-decorator]
 def _contains_kernel(
     bits: tl.tensor,
     rows: tl.tensor,

@@ -14,7 +14,7 @@ from headrace.kernels.embedding_bag.reference import check_indices
 from headrace.kernels.embedding_bag.tables import PAD
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["batch"])  # type: ignore[untyped-decorator]
 def _pool_kernel(
     values: tl.tensor,
     scales: tl.tensor,

@@ -58,34 +58,46 @@ def score_tile(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
+def tile_of_program(
+    n_queries: tl.tensor, QUERIES: tl.constexpr, ITEMS: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
+    """The queries and items of this program, and the number of its tile of items.
+
+    Programs that follow each other share a tile of items, which the cache then keeps for them.
+    """
+    parts = tl.cdiv(n_queries, QUERIES)
+    tile = tl.program_id(0) // parts
+    query = tl.program_id(0) % parts * QUERIES + tl.arange(0, QUERIES)
+    return query, tile * ITEMS + tl.arange(0, ITEMS), tile
+
+
+@triton.jit(do_not_specialize=["stride", "n_queries", "n_items", "n_groups"])  # type: ignore[untyped-decorator]
 def best_of_groups(
     queries: tl.tensor, items: tl.tensor, scale: tl.tensor, shift: tl.tensor, mask: tl.tensor, stride: tl.tensor,
     best: tl.tensor, n_queries: tl.tensor, n_items: tl.tensor, dim: tl.tensor, n_groups: tl.tensor,
     QUERIES: tl.constexpr, ITEMS: tl.constexpr, STEP: tl.constexpr, GROUP: tl.constexpr, MASKED: tl.constexpr,
 ) -> None:  # fmt: skip
     """Pass 1: best [n_queries, n_groups], the best scan score of each GROUP allowed items, -inf where none is."""
-    query = tl.program_id(1) * QUERIES + tl.arange(0, QUERIES)
-    row = tl.program_id(0) * ITEMS + tl.arange(0, ITEMS)
+    query, row, tile = tile_of_program(n_queries, QUERIES, ITEMS)
     allowed = allowed_tile(mask, stride, query, row, n_queries, n_items, MASKED)
     groups = tl.full((QUERIES, ITEMS // GROUP), float("-inf"), tl.float32)
     if tl.max(tl.max(allowed.to(tl.int32), 1), 0) > 0:
         scores = score_tile(queries, items, scale, shift, query, row, n_queries, n_items, dim, QUERIES, ITEMS, STEP)
         scores = tl.where(allowed, scores, float("-inf"))
         groups = tl.max(tl.reshape(scores, (QUERIES, ITEMS // GROUP, GROUP)), 2)
-    group = tl.program_id(0) * (ITEMS // GROUP) + tl.arange(0, ITEMS // GROUP)
+    group = tile * (ITEMS // GROUP) + tl.arange(0, ITEMS // GROUP)
     at = query[:, None].to(tl.int64) * n_groups + group[None, :]
     tl.store(best + at, groups, mask=(query[:, None] < n_queries) & (group[None, :] < n_groups))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["stride", "n_queries", "n_items", "room"])  # type: ignore[untyped-decorator]
 def collect(
     queries: tl.tensor, items: tl.tensor, scale: tl.tensor, shift: tl.tensor, mask: tl.tensor, stride: tl.tensor,
     limits: tl.tensor, counts: tl.tensor, found: tl.tensor, room: tl.tensor, n_queries: tl.tensor, n_items: tl.tensor,
     dim: tl.tensor, QUERIES: tl.constexpr, ITEMS: tl.constexpr, STEP: tl.constexpr, MASKED: tl.constexpr,
 ) -> None:  # fmt: skip
     """Pass 2: found [n_queries, room], the allowed items that reach each query's limit, in any order."""
-    query = tl.program_id(1) * QUERIES + tl.arange(0, QUERIES)
-    row = tl.program_id(0) * ITEMS + tl.arange(0, ITEMS)
+    query, row, _ = tile_of_program(n_queries, QUERIES, ITEMS)
     allowed = allowed_tile(mask, stride, query, row, n_queries, n_items, MASKED)
     if tl.max(tl.max(allowed.to(tl.int32), 1), 0) > 0:
         scores = score_tile(queries, items, scale, shift, query, row, n_queries, n_items, dim, QUERIES, ITEMS, STEP)
@@ -98,7 +110,7 @@ def collect(
         tl.store(found + at, tl.broadcast_to(row[None, :], (QUERIES, ITEMS)), mask=(kept != 0) & (place < room))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["room"])  # type: ignore[untyped-decorator]
 def rescore(
     queries: tl.tensor, items: tl.tensor, found: tl.tensor, sums: tl.tensor, squares: tl.tensor, room: tl.tensor,
     dim: tl.tensor, L2: tl.constexpr, COSINE: tl.constexpr, ITEMS: tl.constexpr,
@@ -222,8 +234,9 @@ class Scan:
         )  # fmt: skip
         return found, counts
 
-    def grid(self) -> tuple[int, int]:
-        return triton.cdiv(self.items.shape[0], TILE_ITEMS), triton.cdiv(self.queries.shape[0], self.block)
+    def grid(self) -> tuple[int]:
+        # One axis, as the others end at 65535 programs.
+        return (triton.cdiv(self.items.shape[0], TILE_ITEMS) * triton.cdiv(self.queries.shape[0], self.block),)
 
 
 def scan_bound(metric: str, dim: int, length: Tensor, longest: Tensor) -> Tensor:
