@@ -6,17 +6,20 @@ import importlib.util
 import os
 import platform
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 import headrace
 import headrace.kernels  # registers every op
 from headrace.kernels import settings
 from headrace.kernels.registry import OPS
 from headrace.kernels.settings import BACKENDS
-from headrace.report.model import Machine
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from headrace.report.model import Machine
 
 
 def cpu_name() -> str:
@@ -33,9 +36,7 @@ def machine() -> dict[str, str]:
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
         "cpu": cpu_name(),
-        "isa": settings.get_isa(),
-        "isas usable": ", ".join(settings.usable_isas()),
-        "threads": str(settings.get_threads()),
+        **_native(),
         "cores": str(os.cpu_count()),
         "backend": settings.backend_setting(),
         "gpu": cuda,
@@ -46,8 +47,19 @@ def machine() -> dict[str, str]:
     }
 
 
+def _native() -> dict[str, str]:
+    """What the native kernels use here; torch's threads where they are not built."""
+    try:
+        usable = ", ".join(settings.usable_isas())
+        return {"isa": settings.get_isa(), "isas usable": usable, "threads": str(settings.get_threads())}
+    except ImportError:
+        return {"isa": "not built", "isas usable": "", "threads": str(torch.get_num_threads())}
+
+
 def machine_record() -> Machine:
     """The machine and the libraries as reports keep them. Raises ValueError when an environment variable is bad."""
+    from headrace.report.model import Machine
+
     facts = machine()
     versions = {name: facts[name] for name in ("headrace", "python", "torch", "triton")}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -62,6 +74,8 @@ def _version(package: str) -> str:
 
 def print_report(console: Console) -> None:
     """Prints the machine and every kernel's backends, for CPU tensors and for CUDA tensors."""
+    from rich.table import Table
+
     facts = Table(title="Machine", show_header=False, title_justify="left")
     for name, value in machine().items():
         facts.add_row(name, value)

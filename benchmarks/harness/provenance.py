@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from headrace.benchmarks.harness.caches import data_caches
 from headrace.doctor import machine
 
@@ -28,6 +30,7 @@ PEERS = {
     "numpy": "numpy",
     "scipy": "scipy",
 }
+_CUPY = ("cupy", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def facts() -> dict[str, Any]:
@@ -45,13 +48,15 @@ def facts() -> dict[str, Any]:
     }
 
 
-def stamp() -> dict[str, Any]:
-    """What every row carries: threads, instruction set, device, versions, commit, time."""
+def stamp(device: str = "cpu") -> dict[str, Any]:
+    """What every row carries: threads (0 on a GPU), instruction set ("sm_90"), device, versions, commit, time."""
     known = machine()
+    where = {"threads": int(known["threads"]), "isa": known["isa"], "device": known["cpu"]}
+    if device == "cuda":
+        major, minor = torch.cuda.get_device_capability()
+        where = {"threads": 0, "isa": f"sm_{major}{minor}", "device": known["gpu"]}
     return {
-        "threads": int(known["threads"]),
-        "isa": known["isa"],
-        "device": known["cpu"],
+        **where,
         "versions": versions(),
         "commit": commit(),
         "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -62,7 +67,7 @@ def versions() -> dict[str, str]:
     """Of Headrace, Python, torch, triton and every peer that is installed."""
     known = machine()
     found = {name: known[name] for name in ("headrace", "python", "torch", "triton")}
-    for distribution in PEERS.values():
+    for distribution in (*PEERS.values(), *_CUPY):
         try:
             found[distribution] = metadata.version(distribution)
         except metadata.PackageNotFoundError:
@@ -71,14 +76,17 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The revision of the checkout that this file lies in, with "+" when files differ from it; "" outside of one."""
+    """The revision of the checkout that this file lies in, with "+" when files differ from it.
+
+    Outside of one, as in a copy without its history, what HEADRACE_COMMIT says, or "".
+    """
     here = Path(__file__).resolve().parent
     try:
         revision = _git(here, "rev-parse", "HEAD")
         tracked = _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         changed = _git(here, "status", "--porcelain", "--untracked-files=no", ":/")
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return os.environ.get("HEADRACE_COMMIT", "")
     return (revision + ("+" if changed else "")) if tracked else ""
 
 

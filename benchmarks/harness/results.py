@@ -77,12 +77,17 @@ def _figures(value: float) -> float:
 
 @dataclass
 class Results:
-    """A results file. machine: `provenance.facts`. skipped: what did not run, and why."""
+    """A results file.
+
+    machine: `provenance.facts`. skipped: what did not run, and why. checks: of `make gpu-check`, each with op, name,
+    passed, message and seconds.
+    """
 
     machine: dict[str, Any]
     ceilings: list[Ceiling] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         """Writes the file in one step. Raises OSError."""
@@ -91,6 +96,7 @@ class Results:
             "machine": self.machine,
             "ceilings": [asdict(one) for one in self.ceilings],
             "skipped": self.skipped,
+            "checks": self.checks,
         }
         head = json.dumps(parts, indent=1)[:-2]
         rows = ",\n".join("  " + json.dumps(asdict(row)) for row in self.rows)
@@ -112,6 +118,6 @@ class Results:
             known = {one.name for one in fields(Row)}
             rows = [Row(**{name: value for name, value in row.items() if name in known}) for row in content["rows"]]
             ceilings = [Ceiling(**one) for one in content["ceilings"]]
-            return cls(content["machine"], ceilings, rows, content["skipped"])
+            return cls(content["machine"], ceilings, rows, content["skipped"], content.get("checks", []))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a results file of `headrace bench`: {error!r}") from error

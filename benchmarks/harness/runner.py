@@ -6,19 +6,21 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from rich.progress import Progress
 
 import headrace.benchmarks
 from headrace.benchmarks.harness import ceilings, provenance
 from headrace.benchmarks.harness.case import Bench, Call, Case, Provider, Wrong
 from headrace.benchmarks.harness.ceilings import Ceiling
-from headrace.benchmarks.harness.clock import FULL, QUICK, Timing, interleave, nothing
+from headrace.benchmarks.harness.clock import FULL, QUICK, Budget, Timing, interleave, nothing
 from headrace.benchmarks.harness.results import Results, Row, summary
 from headrace.benchmarks.harness.threads import pin
 from headrace.kernels import settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Suite = Literal["quick", "full"]
 Peers = Literal["all", "installed", "none"]
@@ -68,14 +70,23 @@ def run(options: Options, progress: Progress | None = None, chosen: Sequence[Ben
         for bench, case in cases:
             if progress and task is not None:
                 progress.update(task, description=f"{case.op}: {case.name}"[:40])
-            results.rows += run_case(case, _providers(bench, case, options, results), options, results.ceilings)
+            results.rows += run_case(case, providers_for(bench, case, options, results), options, results.ceilings)
             if progress and task is not None:
                 progress.advance(task)
     return results
 
 
-def run_case(case: Case, providers: Iterable[Provider], options: Options, limits: Sequence[Ceiling] = ()) -> list[Row]:
-    """One row for each provider; a wrong answer, or a provider that raises, has an error and no time."""
+def run_case(
+    case: Case,
+    providers: Iterable[Provider],
+    options: Options,
+    limits: Sequence[Ceiling] = (),
+    budget: Budget | None = None,
+) -> list[Row]:
+    """One row for each provider; a wrong answer, or a provider that raises, has an error and no time.
+
+    budget: None for that of the suite.
+    """
     inputs = case.inputs()
     calls: dict[str, Call] = {}
     told: dict[str, tuple[str, str | None]] = {}
@@ -92,8 +103,8 @@ def run_case(case: Case, providers: Iterable[Provider], options: Options, limits
         except Exception as error:  # whatever a peer raises is its result
             told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
     wait = torch.cuda.synchronize if options.device == "cuda" else nothing
-    timings = interleave(calls, QUICK if options.suite == "quick" else FULL, wait=wait)
-    stamp = provenance.stamp()
+    timings = interleave(calls, budget or (QUICK if options.suite == "quick" else FULL), wait=wait)
+    stamp = provenance.stamp(options.device)
     return [_row(case, p, *told[p.name], timings.get(p.name), options, limits, stamp) for p in asked]
 
 
@@ -147,7 +158,7 @@ def _insist(chosen: Sequence[Bench]) -> None:
         raise ImportError(f"peers: {', '.join(missing)} not installed; `make bench-peers` installs them")
 
 
-def _providers(bench: Bench, case: Case, options: Options, results: Results) -> list[Provider]:
+def providers_for(bench: Bench, case: Case, options: Options, results: Results) -> list[Provider]:
     """Those that answer this case; the others are noted as skipped, with the reason."""
     found = []
     for provider in bench.providers:

@@ -16,8 +16,11 @@ def pin(threads: int) -> None:
 
     To be called again after a library was loaded. Raises ValueError outside 0 to 1024.
     """
-    settings.set_threads(threads)
-    count = settings.get_threads()
+    try:
+        settings.set_threads(threads)
+        count = settings.get_threads()
+    except ImportError:  # no native kernels here
+        count = threads or os.cpu_count() or 1
     torch.set_num_threads(count)
     os.environ["NUMBA_NUM_THREADS"] = str(count)
     if importlib.util.find_spec("threadpoolctl"):
