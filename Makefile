@@ -7,18 +7,21 @@ ITEMS ?= 100000
 EVENTS ?= 2000000
 DATA ?=
 SEED ?= 0
+OUT ?= benchmarks/results
+GPU_CHECK_SECONDS ?= 480
 
 NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
 # A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
 FOLDERS := $(shell find engine kernels benchmarks -type d -not -name __pycache__)
 
-.PHONY: help demo test test-fast test-cpp bench lint types format setup setup-dev clean
+.PHONY: help demo test test-fast test-cpp bench gpu-check lint types format setup setup-dev clean
 help:
 	@echo "make demo                    train, index and serve a synthetic log; report in runs/"
 	@echo "make demo DATA=<folder>      the same on a KuaiRand-Pure, MovieLens-1M or Headrace folder"
 	@echo "make test                    every test, lint, types, C++ under sanitizers"
 	@echo "make test-fast               the inner loop: no slow tests, no sanitizers"
 	@echo "make bench                   every kernel beside its peers; rows in benchmarks/results/"
+	@echo "make gpu-check OUT=<folder>  on a machine with a GPU: every kernel checked and measured there (docs/gpu.md)"
 
 demo: setup
 	$(BIN)/headrace demo $(if $(DATA),--data "$(DATA)",--users $(USERS) --items $(ITEMS) --events $(EVENTS)) --seed $(SEED)
@@ -45,6 +48,13 @@ bench: setup-dev
 	@mkdir -p build
 	$(BIN)/python -m pytest benchmarks -q --benchmark-json=build/bench.json
 	$(BIN)/python benchmarks/summarise.py build/bench.json benchmarks/results
+
+# With what the machine has: its own Python, nothing fetched, native kernels only where they can be built.
+gpu-check:
+	@end=$$(($$(date +%s) + $(GPU_CHECK_SECONDS))); \
+	$(PYTHON) benchmarks/gpu_build.py build/gpu-check && \
+	GPU_CHECK_SECONDS=$$((end - $$(date +%s))) PYTHONPATH="$(CURDIR)/build/gpu-check$${PYTHONPATH:+:$$PYTHONPATH}" \
+	$(PYTHON) -m headrace.benchmarks.gpu_check --out "$(OUT)" $(if $(DRY_RUN),--dry-run)
 
 format: setup-dev
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,1 @@
+"""What `make gpu-check` asks of each op: one module an op, which exposes a `PART`."""
