@@ -209,7 +209,7 @@ class FeatureStore:
 
     def standardise_cross(self, raw: Tensor, columns: Tensor) -> Tensor:
         """Raw cross statistics of `columns` alone (float32 [n, c]), standardised in place."""
-        mean, scale = self._scaling["cross.mean"][columns], self._scaling["cross.scale"][columns]
+        mean, scale = (self._scaling[f"cross.{part}"].index_select(0, columns) for part in ("mean", "scale"))
         return raw.sub_(mean).mul_(scale).clamp_(-10, 10)
 
     def _standardised(self, raw: Tensor, side: str) -> Tensor:

@@ -42,6 +42,10 @@ class UserTable:
             codes[1:, 1 + column] = shifted(users.features[field.name], field.size)
         return cls(codes, fields)
 
+    def __len__(self) -> int:
+        """Users, the unknown one not counted."""
+        return len(self._codes) - 1
+
     def codes(self, user: Tensor) -> Tensor:
         """int32 [q, 1 + features] of `user` (int64 [q] rows, -1 unknown)."""
         return self._codes.index_select(0, user + 1)
