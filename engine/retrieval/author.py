@@ -13,7 +13,7 @@ from torch import Tensor
 from headrace.data import UNKNOWN, Catalogue, InteractionLog
 from headrace.jagged import gather_rows, offsets_of, segment_of
 from headrace.retrieval.history import clicks, events, first_rows, total_by_pair
-from headrace.retrieval.pool import candidates, check_recall, group_items
+from headrace.retrieval.pool import candidates, check_recall
 from headrace.types import Candidates, Requests
 
 #: What makes an author one of the user's; a click alone doesn't, unless the logs know nothing more.
@@ -114,11 +114,9 @@ class AuthorLatest:
         offsets = offsets_of(counts)
         entry = segment_of(offsets)
         rank = torch.arange(len(entry), device=entry.device) - offsets[entry]
-        request, item = request[entry], self.item[start[entry] + rank]
         score = self.interest[mine][entry] / (1 + rank)
-        # An item has one author, so none comes twice and each group has one entry.
-        groups = group_items(request, item, len(requests))
-        return candidates(groups.request, groups.item, score[groups.order], len(requests), quota)
+        # An item has one author, so none comes twice.
+        return candidates(offsets[mine_offsets], self.item[start[entry] + rank], score, quota)
 
     def state(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _STATE}

@@ -13,7 +13,7 @@ from torch import Tensor
 from headrace.data import Catalogue, InteractionLog
 from headrace.jagged import gather_rows, offsets_of, segment_of
 from headrace.retrieval.history import UserHistory, clicks, events
-from headrace.retrieval.pool import candidates, check_quota, check_recall, sum_by_item
+from headrace.retrieval.pool import candidates, check_quota, check_recall
 from headrace.types import Candidates, Requests
 
 _DAY_MS = 86_400_000
@@ -134,8 +134,7 @@ class PopularInCategory:
         entry = segment_of(offsets)
         index = start[entry] + torch.arange(len(entry), device=entry.device) - offsets[entry]
         score = (interest.double() / total)[entry] * self.share[index]
-        pool = sum_by_item(request[entry], self.item[index], score, len(requests))
-        return candidates(*pool, len(requests), quota)
+        return candidates(offsets[mine_offsets], self.item[index], score, quota)
 
     def state(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _STATE}
@@ -153,8 +152,10 @@ def _interest(history: UserHistory, offsets: Tensor, category: Tensor) -> tuple[
     index, item_offsets = gather_rows(offsets, history.item)
     entry = segment_of(item_offsets)
     user = segment_of(history.offsets)[entry]
-    user, found, interest = sum_by_item(user, category[index], history.interest[entry], len(history))
-    return user, found, interest.long()
+    span = int(category.max()) + 1
+    pair, owner = torch.unique(user * span + category[index], return_inverse=True)
+    total = torch.zeros(len(pair), dtype=torch.int64).index_add_(0, owner, history.interest[entry].long())
+    return pair // span, pair % span, total
 
 
 def _popular_items(score: NDArray[np.float64], offsets: Tensor, category: Tensor) -> tuple[Tensor, Tensor, Tensor]:
