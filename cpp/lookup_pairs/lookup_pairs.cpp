@@ -20,13 +20,14 @@ void expect(bool holds, const std::string& message) {
     if (!holds) throw std::invalid_argument(message);
 }
 
-// The entries of one list by code: open addressing, at most a quarter full.
+// The entries of one list by code: open addressing, at most an eighth full.
 class Lookup {
   public:
     void fill(const int32_t* codes, int64_t first, int64_t last) {
-        shift_ = 64 - 4;
-        while ((int64_t{1} << (64 - shift_)) < 4 * (last - first)) --shift_;
-        mask_ = (uint64_t{1} << (64 - shift_)) - 1;
+        int bits = 5;
+        while ((int64_t{1} << bits) < 8 * (last - first)) ++bits;
+        shift_ = 64 - bits;
+        mask_ = (uint64_t{1} << bits) - 1;
         slots_.assign(mask_ + 1, {-1, 0});
         for (int64_t e = first; e < last; ++e) {
             uint64_t at = place(codes[e]);
@@ -34,12 +35,13 @@ class Lookup {
             slots_[at] = {codes[e], e + 1};
         }
     }
-    // The row of `code`, 0 where the list has none.
+    // The row of `code`, 0 where the list has none. Nearly always the first slot says, without a branch to guess.
     int64_t find(int32_t code) const {
-        if (code < 0) return 0;
         uint64_t at = place(code);
-        while (slots_[at].code != code && slots_[at].code >= 0) at = (at + 1) & mask_;
-        return slots_[at].code == code ? slots_[at].row : 0;
+        while ((slots_[at].code != code) & (slots_[at].code >= 0)) [[unlikely]]
+            at = (at + 1) & mask_;
+        const Slot slot = slots_[at];
+        return slot.row & -static_cast<int64_t>(slot.code == code);
     }
 
   private:
@@ -47,7 +49,9 @@ class Lookup {
         int32_t code;
         int64_t row;
     };
-    uint64_t place(int32_t code) const { return static_cast<uint64_t>(code) * 0x9E3779B97F4A7C15u >> shift_; }
+    uint64_t place(int32_t code) const {
+        return static_cast<uint32_t>(code) * uint64_t{0x9E3779B97F4A7C15u} >> shift_;
+    }
 
     std::vector<Slot> slots_;
     uint64_t mask_ = 0;

@@ -18,6 +18,12 @@ void expect(bool holds, const std::string& message) {
     if (!holds) throw std::invalid_argument(message);
 }
 
+struct Group {
+    int64_t item;
+    double sum;
+    int64_t lists;
+};
+
 // The distinct items of one request, in the order they first came, in memory that is kept from request to request.
 class Pool {
   public:
@@ -28,51 +34,56 @@ class Pool {
         mask_ = (uint64_t{1} << bits) - 1;
         if (slots_.size() <= mask_) slots_.resize(mask_ + 1);
         std::fill_n(slots_.begin(), mask_ + 1, 0u);
-        item_.clear();
-        sum_.clear();
-        lists_.clear();
-    }
-    // Where `item` is, new ones at the end with nothing to their name.
-    uint32_t find(int64_t item) {
-        uint64_t at = static_cast<uint64_t>(item) * 0x9E3779B97F4A7C15u >> shift_;
-        for (; slots_[at]; at = (at + 1) & mask_)
-            if (item_[slots_[at] - 1] == item) return slots_[at] - 1;
-        item_.push_back(item);
-        sum_.push_back(0.0);
-        lists_.push_back(0);
-        slots_[at] = static_cast<uint32_t>(item_.size());
-        return slots_[at] - 1;
+        if (static_cast<int64_t>(groups_.size()) < entries) groups_.resize(entries);
+        size_ = 0;
     }
     // True when the list has given the item before.
-    bool add(uint32_t place, double worth, int64_t list) {
-        const int64_t bit = int64_t{1} << list;
-        const bool again = lists_[place] & bit;
-        sum_[place] += worth;
-        lists_[place] |= bit;
-        return again;
+    bool add(int64_t item, double worth, int64_t bit) {
+        // A slot holds half of the item above its place + 1, so that another item's slot is passed without a look.
+        const uint64_t half = static_cast<uint64_t>(item) << 32;
+        uint64_t at = static_cast<uint64_t>(item) * 0x9E3779B97F4A7C15u >> shift_;
+        for (uint64_t slot; (slot = slots_[at]) != 0; at = (at + 1) & mask_) {
+            Group& group = groups_[(slot & 0xFFFFFFFFu) - 1];
+            if ((slot ^ half) >> 32 || group.item != item) continue;
+            const bool again = group.lists & bit;
+            group.sum += worth;
+            group.lists |= bit;
+            return again;
+        }
+        groups_[size_++] = {item, worth, bit};
+        slots_[at] = half | static_cast<uint64_t>(size_);
+        return false;
     }
     // Writes the best k; returns how many there are, or -1 when a sum is NaN.
     int64_t best(int64_t k, int64_t* item, float* score, int64_t* lists) {
-        const auto n = static_cast<int64_t>(item_.size());
-        rounded_.assign(sum_.begin(), sum_.end());
-        const uint32_t* order = hr::thread_selector().top(rounded_.data(), item_.data(), n, k);
+        if (static_cast<int64_t>(rounded_.size()) < size_) {
+            rounded_.resize(size_);
+            tie_.resize(size_);
+        }
+        for (int64_t i = 0; i < size_; ++i) {
+            rounded_[i] = static_cast<float>(groups_[i].sum);
+            tie_[i] = groups_[i].item;
+        }
+        const uint32_t* order = hr::thread_selector().top(rounded_.data(), tie_.data(), size_, k);
         if (!order) return -1;
-        const int64_t kept = std::min(n, k);
+        const int64_t kept = std::min(size_, k);
         for (int64_t i = 0; i < kept; ++i) {
-            item[i] = item_[order[i]];
+            const Group& group = groups_[order[i]];
+            item[i] = group.item;
             score[i] = rounded_[order[i]];
-            lists[i] = lists_[order[i]];
+            lists[i] = group.lists;
         }
         return kept;
     }
 
   private:
-    std::vector<uint32_t> slots_;  // place + 1, 0 empty
+    std::vector<uint64_t> slots_;
     uint64_t mask_ = 0;
     int shift_ = 60;
-    std::vector<int64_t> item_, lists_;
-    std::vector<double> sum_;
+    std::vector<Group> groups_;
+    int64_t size_ = 0;
     std::vector<float> rounded_;
+    std::vector<int64_t> tie_;
 };
 
 struct Span {
@@ -104,13 +115,16 @@ void gather(const hr_item_lists& lists, int64_t request, int64_t entries, Pool& 
     pool.clear(entries);
     for (int64_t l = 0; l < lists.lists; ++l) {
         const Span span = span_of(lists, l, request);
+        bool again = false;
         for (int64_t i = span.first; i < span.last; ++i) {
             const double worth =
                 lists.score ? lists.score[i] : 1.0 / (lists.constant + static_cast<double>(i - span.first + 1));
-            const bool again = pool.add(pool.find(lists.item[i]), worth, l);
-            expect(!again || lists.score,
-                   "item: expected each once in a list, got one twice in list " + std::to_string(l));
+            again |= pool.add(lists.item[i], worth, int64_t{1} << l);
         }
+        // Sums of scores may have an item twice; ranks may not.
+        if (again && !lists.score)
+            throw std::invalid_argument("item: expected each once in a list, got one twice in list " +
+                                        std::to_string(l));
     }
 }
 

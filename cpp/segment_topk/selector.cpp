@@ -22,8 +22,8 @@ uint32_t rank_of(uint64_t key) { return static_cast<uint32_t>(key >> 32); }
 }  // namespace
 
 void hr::Selector::reserve(int64_t n) {
-    if (n <= room_) return;
-    const int64_t room = std::max(n, room_ * 2);
+    if (room_ > 0 && n <= room_) return;
+    const int64_t room = std::max<int64_t>({n, room_ * 2, 1});
     keys_ = std::make_unique_for_overwrite<uint64_t[]>(room);
     spare_ = std::make_unique_for_overwrite<uint64_t[]>(room);
     order_ = std::make_unique_for_overwrite<uint32_t[]>(room);
