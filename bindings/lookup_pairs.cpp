@@ -16,9 +16,14 @@ hr_pair_table table_of(const Columns& columns) {
     const auto& [offsets, codes, rows, item_code] = columns;
     const int64_t items = item_code.is_none() ? 0 : py::len(item_code);
     if (rows.shape(0) != codes.size() + 1) throw py::value_error("tables: expected a row more than codes");
-    return {offsets.data(), offsets.size() - 1, codes.data(),
-            codes.size(),   rows.data(),        rows.shape(1),
-            pointer_or_null<int32_t>(item_code), items};
+    return {offsets.data(),
+            offsets.size() - 1,
+            codes.data(),
+            codes.size(),
+            rows.data(),
+            rows.shape(1),
+            pointer_or_null<int32_t>(item_code),
+            items};
 }
 
 const Binding binding{[](py::module_& m) {

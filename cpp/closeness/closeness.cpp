@@ -13,7 +13,7 @@
 
 namespace {
 
-constexpr int64_t kCandidatesPerTask = 1024;
+constexpr int64_t kCandidatesPerTask = 2048;
 constexpr int64_t kMost = int64_t{1} << 32;
 
 void expect(bool holds, const std::string& message) {
@@ -72,7 +72,8 @@ int64_t transpose(const Call& call, int64_t request, std::vector<float>& lanes) 
 bool serve(const Call& call, const hr::ClosenessKernels& kernels, int64_t request, int64_t first, int64_t last) {
     thread_local std::vector<float> lanes;
     bool inside = true;
-    for (int64_t i = first; i < last; ++i) inside &= static_cast<uint64_t>(call.item[i]) < static_cast<uint64_t>(call.items);
+    for (int64_t i = first; i < last; ++i)
+        inside &= static_cast<uint64_t>(call.item[i]) < static_cast<uint64_t>(call.items);
     expect(inside, "item: expected 0 to " + std::to_string(call.items - 1) + ", got another");
     const int64_t width = transpose(call, request, lanes);
     if (width == 0) {
@@ -98,7 +99,7 @@ hr_status hr_closeness(const float* content, int64_t items, int64_t dim, const i
         if (n == 0) return;
         const Call call{content, items, dim, recent, length, offsets, item, out};
         const hr::ClosenessKernels& kernels = kernels_in_use();
-        const int64_t tasks = (n + kCandidatesPerTask - 1) / kCandidatesPerTask;
+        const int64_t tasks = 1 + n / kCandidatesPerTask;
         std::atomic<bool> finite{true};
         // A task is a run of candidates, whichever requests they belong to.
         hr::parallel_for(tasks, hr::resolve_threads(threads), [&](int64_t task, int) {

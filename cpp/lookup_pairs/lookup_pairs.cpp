@@ -38,8 +38,7 @@ class Lookup {
     // The row of `code`, 0 where the list has none. Nearly always the first slot says, without a branch to guess.
     int64_t find(int32_t code) const {
         uint64_t at = place(code);
-        while ((slots_[at].code != code) & (slots_[at].code >= 0)) [[unlikely]]
-            at = (at + 1) & mask_;
+        while ((slots_[at].code != code) & (slots_[at].code >= 0)) [[unlikely]] at = (at + 1) & mask_;
         const Slot slot = slots_[at];
         return slot.row & -static_cast<int64_t>(slot.code == code);
     }
@@ -49,9 +48,7 @@ class Lookup {
         int32_t code;
         int64_t row;
     };
-    uint64_t place(int32_t code) const {
-        return static_cast<uint32_t>(code) * uint64_t{0x9E3779B97F4A7C15u} >> shift_;
-    }
+    uint64_t place(int32_t code) const { return static_cast<uint32_t>(code) * uint64_t{0x9E3779B97F4A7C15u} >> shift_; }
 
     std::vector<Slot> slots_;
     uint64_t mask_ = 0;
@@ -137,7 +134,7 @@ hr_status hr_lookup_pairs(const hr_pair_table* tables, int64_t count, const int6
         for (int64_t b = 0; b < batch; ++b)
             expect(offsets[b] <= offsets[b + 1] && offsets[b + 1] <= n,
                    "offsets: expected no falling entries, got a fall at " + std::to_string(b));
-        const int64_t tasks = (n + kCandidatesPerTask - 1) / kCandidatesPerTask;
+        const int64_t tasks = 1 + n / kCandidatesPerTask;
         hr::parallel_for(tasks, hr::resolve_threads(threads), [&](int64_t task, int) {
             int64_t first = n * task / tasks;
             const int64_t end = n * (task + 1) / tasks;
@@ -147,8 +144,8 @@ hr_status hr_lookup_pairs(const hr_pair_table* tables, int64_t count, const int6
                 if (last <= first) continue;
                 int64_t column = 0;
                 for (int64_t t = 0; t < count; ++t) {
-                    serve(tables[t], {key[t * batch + request], item + first, last - first,
-                                      out + first * width + column, width});
+                    serve(tables[t],
+                          {key[t * batch + request], item + first, last - first, out + first * width + column, width});
                     column += tables[t].width;
                 }
                 first = last;

@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-// The pairs that have a row, as lists of codes: entry e of list l, offsets[l] <= e < offsets[l + 1], stands for the pair
-// (l, codes[e]) and has row e + 1; every other pair has row 0. Codes rise within a list and are at least 0.
+// The pairs that have a row, as lists of codes: entry e of list l, offsets[l] <= e < offsets[l + 1], stands for the
+// pair (l, codes[e]) and has row e + 1; every other pair has row 0. Codes rise within a list and are at least 0.
 typedef struct hr_pair_table {
     const int64_t* offsets;  // [lists + 1]
     int64_t lists;

@@ -99,15 +99,16 @@ void check(const hr_item_lists& lists, int64_t k) {
     expect(k >= 1, "k: expected at least 1, got " + std::to_string(k));
     expect(lists.lists >= 1 && lists.lists <= kMostLists,
            "offsets: expected 1 to 63 lists, got " + std::to_string(lists.lists));
-    expect(lists.batch >= 0 && lists.nnz >= 0 && lists.nnz < int64_t{1} << 30, "item: expected fewer than 2^30 entries");
+    expect(lists.batch >= 0 && lists.nnz >= 0 && lists.nnz < int64_t{1} << 30,
+           "item: expected fewer than 2^30 entries");
     expect(lists.score || lists.constant > -1, "constant: expected more than -1");
     for (int64_t l = 0; l < lists.lists; ++l) {
         expect(lists.limits[l] >= 1, "limits: expected at least 1, got " + std::to_string(lists.limits[l]));
         const int64_t* offsets = lists.offsets + l * (lists.batch + 1);
         bool rises = offsets[0] >= 0 && offsets[lists.batch] <= lists.nnz;
         for (int64_t b = 0; b < lists.batch; ++b) rises &= offsets[b] <= offsets[b + 1];
-        expect(rises, "offsets: expected list " + std::to_string(l) + " to rise within 0 to " +
-                          std::to_string(lists.nnz));
+        expect(rises,
+               "offsets: expected list " + std::to_string(l) + " to rise within 0 to " + std::to_string(lists.nnz));
     }
 }
 

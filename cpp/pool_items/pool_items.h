@@ -20,8 +20,8 @@ extern "C" {
 typedef struct hr_item_lists {
     const int64_t* offsets;  // [lists, batch + 1]
     int64_t lists, batch;
-    const int64_t* item;   // [nnz]
-    const double* score;   // [nnz] or null
+    const int64_t* item;  // [nnz]
+    const double* score;  // [nnz] or null
     int64_t nnz;
     const int64_t* limits;  // [lists]
     double constant;

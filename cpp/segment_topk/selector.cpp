@@ -8,7 +8,7 @@
 namespace {
 
 constexpr int kDigitBits = 8, kDigits = 4, kBuckets = 1 << kDigitBits;
-constexpr int64_t kFewKeys = 48;       // below this, comparing beats counting
+constexpr int64_t kFewKeys = 48;      // below this, comparing beats counting
 constexpr int64_t kSelectFactor = 6;  // a list this many times k is first cut down to about k
 
 // Rises as the score falls; -0 and 0 are one.
@@ -77,9 +77,8 @@ const uint32_t* hr::Selector::top(const float* score, const int64_t* tie, int64_
         for (; end < n && rank_of(keys[end]) == rank_of(keys[first]); ++end)
             rises &= tie[order_[end - 1]] <= tie[order_[end]];
         if (!rises)
-            std::sort(order_.get() + first, order_.get() + end, [tie](uint32_t a, uint32_t b) {
-                return tie[a] != tie[b] ? tie[a] < tie[b] : a < b;
-            });
+            std::sort(order_.get() + first, order_.get() + end,
+                      [tie](uint32_t a, uint32_t b) { return tie[a] != tie[b] ? tie[a] < tie[b] : a < b; });
         first = end;
     }
     return order_.get();

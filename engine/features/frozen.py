@@ -40,11 +40,12 @@ class Frozen:
         raw = [bank.final(name, keys) for name in static]
         values = torch.cat(raw, 1) if raw else torch.zeros(len(every), 0)
         self.item_statistics = store.standardise_cross(values, self.static_columns)
+        self._mean, self._scale = store.scales("cross", self._closeness)
         self._tables = [self._table(name, _columns([spans[name]])) for name in self._groups]
 
     def covers(self, requests: Requests) -> bool:
         """Whether every request is at or after the end of the log."""
-        return len(requests) == 0 or int(requests.time.min()) >= self._store.meta.end
+        return self._store.ended(requests.time)
 
     def dynamic(self, requests: Requests, offsets: Tensor, item: Tensor) -> Tensor:
         """float32 [n, D]: the dynamic columns of candidates `item` (int64 [n]); request b owns offsets[b]:offsets[b+1].
@@ -58,7 +59,7 @@ class Frozen:
         content = self._store.items.content
         if content is not None:
             close = closeness(content, self._store.behaviour(requests) - 1, offsets, item)
-            parts.append(self._store.standardise_cross(close, self._closeness))
+            parts.append(close.sub_(self._mean).mul_(self._scale).clamp_(-10, 10))
         return torch.cat(parts, 1) if parts else torch.zeros(len(item), 0)
 
     def _table(self, name: str, columns: Tensor) -> PairTable:

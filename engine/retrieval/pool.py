@@ -24,8 +24,8 @@ def check_recall(requests: Requests, quota: int, users: int) -> None:
 def candidates(offsets: Tensor, item: Tensor, score: Tensor, quota: int) -> Candidates:
     """What a channel returns: the `quota` items of each request with the highest sums of scores, best first.
 
-    Request b owns entries offsets[b]:offsets[b+1] of item (int64 [nnz]) and score (float64 [nnz]). Equal items are added
-    up in their given order; ties go to the lower item.
+    Request b owns entries offsets[b]:offsets[b+1] of item (int64 [nnz]) and score (float [nnz]). Equal items are added
+    up in float64 in their given order; ties go to the lower item.
     """
     kept, item, total, lists = pool_items(offsets[None], item, quota, score=score.double())
     return Candidates(kept, item, total, torch.zeros_like(lists))

@@ -18,9 +18,9 @@ def closeness(
 ) -> Tensor:
     """float32 [n, 2]: the mean and the greatest dot product of each candidate's vector with its request's recent items.
 
-    content: float32 [N, d], e.g. of unit length. recent: int32 [B, L], rows of content, -1 where there is none. offsets:
-    int64 [B+1]; request b owns candidates offsets[b]:offsets[b+1]. item: int64 [n], rows of content. Zeros where a
-    request has no recent items. The mean is that with the mean of the recent vectors, which is the same but for
+    content: float32 [N, d], e.g. of unit length. recent: int32 [B, L], rows of content, -1 where there is none.
+    offsets: int64 [B+1]; request b owns candidates offsets[b]:offsets[b+1]. item: int64 [n], rows of content. Zeros
+    where a request has no recent items. The mean is that with the mean of the recent vectors, which is the same but for
     rounding; float32, within (L + d + 3) 2^-24 of the exact value for unit vectors. The native answer has the same bits
     for every batch, thread count and instruction set.
     Raises ValueError for a row outside content, products that are not finite, offsets that do not rise from 0 to n,

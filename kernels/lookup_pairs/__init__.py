@@ -28,8 +28,8 @@ def lookup_pairs(
     """float32 [n, sum of widths]: each candidate's row in each table, tables side by side.
 
     keys: int64 [T, B], what each request has in each table: its list (-1: none), or a code where the lists are the
-    items'. offsets: int64 [B+1]; request b owns candidates offsets[b]:offsets[b+1]. item: int64 [n]. A pair that a table
-    does not have gets its row 0.
+    items'. offsets: int64 [B+1]; request b owns candidates offsets[b]:offsets[b+1]. item: int64 [n]. A pair that a
+    table does not have gets its row 0.
     Raises ValueError for a list or an item that a table does not have, offsets that do not rise from 0 to n, wrong
     shapes or devices; TypeError for wrong types.
     """

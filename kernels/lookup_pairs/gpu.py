@@ -61,9 +61,7 @@ def _lookup_kernel(
     tl.store(out + at[:, None] * stride + column[None, :], values, mask=mask)
 
 
-def lookup_pairs(
-    tables: Sequence[Columns], keys: Tensor, offsets: Tensor, item: Tensor, *, threads: int = 0
-) -> Tensor:
+def lookup_pairs(tables: Sequence[Columns], keys: Tensor, offsets: Tensor, item: Tensor, *, threads: int = 0) -> Tensor:
     check_input(tables, keys, offsets, item)
     n, stride = len(item), sum(rows.shape[1] for _, _, rows, _ in tables)
     out = torch.empty(n, stride, device=item.device)

@@ -12,9 +12,7 @@ from headrace.kernels.checks import check_offsets
 Columns = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
-def lookup_pairs(
-    tables: Sequence[Columns], keys: Tensor, offsets: Tensor, item: Tensor, *, threads: int = 0
-) -> Tensor:
+def lookup_pairs(tables: Sequence[Columns], keys: Tensor, offsets: Tensor, item: Tensor, *, threads: int = 0) -> Tensor:
     check_input(tables, keys, offsets, item)
     owner = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=item.device), offsets.diff())
     parts = []

@@ -18,8 +18,8 @@ def segment_topk(
 ) -> tuple[Tensor, Tensor]:
     """The best `k` entries of each segment, best first, ties to the lower `tie`, then to the earlier entry.
 
-    offsets: int64 [B+1], from 0 to nnz; segment b owns entries offsets[b]:offsets[b+1]. score: float32 [nnz]. tie: int64
-    [nnz], e.g. the item. Returns the positions of the kept entries, int64 [m], segment after segment, and their
+    offsets: int64 [B+1], from 0 to nnz; segment b owns entries offsets[b]:offsets[b+1]. score: float32 [nnz]. tie:
+    int64 [nnz], e.g. the item. Returns the positions of the kept entries, int64 [m], segment after segment, and their
     offsets, int64 [B+1]. A segment with fewer entries keeps them all. The same answer on every backend, for every
     number of threads.
     Raises ValueError for NaN, k below 1, offsets that do not rise from 0 to nnz, unequal lengths or devices; TypeError
