@@ -9,7 +9,7 @@ from torch import Tensor
 
 from headrace.kernels.segment_topk.reference import check_input
 
-_BLOCK = 64
+_BLOCK = 32
 
 
 @triton.jit  # type: ignore[untyped-decorator]
