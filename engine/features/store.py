@@ -160,7 +160,7 @@ class FeatureStore:
 
     def cross_inputs(self, requests: Requests, request: Tensor | None, item: Tensor) -> CrossInputs:
         """What depends on both: `request` (int64 [n]) owns each `item` (int64 [n]); None: one item each."""
-        time = requests.time if request is None else requests.time[request]
+        time = requests.time if request is None else requests.time.index_select(0, request)
         return CrossInputs(self.cross_codes(time, item), self.cross_statistics(requests, request, item))
 
     def cross_codes(self, time: Tensor, item: Tensor) -> Tensor:

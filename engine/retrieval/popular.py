@@ -124,17 +124,18 @@ class PopularInCategory:
         """
         check_recall(requests, quota, len(self.user_offsets) - 1)
         mine, mine_offsets = gather_rows(self.user_offsets, requests.user)
-        request, interest = segment_of(mine_offsets), self.interest[mine]
-        total = torch.zeros(len(requests), dtype=torch.int64, device=mine.device).index_add_(0, request, interest)[
-            request
-        ]
-        start, stop = self.item_offsets[self.category[mine]], self.item_offsets[self.category[mine] + 1]
-        counts = torch.minimum((quota * interest + total - 1) // total, stop - start)
+        request, interest = segment_of(mine_offsets), self.interest.index_select(0, mine)
+        each = torch.zeros(len(requests), dtype=torch.int64, device=mine.device).index_add_(0, request, interest)
+        total, category = each.index_select(0, request), self.category.index_select(0, mine)
+        start = self.item_offsets.index_select(0, category)
+        listed = self.item_offsets.index_select(0, category + 1) - start
+        counts = torch.minimum((quota * interest + total - 1) // total, listed)
         offsets = offsets_of(counts)
-        entry = segment_of(offsets)
-        index = start[entry] + torch.arange(len(entry), device=entry.device) - offsets[entry]
-        score = (interest.double() / total)[entry] * self.share[index]
-        return candidates(offsets[mine_offsets], self.item[index], score, quota)
+        index = torch.arange(int(offsets[-1]), device=mine.device)
+        index += torch.repeat_interleave(start - offsets[:-1], counts)
+        weight = torch.repeat_interleave(interest.double() / total, counts)
+        score = weight * self.share.index_select(0, index)
+        return candidates(offsets.index_select(0, mine_offsets), self.item.index_select(0, index), score, quota)
 
     def state(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _STATE}
