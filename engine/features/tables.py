@@ -109,7 +109,7 @@ class ItemTable:
         names = [field.name for field in self.fields]
         if "duration" not in names:
             return torch.zeros(len(item), dtype=torch.int32)
-        return self._codes[item, names.index("duration")]
+        return self._codes[:, names.index("duration")].index_select(0, item)
 
     def keys(self, user: Tensor, item: Tensor, context: dict[str, Tensor]) -> Keys:
         """The entities that statistics are kept of, for `user` and `item` (int64 [q] rows)."""

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,7 @@ def brute(
 def pages_of(answer: tuple[torch.Tensor, ...]) -> list[list[tuple[int, float, int]]]:
     offsets, item, score, lists = (tensor.tolist() for tensor in answer)
     rows = list(zip(item, score, lists, strict=True))
-    return [rows[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [rows[a:b] for a, b in pairwise(offsets)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -89,7 +91,11 @@ def test_items_that_share_half_of_their_bits(backend: str) -> None:
     ("change", "error", "words"),
     [
         ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
-        ({"item": torch.tensor([1, 1, 2, 3])}, ValueError, "item: expected each once in a list, got one twice in list 0"),
+        (
+            {"item": torch.tensor([1, 1, 2, 3])},
+            ValueError,
+            "item: expected each once in a list, got one twice in list 0",
+        ),
         ({"item": torch.zeros(4)}, TypeError, "item: expected int64"),
         ({"score": torch.ones(3).double()}, ValueError, "score: expected 4 entries"),
         ({"score": torch.ones(4)}, TypeError, "score: expected float64"),

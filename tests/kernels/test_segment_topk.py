@@ -1,4 +1,5 @@
 import threading
+from itertools import pairwise
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ def ragged(counts: list[int], values: int, seed: int = 0) -> tuple[torch.Tensor,
 def brute(offsets: torch.Tensor, score: torch.Tensor, tie: torch.Tensor, k: int) -> tuple[list[int], list[int]]:
     scores, ties, bounds = score.double().tolist(), tie.tolist(), offsets.tolist()
     found, kept = [], [0]
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         best = sorted(range(first, last), key=lambda i: (-scores[i], ties[i], i))[:k]
         found += best
         kept.append(kept[-1] + len(best))
@@ -77,7 +78,11 @@ def test_the_same_for_every_thread_count_and_batch() -> None:
     ("change", "error", "words"),
     [
         ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
-        ({"score": torch.tensor([1.0, 2.0, torch.nan, 1.0])}, ValueError, "score: expected numbers, got NaN at position 2"),
+        (
+            {"score": torch.tensor([1.0, 2.0, torch.nan, 1.0])},
+            ValueError,
+            "score: expected numbers, got NaN at position 2",
+        ),
         ({"score": torch.ones(4).double()}, TypeError, "score: expected float32"),
         ({"tie": torch.zeros(3, dtype=torch.int64)}, ValueError, "tie: expected 4 entries"),
         ({"tie": torch.zeros(4)}, TypeError, "tie: expected int64"),
@@ -89,7 +94,12 @@ def test_the_same_for_every_thread_count_and_batch() -> None:
     ],
 )
 def test_bad_arguments(backend: str, change: dict[str, object], error: type[Exception], words: str) -> None:
-    good = {"offsets": torch.tensor([0, 2, 4]), "score": torch.ones(4), "tie": torch.zeros(4, dtype=torch.int64), "k": 1}
+    good = {
+        "offsets": torch.tensor([0, 2, 4]),
+        "score": torch.ones(4),
+        "tie": torch.zeros(4, dtype=torch.int64),
+        "k": 1,
+    }
     with pytest.raises(error, match=words):
         segment_topk(**{**good, **change}, backend=backend)  # type: ignore[arg-type]
 
