@@ -42,3 +42,16 @@ def check_offsets(name: str, offsets: Tensor, total: int) -> None:
 def check_at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def check_indices(name: str, index: Tensor, size: int) -> None:
+    """Raises ValueError unless every entry is from 0 to size - 1."""
+    if index.numel() and (int(index.min()) < 0 or int(index.max()) >= size):
+        raise ValueError(f"{name}: expected 0 to {size - 1}, got {int(index.min())} to {int(index.max())}")
+
+
+def check_finite(name: str, values: Tensor) -> None:
+    """Raises ValueError for NaN or infinity, naming the first row that has one."""
+    if not bool(values.isfinite().all()):
+        row = int((~values.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")

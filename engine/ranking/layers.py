@@ -73,7 +73,7 @@ def gate_dropout(gates: Tensor, probability: float) -> Tensor:
 
 def mean_of_sequence(sequence: Tensor, present: Tensor) -> Tensor:
     """The mean of the present vectors: [B, N, d] and bool [B, N] -> [B, d]; zero where there are none."""
-    weight = present.float()
+    weight = present.to(sequence.dtype)
     total = torch.bmm(weight[:, None], sequence)[:, 0]
     return total / weight.sum(1, keepdim=True).clamp_min(1)
 

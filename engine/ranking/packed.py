@@ -1,0 +1,104 @@
+"""Trained networks as the kernels want them, for requests after the end of the log: what depends on an item alone is one
+row for each item of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from headrace.features import FeatureStore, ItemInputs
+from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes
+from headrace.ranking.layers import FieldEmbedding
+from headrace.ranking.multitarget import RankingNetwork
+
+_CHUNK = 1 << 14
+
+
+def mixture_model(network: RankingNetwork, store: FeatureStore) -> MixtureModel:
+    """`network` with the item features that `store` has frozen. Later changes of the network need a new model."""
+    with torch.no_grad():
+        return _Mixture(network, store).model()
+
+
+class _Mixture:
+    """Splits the first layer's weights by what they are multiplied with; all in float64, rounded once at the end."""
+
+    def __init__(self, network: RankingNetwork, store: FeatureStore) -> None:
+        self.network, self.store, self.frozen = network, store, store.frozen()
+        second, head = network.second.weight, network.head_in.weight
+        dim = network.item_fields.table.embedding_dim
+        self.sizes = MixtureSizes(
+            network.targets, network.experts, network.units, second.shape[2], head.shape[2], dim, network.attention
+        )
+        spec = store.spec
+        widths = {
+            "item": len(spec.item) * dim,
+            "codes": len(spec.cross) * dim,
+            "statistics": spec.cross_width,
+            "content": dim * (network.content is not None),
+            "attention": dim * network.attention,
+            "taste": dim,
+        }
+        parts = network.first.candidate.weight.double().split(list(widths.values()), 1)
+        self.first = dict(zip(widths, parts, strict=True))
+        self.wide = network.wide.candidate.weight.double()
+
+    def model(self) -> MixtureModel:
+        network = self.network
+        request = network.first.request.weight.double()
+        wide = request.new_zeros(network.targets, request.shape[1])
+        if self.store.spec.request_width:
+            wide[:, -self.store.spec.request_width :] = network.wide.request.weight
+        columns = self.frozen.dynamic_columns
+        candidate = [
+            self._rows(self.first["taste"].T),
+            self._rows(self.first["attention"].T),
+            self._rows(self.first["statistics"][:, columns].T, self.wide[:, columns].T),
+        ]
+        return MixtureModel(
+            self.sizes,
+            self._rows(request.T, wide.T),
+            rows_of_catalogue(len(self.store.items), self.sizes.width, self._items),
+            self._rows(codes_through(network.cross_fields, self.first["codes"])),
+            torch.cat(candidate),
+            *(layer.detach().clone() for layer in (network.second.weight, network.second.bias[:, 0])),
+            *(layer.detach().clone() for layer in (network.head_in.weight, network.head_in.bias[:, 0])),
+            *(network.head_out.weight[:, :, 0].contiguous(), network.head_out.bias[:, 0, 0].contiguous()),
+        )
+
+    def _rows(self, first: Tensor, wide: Tensor | None = None, embedding: Tensor | None = None) -> Tensor:
+        """float32 rows of outputs [m, ...] of the first layer and of the linear path (None: zeros)."""
+        gates = self.sizes.targets * self.sizes.experts
+        if wide is None:
+            wide = first.new_zeros(len(first), self.sizes.targets)
+        return self.sizes.row(first[:, :gates], wide, first[:, gates:], embedding).float().contiguous()
+
+    def _items(self, item: Tensor) -> Tensor:
+        network, columns = self.network, self.frozen.static_columns
+        inputs: ItemInputs = self.store.item_inputs(item)
+        statistics = self.frozen.item_statistics[item].double()
+        fields = network.item_fields(inputs.codes).double()
+        first = network.first.candidate.bias + fields.flatten(1) @ self.first["item"].T
+        first += statistics @ self.first["statistics"][:, columns].T
+        if network.content is not None and inputs.content is not None:
+            first += inputs.content.double() @ (self.first["content"] @ network.content.weight.double()).T
+        wide = network.wide.candidate.bias + statistics @ self.wide[:, columns].T
+        return self._rows(first, wide, fields[:, 0])
+
+
+def rows_of_catalogue(items: int, width: int, rows: Callable[[Tensor], Tensor]) -> Tensor:
+    """float32 [items, width] from `rows`, which makes those of some items (int64 [m])."""
+    out = torch.empty(items, width)
+    for chunk in torch.split(torch.arange(items), _CHUNK):
+        out[chunk[0] : chunk[-1] + 1] = rows(chunk)
+    return out
+
+
+def codes_through(fields: FieldEmbedding, weight: Tensor) -> Tensor:
+    """[codes, out]: every code of every field through its part of `weight` (float64 [out, fields dim])."""
+    dim = fields.table.embedding_dim
+    tables = fields.table.weight.double().split([field.size for field in fields.fields])
+    parts = [table @ weight[:, f * dim : (f + 1) * dim].T for f, table in enumerate(tables)]
+    return torch.cat(parts) if parts else weight.new_zeros(0, len(weight))
