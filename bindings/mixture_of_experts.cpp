@@ -33,8 +33,8 @@ const Binding binding{[](py::module_& m) {
             const hr_mixture_model model = model_of(weights, sizes);
             const hr_mixture_requests requests{inputs.shape(0),     inputs.data(),     taste.data(),
                                                behaviours.shape(1), behaviours.data(), counts.data()};
-            const hr_mixture_candidates candidates{offsets.data(), item.data(), codes.shape(1), codes.data(),
-                                                   dynamic.data()};
+            const hr_mixture_candidates candidates{item.shape(0),  offsets.data(), item.data(),
+                                                   codes.shape(1), codes.data(),   dynamic.data()};
             run([&] { return hr_mixture_of_experts(&model, &requests, &candidates, threads, logits.mutable_data()); });
         },
         py::arg("weights").noconvert(), py::arg("sizes"), py::arg("inputs").noconvert(), py::arg("taste").noconvert(),

@@ -43,8 +43,10 @@ void check_indices(const char* name, const Index* x, int64_t count, int64_t size
             bad(std::string(name) + ": expected 0 to " + std::to_string(size - 1) + ", got " + std::to_string(x[i]));
 }
 
-inline void check_offsets(const int64_t* offsets, int64_t batch) {
-    if (offsets[0] != 0) bad("offsets: expected to start at 0, got " + std::to_string(offsets[0]));
+inline void check_offsets(const int64_t* offsets, int64_t batch, int64_t count) {
+    if (offsets[0] != 0 || offsets[batch] != count)
+        bad("offsets: expected to run from 0 to " + std::to_string(count) + ", got " + std::to_string(offsets[0]) +
+            " to " + std::to_string(offsets[batch]));
     for (int64_t b = 0; b < batch; ++b)
         if (offsets[b] > offsets[b + 1])
             bad("offsets: expected no falling entries, got a fall at " + std::to_string(b));

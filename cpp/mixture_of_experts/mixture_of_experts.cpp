@@ -54,11 +54,10 @@ void check_requests(const hr_mixture_model& m, const hr_mixture_requests& r) {
 
 void check_candidates(const hr_mixture_model& m, const hr_mixture_requests& r, const hr_mixture_candidates& c) {
     if (!c.offsets) bad("offsets: expected a pointer, got null");
-    hr::check_offsets(c.offsets, r.batch);
+    hr::check_size("count", c.count, 0, kMaxRows);
+    hr::check_offsets(c.offsets, r.batch, c.count);
     hr::check_size("fields", c.fields, 0, HR_MIXTURE_MAX_FIELDS);
-    const int64_t n = c.offsets[r.batch];
-    hr::check_size("offsets", n, 0, kMaxRows);
-    if (n && (!c.item || (!c.codes && c.fields) || (!c.dynamic && m.dynamic_width)))
+    if (c.count && (!c.item || (!c.codes && c.fields) || (!c.dynamic && m.dynamic_width)))
         bad("candidates: expected pointers, got null");
 }
 
@@ -114,7 +113,7 @@ class Call {
         t.dynamic = c_.dynamic + first * m_.dynamic_width;
         t.fields = c_.fields;
         t.count = span.count;
-        t.stride = c_.offsets[r_.batch];
+        t.stride = c_.count;
         t.out = logits + first;
         hr::check_indices("item", t.item, t.count, m_.items);
         hr::check_indices("codes", t.codes, t.count * t.fields, m_.codes);
@@ -146,7 +145,7 @@ hr_status hr_mixture_of_experts(const hr_mixture_model* model, const hr_mixture_
         check_requests(*model, *requests);
         check_candidates(*model, *requests, *candidates);
         const int used = hr::resolve_threads(threads);
-        if (!requests->batch || !candidates->offsets[requests->batch]) return;
+        if (!candidates->count) return;
         if (!logits) bad("logits: expected a pointer, got null");
         thread_local Prepared prepared;
         Call call(*model, *requests, *candidates, prepared);

@@ -52,7 +52,8 @@ typedef struct hr_mixture_requests {
 } hr_mixture_requests;
 
 typedef struct hr_mixture_candidates {
-    const int64_t* offsets;  // [B + 1], from 0: request b owns candidates offsets[b] to offsets[b + 1]
+    int64_t count;           // n
+    const int64_t* offsets;  // [B + 1], from 0 to n: request b owns candidates offsets[b] to offsets[b + 1]
     const int64_t* item;     // [n]: row of the catalogue
     int64_t fields;          // codes of each candidate, at most HR_MIXTURE_MAX_FIELDS
     const int32_t* codes;    // [n][fields]: row of code_rows
