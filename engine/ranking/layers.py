@@ -23,7 +23,11 @@ class FieldEmbedding(nn.Module):
         self.starts: Tensor
 
     def forward(self, codes: Tensor) -> Tensor:
-        return self.table(codes + self.starts)  # type: ignore[no-any-return]
+        return self.table(self.rows(codes))  # type: ignore[no-any-return]
+
+    def rows(self, codes: Tensor) -> Tensor:
+        """Codes int [..., F] as rows of the table."""
+        return codes + self.starts
 
     def one(self, codes: Tensor, field: int) -> Tensor:
         """Codes of a single field, int [...] -> float32 [..., dim]."""

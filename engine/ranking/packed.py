@@ -3,10 +3,12 @@ row for each item of the catalogue."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from headrace.features import FeatureStore, ItemInputs
 from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes
@@ -14,6 +16,38 @@ from headrace.ranking.layers import FieldEmbedding
 from headrace.ranking.multitarget import RankingNetwork
 
 _CHUNK = 1 << 14
+
+Network = TypeVar("Network", bound=nn.Module)
+Model = TypeVar("Model")
+
+
+class Packed(Generic[Network, Model]):
+    """The packed model of a network, made at first use and again after the network's weights have changed.
+
+    Safe from many threads. A change is seen by the version counters of the parameters, which every optimiser and
+    `load_state_dict` move; after one that does not (through `.data`), call `clear`.
+    """
+
+    def __init__(self, pack: Callable[[Network, FeatureStore], Model], network: Network, store: FeatureStore) -> None:
+        self._pack, self._network, self._store = pack, network, store
+        self._weights = list(network.parameters())
+        self._lock = threading.Lock()
+        self._held: tuple[list[int], Model] | None = None
+
+    def get(self) -> Model:
+        versions = [weight._version for weight in self._weights]
+        held = self._held
+        if held is not None and held[0] == versions:
+            return held[1]
+        with self._lock:
+            if self._held is None or self._held[0] != versions:
+                self._held = None
+                self._held = versions, self._pack(self._network, self._store)
+            return self._held[1]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._held = None
 
 
 def mixture_model(network: RankingNetwork, store: FeatureStore) -> MixtureModel:
