@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from headrace.features import FeatureStore, ItemInputs
 from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes
+from headrace.kernels.three_towers import TowersModel, TowersSizes
 from headrace.ranking.layers import FieldEmbedding
 from headrace.ranking.multitarget import RankingNetwork
+from headrace.ranking.towers import ThreeTowers
 
 _CHUNK = 1 << 14
 
@@ -97,9 +99,9 @@ class _Mixture:
             rows_of_catalogue(len(self.store.items), self.sizes.width, self._items),
             self._rows(codes_through(network.cross_fields, self.first["codes"])),
             torch.cat(candidate),
-            *(layer.detach().clone() for layer in (network.second.weight, network.second.bias[:, 0])),
-            *(layer.detach().clone() for layer in (network.head_in.weight, network.head_in.bias[:, 0])),
-            *(network.head_out.weight[:, :, 0].contiguous(), network.head_out.bias[:, 0, 0].contiguous()),
+            *(as_kept(network.second.weight), as_kept(network.second.bias[:, 0])),
+            *(as_kept(network.head_in.weight), as_kept(network.head_in.bias[:, 0])),
+            *(as_kept(network.head_out.weight[:, :, 0]), as_kept(network.head_out.bias[:, 0, 0])),
         )
 
     def _rows(self, first: Tensor, wide: Tensor | None = None, embedding: Tensor | None = None) -> Tensor:
@@ -120,6 +122,56 @@ class _Mixture:
             first += inputs.content.double() @ (self.first["content"] @ network.content.weight.double()).T
         wide = network.wide.candidate.bias + statistics @ self.wide[:, columns].T
         return self._rows(first, wide, fields[:, 0])
+
+
+def towers_model(network: ThreeTowers, store: FeatureStore) -> TowersModel:
+    """`network` with the item vectors and the item features that `store` has frozen. Later changes of the network need a
+    new model."""
+    with torch.no_grad():
+        return _Towers(network, store).model()
+
+
+class _Towers:
+    """Splits the cross tower's weights by what they are multiplied with; sums in float64, rounded once at the end."""
+
+    def __init__(self, network: ThreeTowers, store: FeatureStore) -> None:
+        self.network, self.store, self.frozen = network, store, store.frozen()
+        tower, vector = network.request_mlp[0], network.request_mlp[2]
+        upper = network.first.request.weight.shape[0]
+        self.sizes = TowersSizes(network.last.weight.shape[0], vector.out_features, tower.out_features, upper)
+        weight = network.cross_mlp[0].weight.double()
+        self.codes, self.statistics = weight.split([weight.shape[1] - store.spec.cross_width, store.spec.cross_width], 1)
+        self.wide = network.wide.candidate.weight.double()
+
+    def model(self) -> TowersModel:
+        network, columns = self.network, self.frozen.dynamic_columns
+        tower, vector = network.request_mlp[0], network.request_mlp[2]
+        wide = self.wide.new_zeros(tower.in_features, self.sizes.targets)
+        if self.store.spec.request_width:
+            wide[-self.store.spec.request_width :] = network.wide.request.weight.T
+        codes = codes_through(network.cross_fields, self.codes)
+        return TowersModel(
+            self.sizes,
+            *(as_kept(tower.weight.T), as_kept(tower.bias), as_kept(vector.weight.T), as_kept(vector.bias)),
+            *(as_kept(network.first.request.weight.T), as_kept(network.first.candidate.bias)),
+            as_kept(self.sizes.row(wide.new_zeros(len(wide), self.sizes.dim), wide)),
+            rows_of_catalogue(len(self.store.items), self.sizes.width, self._items),
+            as_kept(self.sizes.row(codes, codes.new_zeros(len(codes), self.sizes.targets))),
+            as_kept(self.sizes.row(self.statistics[:, columns].T, self.wide[:, columns].T)),
+            *(as_kept(network.first.candidate.weight.T), as_kept(network.last.weight.T)),
+        )
+
+    def _items(self, item: Tensor) -> Tensor:
+        network, columns = self.network, self.frozen.static_columns
+        statistics = self.frozen.item_statistics[item].double()
+        cross = network.cross_mlp[0].bias + statistics @ self.statistics[:, columns].T
+        wide = network.wide.candidate.bias.double() + network.last.bias + statistics @ self.wide[:, columns].T
+        return self.sizes.row(cross, wide, network.item_vector(self.store.item_inputs(item)).double())
+
+
+def as_kept(weight: Tensor) -> Tensor:
+    """A copy: float32 and contiguous."""
+    return weight.detach().float().clone(memory_format=torch.contiguous_format)
 
 
 def rows_of_catalogue(items: int, width: int, rows: Callable[[Tensor], Tensor]) -> Tensor:

@@ -44,13 +44,13 @@ class Ranker:
         answered by the packed network, the same model in one kernel.
         """
         with torch.inference_mode():
-            if offsets is not None and not self.network.training and self.store.frozen().covers(requests):
-                logits = self._logits(requests, offsets, item)
+            if offsets is not None and self.store.frozen().covers(requests):
+                logits = self._packed_logits(requests, offsets, item)
             else:
                 logits = self.network(self.store.inputs(requests, offsets, item))
             return self.heads.predictions(logits, self.store.items.duration_bucket(item))
 
-    def _logits(self, requests: Requests, offsets: Tensor, item: Tensor) -> Tensor:
+    def _packed_logits(self, requests: Requests, offsets: Tensor, item: Tensor) -> Tensor:
         """float32 [n, T], by the kernel."""
         store = self.store
         side = self.network.request_side(store.request_inputs(requests))

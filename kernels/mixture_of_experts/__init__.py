@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_at_least, check_shape
 from headrace.kernels.mixture_of_experts.model import MixtureModel, MixtureSizes
 from headrace.kernels.registry import Op, register
 
@@ -66,9 +66,7 @@ def mixture_of_experts(
         "dynamic": (dynamic, torch.float32, (n, model.dynamic_width)),
     }
     for name, (tensor, dtype, shape) in expected.items():
-        check_tensor(name, tensor, dtype=dtype, ndim=len(shape), device=device)
-        if any(want is not None and want != got for want, got in zip(shape, tensor.shape, strict=True)):
-            raise ValueError(f"{name}: expected shape {shape}, None for any size, got {tuple(tensor.shape)}")
+        check_shape(name, tensor, dtype, shape, device)
     if codes.shape[1] > MAX_FIELDS:
         raise ValueError(f"codes: expected at most {MAX_FIELDS} columns, got {codes.shape[1]}")
     check_at_least("threads", threads, 0)

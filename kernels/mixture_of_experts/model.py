@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from headrace.kernels.checks import check_at_least, check_tensor
-
-PAD = 16
+from headrace.kernels.checks import check_at_least, check_weight
+from headrace.kernels.rows import filled
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,12 @@ class MixtureSizes:
     @property
     def small(self) -> int:
         """Columns of a row before the experts': gates, linear path, embedding, and zeros up to a multiple of 16."""
-        return _filled(self.targets * self.experts + self.targets + self.dim)
+        return filled(self.targets * self.experts + self.targets + self.dim)
 
     @property
     def width(self) -> int:
         """Columns of a row."""
-        return self.small + _filled(self.experts * self.hidden)
+        return self.small + filled(self.experts * self.hidden)
 
     def row(self, gates: Tensor, wide: Tensor, hidden: Tensor, embedding: Tensor | None = None) -> Tensor:
         """[m, width]: rows from the outputs of the gates [m, T E], the linear path [m, T], the experts' first layers
@@ -113,16 +112,3 @@ class MixtureModel:
         return [*first, *experts, self.head_weight, self.head_bias, self.out_weight, self.out_bias]
 
 
-def _filled(columns: int) -> int:
-    return -(-columns // PAD) * PAD
-
-
-def check_weight(name: str, tensor: Tensor, shape: tuple[int | None, ...], device: torch.device) -> None:
-    """Raises unless `tensor` is a float32 tensor of `shape` (None: any size), contiguous, finite and on `device`."""
-    check_tensor(name, tensor, dtype=torch.float32, ndim=len(shape), device=device)
-    if any(want is not None and want != got for want, got in zip(shape, tensor.shape, strict=True)):
-        raise ValueError(f"{name}: expected shape {shape}, None for any size, got {tuple(tensor.shape)}")
-    if not tensor.is_contiguous():
-        raise ValueError(f"{name}: expected contiguous memory, got strides {tensor.stride()}")
-    if tensor.numel() and not all(extreme.isfinite() for extreme in tensor.aminmax()):
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_finite, check_indices, check_offsets
+from headrace.kernels.rows import filled
 
 
 def mixture_of_experts(
@@ -34,7 +35,7 @@ def mixture_of_experts(
         check_finite(name, values)
     owner = torch.repeat_interleave(offsets.diff())
     wide, embedding = targets * experts, targets * experts + targets
-    start = candidate_weight.shape[1] - -(-experts * hidden // 16) * 16
+    start = candidate_weight.shape[1] - filled(experts * hidden)
 
     rows = item_rows[item].double()
     item_vector = rows[:, embedding : embedding + dim]
