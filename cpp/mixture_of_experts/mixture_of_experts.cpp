@@ -6,6 +6,7 @@
 #include "core/checks.h"
 #include "core/cpu.h"
 #include "core/pool.h"
+#include "core/scratch.h"
 #include "core/spans.h"
 #include "core/status.h"
 #include "mixture_of_experts/kernels.h"
@@ -15,7 +16,8 @@ namespace {
 using hr::bad;
 
 constexpr int64_t kCandidatesPerTask = 2 * hr::kMaxBlock;
-constexpr int64_t kMaxWidth = 1 << 16, kMaxRows = int64_t{1} << 40;
+// Small enough that no product of them overflows.
+constexpr int64_t kMaxWidth = 1 << 12, kMaxRows = int64_t{1} << 34;
 
 void check_model(const hr_mixture_model& m) {
     const struct {
@@ -72,7 +74,7 @@ const hr::MixtureKernels& kernels() {
 
 // What is computed once for each request; it belongs to the calling thread and only grows.
 struct Prepared {
-    std::vector<float> rows, keys;
+    hr::AlignedScratch rows, keys;
     std::vector<hr::Span> spans;
 };
 
@@ -80,32 +82,37 @@ class Call {
   public:
     Call(const hr_mixture_model& model, const hr_mixture_requests& requests, const hr_mixture_candidates& candidates,
          Prepared& prepared)
-        : m_(model), r_(requests), c_(candidates), k_(kernels()), width_(hr::MixtureRow(model).width), p_(prepared) {
-        if (p_.rows.size() < static_cast<size_t>(r_.batch * width_)) p_.rows.resize(r_.batch * width_);
-        if (p_.keys.size() < static_cast<size_t>(r_.batch * key_size())) p_.keys.resize(r_.batch * key_size());
-        hr::cut_spans(c_.offsets, r_.batch, kCandidatesPerTask, p_.spans);
+        : m_(model),
+          r_(requests),
+          c_(candidates),
+          k_(kernels()),
+          width_(hr::MixtureRow(model).width),
+          rows_(prepared.rows.take(requests.batch * width_)),
+          keys_(prepared.keys.take(requests.batch * key_size())),
+          spans_(prepared.spans) {
+        hr::cut_spans(c_.offsets, r_.batch, kCandidatesPerTask, spans_);
     }
 
-    int64_t tasks() const { return static_cast<int64_t>(p_.spans.size()); }
+    int64_t tasks() const { return static_cast<int64_t>(spans_.size()); }
 
     void request(int64_t b) {
-        k_.row(r_.inputs + b * m_.request_width, m_.request_width, m_.request_weight, width_, &p_.rows[b * width_]);
+        k_.row(r_.inputs + b * m_.request_width, m_.request_width, m_.request_weight, width_, rows_ + b * width_);
         if (!m_.attention) return;
         const float scale = static_cast<float>(1 / std::sqrt(static_cast<double>(m_.dim)));
         const float* behaviours = r_.behaviours + b * key_size();
-        float* keys = p_.keys.data() + b * key_size();
+        float* keys = keys_ + b * key_size();
         for (int64_t n = 0; n < r_.counts[b]; ++n)
             for (int64_t k = 0; k < m_.dim; ++k) keys[k * r_.counts[b] + n] = behaviours[n * m_.dim + k] * scale;
     }
 
     void candidates(int64_t task, float* logits) const {
-        const hr::Span span = p_.spans[task];
+        const hr::Span span = spans_[task];
         const int64_t b = span.request, first = span.first;
         hr::MixtureTask t{};
-        t.request = {&p_.rows[b * width_], r_.taste + b * m_.dim, nullptr, nullptr, 0};
+        t.request = {rows_ + b * width_, r_.taste + b * m_.dim, nullptr, nullptr, 0};
         if (m_.attention) {
             t.request.behaviours = r_.behaviours + b * key_size();
-            t.request.keys = p_.keys.data() + b * key_size();
+            t.request.keys = keys_ + b * key_size();
             t.request.count = r_.counts[b];
         }
         t.item = c_.item + first;
@@ -118,10 +125,8 @@ class Call {
         hr::check_indices("item", t.item, t.count, m_.items);
         hr::check_indices("codes", t.codes, t.count * t.fields, m_.codes);
         hr::check_finite("dynamic", "candidate", t.dynamic, t.count, m_.dynamic_width, first);
-        thread_local std::vector<float> scratch;
-        const size_t need = hr::mixture_columns(m_, m_.attention ? r_.longest : 0) * hr::kMaxBlock;
-        if (scratch.size() < need) scratch.resize(need);
-        k_.candidates(m_, t, scratch.data());
+        thread_local hr::AlignedScratch scratch;
+        k_.candidates(m_, t, scratch.take(hr::mixture_columns(m_, m_.attention ? r_.longest : 0) * hr::kMaxBlock));
     }
 
   private:
@@ -132,7 +137,8 @@ class Call {
     const hr_mixture_candidates& c_;
     const hr::MixtureKernels& k_;
     const int64_t width_;
-    Prepared& p_;
+    float *const rows_, *const keys_;
+    std::vector<hr::Span>& spans_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "core/checks.h"
 #include "core/cpu.h"
 #include "core/pool.h"
+#include "core/scratch.h"
 #include "core/spans.h"
 #include "core/status.h"
 #include "three_towers/kernels.h"
@@ -14,7 +15,8 @@ namespace {
 using hr::bad;
 
 constexpr int64_t kCandidatesPerTask = 8 * hr::kMaxBlock;
-constexpr int64_t kMaxWidth = 1 << 16, kMaxRows = int64_t{1} << 40;
+// Small enough that no product of them overflows.
+constexpr int64_t kMaxWidth = 1 << 12, kMaxRows = int64_t{1} << 34;
 
 void check_model(const hr_towers_model& m) {
     const struct {
@@ -58,15 +60,13 @@ const hr::TowersKernels& kernels() {
 }
 
 float* scratch(const hr_towers_model& model) {
-    thread_local std::vector<float> numbers;
-    const auto need = static_cast<size_t>(hr::towers_scratch(model));
-    if (numbers.size() < need) numbers.resize(need);
-    return numbers.data();
+    thread_local hr::AlignedScratch numbers;
+    return numbers.take(hr::towers_scratch(model));
 }
 
 // What is computed once for each request; it belongs to the calling thread and only grows.
 struct Prepared {
-    std::vector<float> requests;
+    hr::AlignedScratch requests;
     std::vector<hr::Span> spans;
 };
 
@@ -102,8 +102,7 @@ hr_status hr_three_towers(const hr_towers_model* model, int64_t batch, const flo
         std::vector<hr::Span>& spans = prepared.spans;
         hr::cut_spans(candidates->offsets, batch, kCandidatesPerTask, spans);
         const int64_t size = hr::towers_request_size(*model);
-        if (prepared.requests.size() < static_cast<size_t>(batch * size)) prepared.requests.resize(batch * size);
-        float* requests = prepared.requests.data();
+        float* requests = prepared.requests.take(batch * size);
         const hr::Span* span = spans.data();
         const hr::TowersKernels& chosen = kernels();
         hr::parallel_for(batch, used, [&](int64_t b, int) {

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from headrace.features import FeatureStore, ItemInputs
+from headrace.kernels.memory import zeros_on_huge_pages
 from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes
 from headrace.kernels.three_towers import TowersModel, TowersSizes
 from headrace.ranking.layers import FieldEmbedding
@@ -176,7 +177,7 @@ def as_kept(weight: Tensor) -> Tensor:
 
 def rows_of_catalogue(items: int, width: int, rows: Callable[[Tensor], Tensor]) -> Tensor:
     """float32 [items, width] from `rows`, which makes those of some items (int64 [m])."""
-    out = torch.empty(items, width)
+    out = zeros_on_huge_pages(items * width, torch.float32, torch.device("cpu")).view(items, width)
     for chunk in torch.split(torch.arange(items), _CHUNK):
         out[chunk[0] : chunk[-1] + 1] = rows(chunk)
     return out
