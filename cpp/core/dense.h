@@ -93,18 +93,24 @@ inline void affine_tile(const float* x, int64_t inputs, const float* weight, int
         }
 }
 
+struct Nothing {
+    void operator()() const {}
+};
+
 // out[o] = start + sum_i x[i] * weight[i * stride + o] for o < outputs, then max(0, .) with kRelu; the start is
-// bias[o], or what `out` holds where bias is null. Tiles of O outputs, then of O / 2, ... 1.
-template <bool kRelu, int O = kTile>
+// bias[o], or what `out` holds where bias is null. Tiles of O outputs, then of O / 2, ... 1; `between` runs after each.
+template <bool kRelu, int O = kTile, class Between = Nothing>
 inline void affine(const float* x, int64_t inputs, const float* weight, int64_t stride, int64_t outputs,
-                   const float* bias, float* out) {
+                   const float* bias, float* out, Between&& between = {}) {
     int64_t o = 0;
-    for (; o + O <= outputs; o += O)
+    for (; o + O <= outputs; o += O) {
         affine_tile<O, kRelu>(x, inputs, weight + o, stride, bias ? bias + o : nullptr, out + o * kBlock);
+        between();
+    }
     if constexpr (O > 1)
         if (o < outputs)
             affine<kRelu, O / 2>(x, inputs, weight + o, stride, outputs - o, bias ? bias + o : nullptr,
-                                 out + o * kBlock);
+                                 out + o * kBlock, between);
 }
 
 template <int P>
@@ -133,6 +139,39 @@ inline void affine_row(const float* x, int64_t inputs, const float* weight, int6
         out[o] = sum;
     }
 }
+
+// Asks for the rows of the next block, a few lines at a time between the tiles of this one: they lie anywhere, so the
+// hardware would wait for each, and it has room for a few requests only.
+class Ahead {
+  public:
+    // Row item[c] of `rows` is for candidate c < count; `tiles` of a block ask.
+    Ahead(const float* rows, int64_t width, const int64_t* item, int64_t count, int64_t tiles)
+        : rows_(rows), width_(width), item_(item), count_(count), lines_(kBlock * (width / kLine) / (tiles + 1) + 1) {}
+
+    // The block before candidate `next` begins.
+    void begin(int64_t next) {
+        next_ = next;
+        last_ = next + kBlock < count_ ? next + kBlock : count_;
+        column_ = 0;
+    }
+
+    void operator()() {
+        for (int64_t i = 0; i < lines_ && next_ < last_; ++i) {
+            __builtin_prefetch(rows_ + item_[next_] * width_ + column_, 0, 2);
+            column_ += kLine;
+            if (column_ < width_) continue;
+            column_ = 0;
+            ++next_;
+        }
+    }
+
+  private:
+    static constexpr int64_t kLine = 16;
+    const float* rows_;
+    int64_t width_;
+    const int64_t* item_;
+    int64_t count_, lines_, next_ = 0, last_ = 0, column_ = 0;
+};
 
 // The softmax of `count` columns, in place; at least one.
 inline void softmax(float* x, int64_t count) {

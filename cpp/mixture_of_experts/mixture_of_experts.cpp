@@ -15,7 +15,7 @@ namespace {
 
 using hr::bad;
 
-constexpr int64_t kCandidatesPerTask = 2 * hr::kMaxBlock;
+constexpr int64_t kLeast = hr::kMaxBlock, kMost = 8 * hr::kMaxBlock;
 // Small enough that no product of them overflows.
 constexpr int64_t kMaxWidth = 1 << 12, kMaxRows = int64_t{1} << 34;
 
@@ -81,7 +81,7 @@ struct Prepared {
 class Call {
   public:
     Call(const hr_mixture_model& model, const hr_mixture_requests& requests, const hr_mixture_candidates& candidates,
-         Prepared& prepared)
+         int threads, Prepared& prepared)
         : m_(model),
           r_(requests),
           c_(candidates),
@@ -90,7 +90,7 @@ class Call {
           rows_(prepared.rows.take(requests.batch * width_)),
           keys_(prepared.keys.take(requests.batch * key_size())),
           spans_(prepared.spans) {
-        hr::cut_spans(c_.offsets, r_.batch, kCandidatesPerTask, spans_);
+        hr::cut_spans(c_.offsets, r_.batch, hr::span_size(c_.count, threads, kLeast, kMost), spans_);
     }
 
     int64_t tasks() const { return static_cast<int64_t>(spans_.size()); }
@@ -154,7 +154,7 @@ hr_status hr_mixture_of_experts(const hr_mixture_model* model, const hr_mixture_
         if (!candidates->count) return;
         if (!logits) bad("logits: expected a pointer, got null");
         thread_local Prepared prepared;
-        Call call(*model, *requests, *candidates, prepared);
+        Call call(*model, *requests, *candidates, used, prepared);
         hr::parallel_for(requests->batch, used, [&](int64_t b, int) { call.request(b); });
         hr::parallel_for(call.tasks(), used, [&](int64_t task, int) { call.candidates(task, logits); });
     });

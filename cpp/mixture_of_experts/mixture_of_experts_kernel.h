@@ -12,7 +12,8 @@ static_assert(kBlock <= kMaxBlock);
 
 class Block {
   public:
-    Block(const hr_mixture_model& model, const MixtureTask& task, float* scratch) : m_(model), t_(task), row_(model) {
+    Block(const hr_mixture_model& model, const MixtureTask& task, float* scratch)
+        : m_(model), t_(task), row_(model), ahead_(model.item_rows, row_.width, task.item, task.count, tiles(model)) {
         auto take = [&](int64_t columns) {
             float* part = scratch;
             scratch += columns * kBlock;
@@ -35,12 +36,15 @@ class Block {
         candidate_inputs();
         affine<false>(inputs_, width_, m_.candidate_weight, row_.width, row_.embedding, nullptr, gates_);
         for (int64_t t = 0; t < m_.targets; ++t) softmax(gates_ + t * m_.experts * kBlock, m_.experts);
-        prefetch(0, row_.hidden);
         for (int64_t e = 0; e < m_.experts; ++e) expert(e);
         for (int64_t t = 0; t < m_.targets; ++t) target(t, t_.out + t * t_.stride + first);
     }
 
   private:
+    static int64_t tiles(const hr_mixture_model& m) {
+        return m.experts * (m.hidden / kTile + m.units / kTile) + m.targets * (m.head_units / kTile);
+    }
+
     // Lanes behind the last candidate repeat the first one.
     void find(int64_t first) {
         for (int i = 0; i < kBlock; ++i) {
@@ -50,16 +54,7 @@ class Block {
                 rows_[(1 + f) * kBlock + i] = m_.code_rows + t_.codes[c * t_.fields + f] * row_.width;
             dynamic_[i] = t_.dynamic + c * m_.dynamic_width;
         }
-        next_ = first + kBlock;
-        last_ = next_ + kBlock < t_.count ? next_ + kBlock : t_.count;
-    }
-
-    // The next block's rows lie anywhere; without a word the hardware would wait for each. A few lines at a time, or
-    // the loads of this block would wait behind them.
-    void prefetch(int64_t column, int64_t columns) const {
-        for (int64_t c = next_; c < last_; ++c)
-            for (int64_t j = 0; j < columns; j += 16)
-                __builtin_prefetch(m_.item_rows + t_.item[c] * row_.width + column + j, 0, 2);
+        ahead_.begin(first + kBlock);
     }
 
     void candidate_inputs() {
@@ -89,16 +84,15 @@ class Block {
         const int64_t column = row_.hidden + e * m_.hidden;
         float* out = experts_ + e * m_.units * kBlock;
         gather(rows_, 1 + t_.fields, t_.request.row, column, m_.hidden, hidden_);
-        prefetch(column, m_.hidden);
-        affine<true>(inputs_, width_, m_.candidate_weight + column, row_.width, m_.hidden, nullptr, hidden_);
+        affine<true>(inputs_, width_, m_.candidate_weight + column, row_.width, m_.hidden, nullptr, hidden_, ahead_);
         affine<true>(hidden_, m_.hidden, m_.expert_weight + e * m_.hidden * m_.units, m_.units, m_.units,
-                     m_.expert_bias + e * m_.units, out);
+                     m_.expert_bias + e * m_.units, out, ahead_);
     }
 
     void target(int64_t t, float* logits) {
         mix(gates_ + t * m_.experts * kBlock);
         const int64_t h = m_.head_units;
-        affine<true>(mixed_, m_.units, m_.head_weight + t * m_.units * h, h, h, m_.head_bias + t * h, head_);
+        affine<true>(mixed_, m_.units, m_.head_weight + t * m_.units * h, h, h, m_.head_bias + t * h, head_, ahead_);
         float* wide = wide_ + t * kBlock;
         for (int v = 0; v < kBlock; v += Vec::kLanes) {
             Vec sum = Vec::all(m_.out_bias[t]);
@@ -137,7 +131,8 @@ class Block {
     const hr_mixture_model& m_;
     const MixtureTask& t_;
     const MixtureRow row_;
-    int64_t count_ = 0, width_ = 0, next_ = 0, last_ = 0;
+    Ahead ahead_;
+    int64_t count_ = 0, width_ = 0;
     const float *rows_[(1 + HR_MIXTURE_MAX_FIELDS) * kBlock], *dynamic_[kBlock];
     float *gates_, *wide_, *query_, *experts_, *inputs_, *mixed_, *head_, *hidden_;
 };

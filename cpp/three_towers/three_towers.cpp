@@ -14,7 +14,7 @@ namespace {
 
 using hr::bad;
 
-constexpr int64_t kCandidatesPerTask = 8 * hr::kMaxBlock;
+constexpr int64_t kLeast = 4 * hr::kMaxBlock, kMost = 16 * hr::kMaxBlock;
 // Small enough that no product of them overflows.
 constexpr int64_t kMaxWidth = 1 << 12, kMaxRows = int64_t{1} << 34;
 
@@ -100,7 +100,8 @@ hr_status hr_three_towers(const hr_towers_model* model, int64_t batch, const flo
         if (!logits) bad("logits: expected a pointer, got null");
         thread_local Prepared prepared;
         std::vector<hr::Span>& spans = prepared.spans;
-        hr::cut_spans(candidates->offsets, batch, kCandidatesPerTask, spans);
+        const int64_t most = hr::span_size(candidates->count, used, kLeast, kMost);
+        hr::cut_spans(candidates->offsets, batch, most, spans);
         const int64_t size = hr::towers_request_size(*model);
         float* requests = prepared.requests.take(batch * size);
         const hr::Span* span = spans.data();

@@ -26,7 +26,7 @@ void request(const hr_towers_model& m, const float* x, const TowersRequest& out,
 }
 
 // Lanes behind the last candidate repeat the first one.
-void block(const hr_towers_model& m, const TowersTask& t, int64_t first, float* scratch) {
+void block(const hr_towers_model& m, const TowersTask& t, int64_t first, float* scratch, Ahead& ahead) {
     const int64_t width = towers_width(m), dim = m.dim, upper = m.upper_units;
     const int64_t count = t.count - first < kBlock ? t.count - first : kBlock;
     const float *rows[(1 + HR_TOWERS_MAX_FIELDS) * kBlock], *dynamic[kBlock];
@@ -37,24 +37,24 @@ void block(const hr_towers_model& m, const TowersTask& t, int64_t first, float* 
             rows[(1 + f) * kBlock + i] = m.code_rows + t.codes[c * t.fields + f] * width;
         dynamic[i] = t.dynamic + c * m.dynamic_width;
     }
-    // The rows lie anywhere; without a word the hardware would wait for each.
-    for (int64_t c = first + kBlock; c < first + 2 * kBlock && c < t.count; ++c)
-        for (int64_t j = 0; j < width; j += 16) __builtin_prefetch(m.item_rows + t.item[c] * width + j, 0, 2);
+    ahead.begin(first + kBlock);
 
     float *vectors = scratch, *cross = vectors + dim * kBlock, *wide = cross + dim * kBlock;
     float *inputs = vectors + width * kBlock, *hidden = inputs + m.dynamic_width * kBlock;
     gather(rows, 1 + t.fields, t.request.row, 0, 2 * dim + m.targets, vectors);
     gather(dynamic, 1, nullptr, 0, m.dynamic_width, inputs);
-    affine<true>(inputs, m.dynamic_width, m.dynamic_weight + dim, width, dim, nullptr, cross);
+    affine<true>(inputs, m.dynamic_width, m.dynamic_weight + dim, width, dim, nullptr, cross, ahead);
     affine<false>(inputs, m.dynamic_width, m.dynamic_weight + 2 * dim, width, m.targets, nullptr, wide);
-    affine<true>(vectors, 2 * dim, t.request.upper, upper, upper, t.request.start, hidden);
+    affine<true>(vectors, 2 * dim, t.request.upper, upper, upper, t.request.start, hidden, ahead);
     affine<false>(hidden, upper, m.last_weight, m.targets, m.targets, nullptr, wide);
     for (int64_t target = 0; target < m.targets; ++target)
         std::memcpy(t.out + target * t.stride + first, wide + target * kBlock, count * sizeof(float));
 }
 
 void candidates(const hr_towers_model& model, const TowersTask& task, float* scratch) {
-    for (int64_t first = 0; first < task.count; first += kBlock) block(model, task, first, scratch);
+    const int64_t tiles = (model.dim + model.upper_units) / kTile;
+    Ahead ahead(model.item_rows, towers_width(model), task.item, task.count, tiles);
+    for (int64_t first = 0; first < task.count; first += kBlock) block(model, task, first, scratch, ahead);
 }
 
 constexpr TowersKernels kTable{request, candidates};
