@@ -6,4 +6,6 @@
 #include "core/abi.h"
 #include "dpp/dpp.h"
 #include "embedding_bag/embedding_bag.h"
+#include "mixture_of_experts/mixture_of_experts.h"
+#include "three_towers/three_towers.h"
 #include "topk/topk.h"

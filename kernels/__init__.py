@@ -4,17 +4,23 @@ from headrace.kernels.beam_search import PathIndex, PathModel, PathNetwork, beam
 from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
 from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
+from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes, mixture_of_experts
 from headrace.kernels.mmr import mmr, mmr_picks
+from headrace.kernels.three_towers import TowersModel, TowersSizes, three_towers
 from headrace.kernels.topk import TopKIndex, topk
 
 __all__ = [
     "EmbeddingTables",
+    "MixtureModel",
+    "MixtureSizes",
     "PathIndex",
     "PathModel",
     "PathNetwork",
     "Picks",
     "Rules",
     "TopKIndex",
+    "TowersModel",
+    "TowersSizes",
     "beam_search",
     "bloom_contains",
     "bloom_fpr",
@@ -23,7 +29,9 @@ __all__ = [
     "dpp",
     "dpp_picks",
     "embedding_bag",
+    "mixture_of_experts",
     "mmr",
     "mmr_picks",
+    "three_towers",
     "topk",
 ]

@@ -57,7 +57,9 @@ def check_finite(name: str, values: Tensor) -> None:
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")
 
 
-def check_shape(name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int | None], device: torch.device) -> None:
+def check_shape(
+    name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int | None], device: torch.device
+) -> None:
     """`check_tensor`, and ValueError for another shape; None stands for any size."""
     check_tensor(name, tensor, dtype=dtype, ndim=len(shape), device=device)
     if any(want is not None and want != got for want, got in zip(shape, tensor.shape, strict=True)):

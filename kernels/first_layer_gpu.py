@@ -69,4 +69,4 @@ def first_layer(
 
 def block(size: int) -> int:
     """The block that holds `size` columns: a power of two that matrix units take."""
-    return max(16, triton.next_power_of_2(size))
+    return max(16, int(triton.next_power_of_2(size)))

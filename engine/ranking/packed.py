@@ -1,5 +1,5 @@
-"""Trained networks as the kernels want them, for requests after the end of the log: what depends on an item alone is one
-row for each item of the catalogue."""
+"""Trained networks as the kernels want them, for requests after the end of the log: what depends on an item alone is
+one row for each item of the catalogue."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ class _Mixture:
 
 
 def towers_model(network: ThreeTowers, store: FeatureStore) -> TowersModel:
-    """`network` with the item vectors and the item features that `store` has frozen. Later changes of the network need a
-    new model."""
+    """`network` with the item vectors and the item features that `store` has frozen. Later changes of the network need
+    a new model."""
     with torch.no_grad():
         return _Towers(network, store).model()
 
@@ -137,16 +137,18 @@ class _Towers:
 
     def __init__(self, network: ThreeTowers, store: FeatureStore) -> None:
         self.network, self.store, self.frozen = network, store, store.frozen()
-        tower, vector = network.request_mlp[0], network.request_mlp[2]
+        self.tower, self.vector = linear_layers(network.request_mlp)
+        (self.cross,) = linear_layers(network.cross_mlp)
         upper = network.first.request.weight.shape[0]
-        self.sizes = TowersSizes(network.last.weight.shape[0], vector.out_features, tower.out_features, upper)
-        weight = network.cross_mlp[0].weight.double()
-        self.codes, self.statistics = weight.split([weight.shape[1] - store.spec.cross_width, store.spec.cross_width], 1)
+        self.sizes = TowersSizes(network.last.out_features, self.vector.out_features, self.tower.out_features, upper)
+        weight = self.cross.weight.double()
+        self.codes, self.statistics = weight.split(
+            [weight.shape[1] - store.spec.cross_width, store.spec.cross_width], 1
+        )
         self.wide = network.wide.candidate.weight.double()
 
     def model(self) -> TowersModel:
-        network, columns = self.network, self.frozen.dynamic_columns
-        tower, vector = network.request_mlp[0], network.request_mlp[2]
+        network, tower, vector, columns = self.network, self.tower, self.vector, self.frozen.dynamic_columns
         wide = self.wide.new_zeros(tower.in_features, self.sizes.targets)
         if self.store.spec.request_width:
             wide[-self.store.spec.request_width :] = network.wide.request.weight.T
@@ -165,9 +167,13 @@ class _Towers:
     def _items(self, item: Tensor) -> Tensor:
         network, columns = self.network, self.frozen.static_columns
         statistics = self.frozen.item_statistics[item].double()
-        cross = network.cross_mlp[0].bias + statistics @ self.statistics[:, columns].T
+        cross = self.cross.bias + statistics @ self.statistics[:, columns].T
         wide = network.wide.candidate.bias.double() + network.last.bias + statistics @ self.wide[:, columns].T
         return self.sizes.row(cross, wide, network.item_vector(self.store.item_inputs(item)).double())
+
+
+def linear_layers(module: nn.Sequential) -> list[nn.Linear]:
+    return [layer for layer in module if isinstance(layer, nn.Linear)]
 
 
 def as_kept(weight: Tensor) -> Tensor:

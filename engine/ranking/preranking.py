@@ -17,6 +17,7 @@ from headrace.ranking.settings import PreRankerSettings
 from headrace.ranking.towers import ThreeTowers
 from headrace.types import Candidates, Requests
 
+
 @dataclass
 class Inferences:
     """How often each part of the network ran, in rows."""
@@ -45,7 +46,7 @@ class PreRanker:
         return towers_model(network, store)
 
     def clear_cache(self) -> None:
-        """Forgets all item vectors; to be called when the network's weights have changed behind the back of autograd."""
+        """Forgets the packed network; to be called when its weights have changed behind the back of autograd."""
         self._packed.clear()
 
     def warm_cache(self) -> None:

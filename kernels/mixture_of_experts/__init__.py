@@ -45,11 +45,11 @@ def mixture_of_experts(
 
     Float32 throughout: each sum runs over its inputs in order, with fused multiply-adds. The native backend gives the
     same bits for every batch, thread count and instruction set.
-    Raises TypeError or ValueError for a wrong type, shape or device; for an index out of range, offsets or counts out of
-    order, or an input that is not finite. The gpu backend does not check the values, which would wait for the device: a
-    candidate with an index out of range gets NaN.
-    Source: Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts", KDD 2018;
-    Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018.
+    Raises TypeError or ValueError for a wrong type, shape or device; for an index out of range, offsets or counts out
+    of order, or an input that is not finite. The gpu backend does not check the values, which would wait for the
+    device: a candidate with an index out of range gets NaN.
+    Source: Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts", KDD
+    2018; Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018.
     """
     if not isinstance(model, MixtureModel):
         raise TypeError(f"model: expected a MixtureModel, got {type(model).__name__}")

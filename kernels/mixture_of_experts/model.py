@@ -110,5 +110,3 @@ class MixtureModel:
         first = [self.request_weight, self.item_rows, self.code_rows, self.candidate_weight]
         experts = [self.expert_weight, self.expert_bias]
         return [*first, *experts, self.head_weight, self.head_bias, self.out_weight, self.out_bias]
-
-

@@ -29,8 +29,8 @@ def three_towers(
 ) -> Tensor:
     """float32 [T, n]: the logits of every target for the candidates of B requests.
 
-    user = relu(request W_t + b) W_v + c. With v an item's vector, cross = relu(item row + code rows + dynamic W_d) in the
-    columns of the cross tower, and wide the same sum, plus the request's, in those of the linear path:
+    user = relu(request W_t + b) W_v + c. With v an item's vector, sum = request row + item row + code rows +
+    dynamic W_d, cross its columns of the cross tower after ReLU and wide those of the linear path:
     logit = relu([v, cross, v user] W_u + user W_r + d) W_l + wide.
 
     request: float32 [B, R]. offsets: int64 [B + 1]: request b owns candidates offsets[b] to offsets[b + 1]. item: int64
@@ -39,9 +39,9 @@ def three_towers(
 
     Float32 throughout: each sum runs over its inputs in order, with fused multiply-adds. The native backend gives the
     same bits for every batch, thread count and instruction set.
-    Raises TypeError or ValueError for a wrong type, shape or device; for an index out of range, offsets out of order, or
-    an input that is not finite. The gpu backend does not check the values, which would wait for the device: a candidate
-    with an index out of range gets NaN.
+    Raises TypeError or ValueError for a wrong type, shape or device; for an index out of range, offsets out of order,
+    or an input that is not finite. The gpu backend does not check the values, which would wait for the device: a
+    candidate with an index out of range gets NaN.
     Source: Wang et al., "COLD: Towards the Next Generation of Pre-Ranking System", DLP-KDD 2020.
     """
     if not isinstance(model, TowersModel):
@@ -70,7 +70,9 @@ def _three_towers(weights: list[Tensor], sizes: list[int], *rest: object) -> Ten
     return OP.pick(str(backend), weights[0].device)(weights, sizes, *inputs, threads)  # type: ignore[no-any-return]
 
 
-def _fake(weights: list[Tensor], sizes: list[int], request: Tensor, offsets: Tensor, item: Tensor, *_: object) -> Tensor:
+def _fake(
+    weights: list[Tensor], sizes: list[int], request: Tensor, offsets: Tensor, item: Tensor, *_: object
+) -> Tensor:
     return weights[0].new_empty(sizes[0], item.shape[0])
 
 

@@ -35,4 +35,5 @@ def three_towers(
     vector, cross, wide = sums[:, : 2 * dim + targets].split([dim, dim, targets], 1)
     joined = torch.cat([vector, cross.relu(), vector * user[owner]], 1)
     hidden = (joined @ upper.double() + start).relu()
-    return (hidden @ last.double() + wide).T.float().contiguous()
+    logits: Tensor = (hidden @ last.double() + wide).T
+    return logits.float().contiguous()

@@ -136,5 +136,3 @@ def _candidate(net, a, b, c):
         out = head.through(out_weight[t][:, None], Value(out_bias[t : t + 1]))
         logits.append(out.plus(wide[t : t + 1]))
     return join(*logits)
-
-

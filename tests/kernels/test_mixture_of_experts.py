@@ -1,5 +1,6 @@
 import dataclasses
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_the_batch_and_the_threads_change_no_bit():
     for threads in (2, 3):
         assert torch.equal(mixture_of_experts(net.model, **arguments, threads=threads), whole)
     offsets = arguments["offsets"].tolist()
-    for b, (first, last) in enumerate(zip(offsets, offsets[1:], strict=False)):
+    for b, (first, last) in enumerate(pairwise(offsets)):
         per_request = {n: arguments[n][b : b + 1] for n in ("request", "taste", "behaviours", "counts")}
         # Backwards, so that every candidate has other neighbours.
         own = {n: arguments[n][first:last].flip(0) for n in ("item", "codes", "dynamic")}

@@ -1,5 +1,6 @@
 import dataclasses
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_the_batch_and_the_threads_change_no_bit():
     for threads in (2, 3):
         assert torch.equal(three_towers(net.model, **arguments, threads=threads), whole)
     offsets = arguments["offsets"].tolist()
-    for b, (first, last) in enumerate(zip(offsets, offsets[1:], strict=False)):
+    for b, (first, last) in enumerate(pairwise(offsets)):
         # Backwards, so that every candidate has other neighbours.
         own = {n: arguments[n][first:last].flip(0) for n in ("item", "codes", "dynamic")}
         request = arguments["request"][b : b + 1]
