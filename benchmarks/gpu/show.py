@@ -17,7 +17,7 @@ def print_rows(rows: Iterable[Row]) -> None:
         ours = [row.median for row in case if row.kind == "headrace" and row.median]
         for row in case:
             if row.median is None or row.min is None:
-                lines.append((row.op, row.case, row.provider, "-", "", "", "", "", row.error or ""))
+                lines.append((row.op, row.case, row.provider, "-", "", "", "", "", (row.error or "").split("\n")[0]))
                 continue
             ratio = f"{row.median / min(ours):.2f}" if ours and row.kind != "headrace" else ""
             share = f"{row.fraction:.0%}" if row.fraction is not None else ""

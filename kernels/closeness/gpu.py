@@ -12,7 +12,7 @@ from headrace.kernels.closeness.reference import check_input
 _BLOCK = 64
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["blocks"])  # type: ignore[untyped-decorator]
 def _closeness_kernel(
     content: tl.tensor,
     recent: tl.tensor,
@@ -21,11 +21,12 @@ def _closeness_kernel(
     out: tl.tensor,
     dim: tl.tensor,
     length: tl.tensor,
+    blocks: tl.tensor,
     BLOCK: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> None:
-    request = tl.program_id(0).to(tl.int64)
-    first = tl.load(offsets + request) + tl.program_id(1) * BLOCK
+    request = (tl.program_id(0) // blocks).to(tl.int64)
+    first = tl.load(offsets + request) + tl.program_id(0) % blocks * BLOCK
     last = tl.load(offsets + request + 1)
     if first < last:
         at = first + tl.arange(0, BLOCK)
@@ -55,8 +56,9 @@ def closeness(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, *,
     if len(item):
         dim = content.shape[1]
         blocks = triton.cdiv(int(offsets.diff().max()), _BLOCK)
-        _closeness_kernel[(len(recent), blocks)](
-            *(content, recent, offsets, item, out, dim, recent.shape[1]),
+        # One axis, as the others end at 65535 programs.
+        _closeness_kernel[(len(recent) * blocks,)](
+            *(content, recent, offsets, item, out, dim, recent.shape[1], blocks),
             BLOCK=_BLOCK,
             COLUMNS=triton.next_power_of_2(dim),
         )

@@ -12,7 +12,7 @@ from headrace.kernels.segment_topk.reference import check_input
 _BLOCK = 32
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["k", "blocks"])  # type: ignore[untyped-decorator]
 def _rank_kernel(
     offsets: tl.tensor,
     kept: tl.tensor,
@@ -20,13 +20,15 @@ def _rank_kernel(
     tie: tl.tensor,
     index: tl.tensor,
     k: tl.tensor,
+    blocks: tl.tensor,
     BLOCK: tl.constexpr,
 ) -> None:
-    segment = tl.program_id(0)
+    segment = tl.program_id(0) // blocks
+    begin = tl.program_id(0) % blocks * BLOCK
     first, last = tl.load(offsets + segment), tl.load(offsets + segment + 1)
     out = tl.load(kept + segment)
-    mine = first + tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    if first + tl.program_id(1) * BLOCK < last:
+    mine = first + begin + tl.arange(0, BLOCK)
+    if first + begin < last:
         my_score = tl.load(score + mine, mask=mine < last, other=0.0)[:, None]
         my_tie = tl.load(tie + mine, mask=mine < last, other=0)[:, None]
         rank = tl.zeros([BLOCK], tl.int64)
@@ -48,5 +50,6 @@ def segment_topk(offsets: Tensor, score: Tensor, tie: Tensor, k: int, *, threads
     index = torch.empty(int(kept[-1]), dtype=torch.int64, device=score.device)
     if len(index):
         blocks = triton.cdiv(int(counts.max()), _BLOCK)
-        _rank_kernel[(len(counts), blocks)](offsets, kept, score, tie, index, k, BLOCK=_BLOCK, num_warps=4)
+        # One axis, as the others end at 65535 programs.
+        _rank_kernel[(len(counts) * blocks,)](offsets, kept, score, tie, index, k, blocks, BLOCK=_BLOCK, num_warps=4)
     return index, kept

@@ -24,18 +24,7 @@ from headrace.kernels.registry import OPS
 
 ROOT = Path(__file__).parents[2]
 #: What a machine that has torch may lack.
-OPTIONAL = (
-    "pydantic",
-    "typer",
-    "rich",
-    "pyarrow",
-    "scipy",
-    "jinja2",
-    "threadpoolctl",
-    "safetensors",
-    "pytest",
-    "faiss",
-)
+OPTIONAL = ("pydantic", "typer", "rich", "pyarrow", "scipy", "jinja2", "threadpoolctl", "safetensors", "pytest")
 SITE = Site(torch.device("cpu"), True, 1e6)
 
 

@@ -28,5 +28,5 @@ def test_kernel_compiles_without_spills(arch: int) -> None:
     from headrace.kernels.closeness import gpu
 
     signature = {"content": "*fp32", "recent": "*i32", "offsets": "*i64", "item": "*i64", "out": "*fp32"}
-    signature |= {"dim": "i32", "length": "i32"}
+    signature |= {"dim": "i32", "length": "i32", "blocks": "i32"}
     triton_tools.compile_ptx(gpu._closeness_kernel, signature, {"BLOCK": 64, "COLUMNS": 16}, arch)

@@ -27,4 +27,4 @@ def test_kernel_compiles_without_spills(arch: int) -> None:
     from headrace.kernels.segment_topk import gpu
 
     signature = {**dict.fromkeys(("offsets", "kept"), "*i64"), "score": "*fp32", "tie": "*i64", "index": "*i64"}
-    triton_tools.compile_ptx(gpu._rank_kernel, {**signature, "k": "i32"}, {"BLOCK": 32}, arch)
+    triton_tools.compile_ptx(gpu._rank_kernel, {**signature, "k": "i32", "blocks": "i32"}, {"BLOCK": 32}, arch)
