@@ -82,4 +82,4 @@ def _compiled(site: Site, given: Inputs) -> Call:
     return call
 
 
-PART = Part(("dpp",), checks("dpp", dpp_picks), bench)
+PART = Part(("dpp",), checks("dpp", dpp_picks), bench, weight=2.0)

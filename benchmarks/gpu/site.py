@@ -62,11 +62,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Part:
-    """Everything asked of one op, or of ops that belong together. ops: their names in the registry."""
+    """Everything asked of one op, or of ops that belong together.
+
+    ops: their names in the registry. weight: the share of the time for benchmarks that it may take, beside the others'.
+    """
 
     ops: tuple[str, ...]
     checks: tuple[Check, ...]
     bench: Callable[[Site], Bench]
+    weight: float = 1.0
 
 
 def parts() -> list[Part]:

@@ -140,6 +140,18 @@ def test_what_does_not_fit_the_time_is_listed_as_skipped(tmp_path: Path) -> None
     assert {entry["case"] for entry in results.skipped} >= {"first", "2 + 2"}
 
 
+def test_a_peer_that_takes_all_the_time_does_not_take_our_row(tmp_path: Path) -> None:
+    part = _part()
+    bench = part.bench(SITE)
+    slow = Provider("torch", "peer", lambda given, case: lambda: time.sleep(30))
+    code, results = _run(
+        replace(part, bench=lambda site: replace(bench, providers=(*bench.providers, slow))), tmp_path, 4.0
+    )
+    assert code == 0
+    assert [row.provider for row in results.rows] == ["headrace"]
+    assert [(entry["case"], entry["provider"]) for entry in results.skipped] == [("2 + 2", "peers")]
+
+
 def test_a_run_that_goes_on_does_only_what_is_left(tmp_path: Path) -> None:
     _run(_part("exact", 4, Check("sum", "wrong", _broken)), tmp_path)
     (path,) = tmp_path.iterdir()
