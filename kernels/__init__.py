@@ -2,13 +2,18 @@
 
 from headrace.kernels.beam_search import PathIndex, PathModel, PathNetwork, beam_search
 from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
+from headrace.kernels.closeness import closeness
 from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
+from headrace.kernels.lookup_pairs import PairTable, lookup_pairs
 from headrace.kernels.mmr import mmr, mmr_picks
+from headrace.kernels.pool_items import pool_items
+from headrace.kernels.segment_topk import segment_topk
 from headrace.kernels.topk import TopKIndex, topk
 
 __all__ = [
     "EmbeddingTables",
+    "PairTable",
     "PathIndex",
     "PathModel",
     "PathNetwork",
@@ -20,10 +25,14 @@ __all__ = [
     "bloom_fpr",
     "bloom_insert",
     "bloom_size",
+    "closeness",
     "dpp",
     "dpp_picks",
     "embedding_bag",
+    "lookup_pairs",
     "mmr",
     "mmr_picks",
+    "pool_items",
+    "segment_topk",
     "topk",
 ]

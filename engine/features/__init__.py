@@ -1,6 +1,7 @@
 """Features: point-in-time statistics, behaviour sequences, and the store that training and serving share."""
 
 from headrace.features.fields import FeatureSpec, Field
+from headrace.features.frozen import Frozen
 from headrace.features.inputs import CrossInputs, Inputs, ItemInputs, RequestInputs
 from headrace.features.settings import FeatureSettings
 from headrace.features.store import FeatureStore
@@ -13,6 +14,7 @@ __all__ = [
     "FeatureSpec",
     "FeatureStore",
     "Field",
+    "Frozen",
     "Inputs",
     "ItemInputs",
     "RequestInputs",

@@ -75,6 +75,12 @@ class RateStatistics:
         self._rates = rates
         self._final: tuple[Tensor, Tensor] | None = None
 
+    @property
+    def width(self) -> int:
+        """How many features there are."""
+        signals = self.counter.totals.shape[1]
+        return signals + (len(self._windows) - 1) * min(signals, 1 + LEADING)
+
     def features(self, entity: Tensor, time: Tensor) -> Tensor:
         """float32 [q, width] for `entity` (int64 [q], -1 unknown) just before `time` (int64 [q])."""
         counts = self.counter.counts(entity, time, self._windows)
@@ -82,13 +88,21 @@ class RateStatistics:
         parts += [self._rates.features(counts[:, w, : 1 + LEADING]) for w in range(1, len(self._windows))]
         return torch.cat(parts, 1)
 
+    def table(self, end: int) -> tuple[Tensor, Tensor]:
+        """All entities that were seen, int64 [m] ascending, after a first -1 for the others, and their `features` at
+        the time `end`, float32 [m, width]."""
+        seen = torch.cat([torch.tensor([-1]), torch.unique_consecutive(self.counter.keys // self.counter.span)])
+        return seen, self.features(seen, torch.full_like(seen, end))
+
     def final(self, entity: Tensor, end: int) -> Tensor:
-        """`features` at the time `end` for every query, from a table of all that were seen, which is made once."""
+        """`features` at the time `end` for every query, from a table that is made once."""
         if self._final is None:
-            seen = torch.cat([torch.tensor([-1]), torch.unique_consecutive(self.counter.keys // self.counter.span)])
+            seen, features = self.table(end)
             if self.counter.entities <= _DENSE * len(seen):
-                seen = torch.arange(-1, self.counter.entities)
-            self._final = seen, self.features(seen, torch.full_like(seen, end))
+                every = features[:1].repeat(self.counter.entities + 1, 1)
+                every[seen + 1] = features
+                seen, features = torch.arange(-1, self.counter.entities), every
+            self._final = seen, features
         seen, table = self._final
         if len(seen) == self.counter.entities + 1:
             return table.index_select(0, torch.where(entity < self.counter.entities, entity + 1, 0))

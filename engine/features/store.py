@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from headrace.features.arrays import tensor_of
 from headrace.features.bank import StatisticsBank, StatisticsMeta
 from headrace.features.behaviours import Behaviours
 from headrace.features.fields import FeatureSpec, Field, shifted
+from headrace.features.frozen import Frozen
 from headrace.features.inputs import CrossInputs, Inputs, ItemInputs, RequestInputs
 from headrace.features.settings import FeatureSettings
 from headrace.features.tables import ItemTable, Keys, UserTable
@@ -61,8 +63,10 @@ class FeatureStore:
         self.users = users
         self.items = items
         self._behaviours = behaviours
-        self._bank = bank
+        self.bank = bank
         self._scaling = scaling
+        self._lock = threading.Lock()
+        self._frozen: Frozen | None = None
 
     @property
     def spec(self) -> FeatureSpec:
@@ -107,7 +111,7 @@ class FeatureStore:
         context = {name: codes[sample] for name, codes in requests.context.items()}
         some = Requests(requests.user[sample], requests.time[sample], context)
         raw = {
-            "request": self._bank.request_features(self._keys(some), self.as_of(some.time)),
+            "request": self.bank.request_features(self.keys(some), self.as_of(some.time)),
             "cross": self._raw_cross(some, None, item[sample]),
         }
         for side, values in raw.items():
@@ -137,11 +141,17 @@ class FeatureStore:
 
     def behaviour(self, requests: Requests) -> Tensor:
         """int32 [B, N]: LastN, item rows + 1."""
+        if self.ended(requests.time):
+            return self._behaviours.final(requests.user, self.spec.behaviours)
         return self._behaviours.last(requests.user, self.as_of(requests.time), self.spec.behaviours)
+
+    def ended(self, time: Tensor) -> bool:
+        """Whether all of `time` (int64, ms) is at or after the end of the log, where nothing moves any more."""
+        return len(time) == 0 or int(time.min()) >= self.meta.end
 
     def request_statistics(self, requests: Requests) -> Tensor:
         """float32 [B, request_width], standardised."""
-        raw = self._bank.request_features(self._keys(requests), self.as_of(requests.time))
+        raw = self.bank.request_features(self.keys(requests), self.as_of(requests.time))
         return self._standardised(raw, "request")
 
     def item_inputs(self, item: Tensor) -> ItemInputs:
@@ -150,7 +160,7 @@ class FeatureStore:
 
     def cross_inputs(self, requests: Requests, request: Tensor | None, item: Tensor) -> CrossInputs:
         """What depends on both: `request` (int64 [n]) owns each `item` (int64 [n]); None: one item each."""
-        time = requests.time if request is None else requests.time[request]
+        time = requests.time if request is None else requests.time.index_select(0, request)
         return CrossInputs(self.cross_codes(time, item), self.cross_statistics(requests, request, item))
 
     def cross_codes(self, time: Tensor, item: Tensor) -> Tensor:
@@ -162,13 +172,15 @@ class FeatureStore:
         return self._standardised(self._raw_cross(requests, request, item), "cross")
 
     def _raw_cross(self, requests: Requests, request: Tensor | None, item: Tensor) -> Tensor:
-        each = requests if request is None else _take(requests, request)
-        counted = self._bank.cross_features(self._keys(each, item), self.as_of(each.time))
+        each = requests if request is None else self.take(requests, request)
+        counted = self.bank.cross_features(self.keys(each, item), self.as_of(each.time))
+        close = self.closeness(requests, request, item)
+        return torch.cat([counted, *close], 1) if close else counted
+
+    def closeness(self, requests: Requests, request: Tensor | None, item: Tensor) -> list[Tensor]:
+        """[float32 [n, 2]], raw: `taste.closeness` of each item to its request's behaviour; [] without content."""
         content = self.items.content
-        if content is None:
-            return counted
-        close = closeness(content, self.behaviour(requests), request, item)
-        return torch.cat([counted, close], 1)
+        return [] if content is None else [closeness(content, self.behaviour(requests), request, item)]
 
     def inputs(self, requests: Requests, offsets: Tensor | None, item: Tensor) -> Inputs:
         """All features of the candidates `item` (int64 [n]); request b owns offsets[b]:offsets[b+1]."""
@@ -180,12 +192,35 @@ class FeatureStore:
             offsets,
         )
 
-    def _keys(self, requests: Requests, item: Tensor | None = None) -> Keys:
+    def frozen(self) -> Frozen:
+        """What serves every request at or after the end of the log. Made once; safe from many threads."""
+        with self._lock:
+            if self._frozen is None:
+                self._frozen = Frozen(self)
+            return self._frozen
+
+    @staticmethod
+    def take(requests: Requests, index: Tensor) -> Requests:
+        """The requests at `index` (int64 [n])."""
+        context = {name: codes.index_select(0, index) for name, codes in requests.context.items()}
+        return Requests(requests.user.index_select(0, index), requests.time.index_select(0, index), context)
+
+    def keys(self, requests: Requests, item: Tensor | None = None) -> Keys:
+        """What the statistics of `requests`, each with its `item` where given, are kept of."""
         unknown = torch.full_like(requests.user, -1)
-        crossed = {name: requests.context.get(name, unknown) for name in self._bank.meta.contexts}
+        crossed = {name: requests.context.get(name, unknown) for name in self.bank.meta.contexts}
         if item is None:
             return Keys(requests.user, unknown, unknown, unknown, crossed)
         return self.items.keys(requests.user, item, crossed)
+
+    def standardise_cross(self, raw: Tensor, columns: Tensor) -> Tensor:
+        """Raw cross statistics of `columns` alone (float32 [n, c]), standardised in place."""
+        mean, scale = self.scales("cross", columns)
+        return raw.sub_(mean).mul_(scale).clamp_(-10, 10)
+
+    def scales(self, side: str, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean, and one over the deviation, of some statistics of the side "request" or "cross": float32 [c]."""
+        return self._scaling[f"{side}.mean"][columns], self._scaling[f"{side}.scale"][columns]
 
     def _standardised(self, raw: Tensor, side: str) -> Tensor:
         return raw.sub_(self._scaling[f"{side}.mean"]).mul_(self._scaling[f"{side}.scale"]).clamp_(-10, 10)
@@ -196,7 +231,7 @@ class FeatureStore:
             "users": self.users.state(),
             "items": self.items.state(),
             "behaviours": self._behaviours.state(),
-            "bank": self._bank.state(),
+            "bank": self.bank.state(),
             "scaling": self._scaling,
         }
         tensors = {f"{part}/{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
@@ -217,11 +252,6 @@ class FeatureStore:
             StatisticsBank.from_state(part("bank"), read.statistics),
             part("scaling"),
         )
-
-
-def _take(requests: Requests, index: Tensor) -> Requests:
-    context = {name: codes.index_select(0, index) for name, codes in requests.context.items()}
-    return Requests(requests.user.index_select(0, index), requests.time.index_select(0, index), context)
 
 
 def _utc_offset(dataset: Dataset) -> int:

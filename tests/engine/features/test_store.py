@@ -74,11 +74,11 @@ def test_nothing_from_the_future(refresh):
     )
     early = log.take(slice(0, cut))
     requests, items = requests_of(early), torch.from_numpy(early.item).long()
-    keys = before._keys(requests, items)
+    keys = before.keys(requests, items)
     moment = before.as_of(requests.time)
     assert bool((moment <= requests.time).all())
     for side in ("request_features", "cross_features"):
-        now, then = getattr(before._bank, side)(keys, moment), getattr(after._bank, side)(keys, moment)
+        now, then = getattr(before.bank, side)(keys, moment), getattr(after.bank, side)(keys, moment)
         assert torch.equal(now, then)
     assert torch.equal(before.behaviour(requests), after.behaviour(requests))
 
