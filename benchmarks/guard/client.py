@@ -22,6 +22,7 @@ class Trouble(Exception):
 
 class Process:
     """A worker for the package `headrace` in `folder`, started when first asked and again after it died or hung.
+    To be used in a `with` block, whose end ends it.
 
     threads: what every library gets, 0 for the cores of this process.
     """
@@ -33,6 +34,13 @@ class Process:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         self._rest = b""
 
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._said.close()
+
     def ask(self, seconds: float, do: str, **question: Any) -> dict[str, Any]:
         """Its answer. seconds: how long to wait. Raises Trouble; the process is gone when it died or hung."""
         running = self._running or self._start()
@@ -41,11 +49,11 @@ class Process:
             running.stdin.write(json.dumps({"do": do, **question}).encode() + b"\n")
             running.stdin.flush()
             answer: dict[str, Any] = json.loads(self._line(running, seconds))
-        except (OSError, EOFError):
-            raise Trouble(f"{self.name}: the worker died in {do!r}: {self._end()}") from None
         except TimeoutError:
             self.stop()
             raise Trouble(f"{self.name}: the worker hung: no answer to {do!r} in {seconds:g} s") from None
+        except (OSError, EOFError):
+            raise Trouble(f"{self.name}: the worker died in {do!r}: {self._end()}") from None
         except ValueError as error:
             self.stop()
             raise Trouble(f"{self.name}: the worker answered {do!r} with no JSON: {error}") from None
@@ -86,9 +94,11 @@ class Process:
 
     def _end(self) -> str:
         assert self._running is not None
-        self._running.communicate()
-        code = self._running.returncode
-        self._running = None
+        try:
+            code = self._running.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = 0  # it closed its answers and lives on
+        self.stop()
         how = f"exit status {code}"
         if code < 0:
             how = signal.Signals(-code).name

@@ -28,15 +28,12 @@ def guard(
     """Whether nothing is slower or wrong. Raises ValueError when a revision cannot be built or has no such case."""
     a, b, how = prepare(checkout(), base)
     console.print(f"A: {a.name} ({how})\nB: {b.name} (this checkout)", highlight=False)
-    workers = Process(a.name, a.folder, threads), Process(b.name, b.folder, threads)
     try:
-        with bar() as progress:
-            outcome = Guard(*workers).measure(choice, progress)
+        with Process(a.name, a.folder, threads) as first, Process(b.name, b.folder, threads) as second:
+            with bar() as progress:
+                outcome = Guard(first, second).measure(choice, progress)
     except Trouble as trouble:
         raise ValueError(str(trouble)) from trouble
-    finally:
-        for worker in workers:
-            worker.stop()
     moment = time.strftime("%Y-%m-%d-%H%M%S")
     for letter, results, revision in (("a", outcome.a, a), ("b", outcome.b, b)):
         results.rows = [replace(row, commit=revision.commit) for row in results.rows]

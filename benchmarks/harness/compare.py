@@ -19,7 +19,7 @@ Verdict = Literal["slower", "faster", "no difference", "no verdict", "no time"]
 SIGNIFICANCE = 1e-4
 #: Differences below this are never a verdict: where data and code happen to lie in memory makes as much.
 SMALLEST = 1.03
-#: The same for separate runs, between which the machine itself changes unseen.
+#: What separate runs differ by beyond what their rounds show: the machine itself changes between them.
 SMALLEST_APART = 1.10
 
 
@@ -152,7 +152,7 @@ def apart(a: list[float], b: list[float], drift: float = 1.0, scatter: float = 1
     makes nothing more certain.
     """
     ratio = float(np.median(b) / np.median(a)) / drift
-    noise = max(SMALLEST_APART, _spread(a) * _spread(b)) * scatter
+    noise = SMALLEST_APART * _spread(a) * _spread(b) * scatter
     return ratio, noise, _verdict(ratio, noise)
 
 
