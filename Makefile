@@ -12,12 +12,13 @@ NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
 # A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
 FOLDERS := $(shell find engine kernels -type d -not -name __pycache__)
 
-.PHONY: help demo test test-fast test-cpp bench lint types format setup setup-dev clean
+.PHONY: help demo test test-fast test-cpp bench bench-peers lint types format setup setup-dev clean
 help:
 	@echo "make demo                    train, index and serve a synthetic log; report in runs/"
 	@echo "make demo DATA=<folder>      the same on a KuaiRand-Pure, MovieLens-1M or Headrace folder"
 	@echo "make test                    every test, lint, types, C++ under sanitizers"
 	@echo "make test-fast               the inner loop: no slow tests, no sanitizers"
+	@echo "make bench-peers             install what the benchmarks compare with"
 	@echo "make bench                   every kernel beside its peers; rows in benchmarks/results/"
 
 demo: setup
@@ -40,11 +41,11 @@ lint: setup-dev
 types: setup-dev
 	$(BIN)/mypy -p headrace
 
-# Peers that are not installed are skipped.
+# Peers that are not installed are left out.
 bench: setup-dev
-	@mkdir -p build
-	$(BIN)/python -m pytest benchmarks -q --benchmark-json=build/bench.json
-	$(BIN)/python benchmarks/summarise.py build/bench.json benchmarks/results
+	$(BIN)/headrace bench --suite quick --out benchmarks/results
+
+bench-peers: $(VENV)/bench.stamp
 
 format: setup-dev
 	$(BIN)/ruff check --fix .
@@ -72,6 +73,10 @@ $(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
 $(VENV)/dev.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[report,dev,gpu]"
 	@touch $(VENV)/run.stamp $@
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp constraints.txt
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[report,dev,gpu,bench]"
+	@touch $(VENV)/run.stamp $(VENV)/dev.stamp $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info engine/*.so

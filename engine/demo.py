@@ -21,7 +21,7 @@ from headrace.evaluation.held_out import held_out
 from headrace.evaluation.offline import measure_diversity, measure_quality, run_held_out
 from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
-from headrace.report import html, print_report, write_html
+from headrace.report import page, print_report, write_html
 from headrace.report.model import Curve, DatasetSummary, Machine, Report, Training
 from headrace.serving import Engine
 from headrace.settings import Settings
@@ -50,7 +50,7 @@ def run_demo(
     data: Path | None, sizes: tuple[int, int, int], settings: Settings, out: Path, progress: Progress
 ) -> DemoRun:
     """Reads `data` (or generates a log of `sizes` users, items, events), builds, measures, and writes `out`/<stamp>."""
-    html.environment()  # a missing extra should be told before the work, not after it
+    page.environment()  # a missing extra should be told before the work, not after it
     started = time.monotonic()
     dataset = read(data) if data else generate(*sizes, seed=settings.seed).dataset
     train, test, words = split_last_days(dataset.log)

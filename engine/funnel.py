@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from headrace.exposure import ExposureFilter
+from headrace.kernels import spans
 from headrace.ranking import PreRanker, Ranker
 from headrace.reranking import Reranker
 from headrace.retrieval.channel import Channel
@@ -38,10 +39,14 @@ class Trace:
 
     @contextmanager
     def stage(self, name: str, items_in: int) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        seconds = time.perf_counter() - start
-        self.times.append(StageTime(name, items_in, len(self.stages[name]), seconds))
+        with spans.span("stage", name) as span:
+            start = time.perf_counter()
+            yield
+            seconds = time.perf_counter() - start
+        items_out = len(self.stages[name])
+        self.times.append(StageTime(name, items_in, items_out, seconds))
+        if span is not None:
+            span.items_in, span.items_out = items_in, items_out
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
+from headrace.kernels import spans
 from headrace.kernels.settings import BACKENDS, backend_setting, extension, get_isa
+from headrace.kernels.work import Counted
 
 _LIBRARY = torch.library.Library("headrace", "DEF")
 OPS: dict[str, Op] = {}
@@ -22,7 +24,9 @@ OPS: dict[str, Op] = {}
 class Op:
     """One op: a function of the same name in `package`.reference, .native and .gpu.
 
-    summary: one line for people. isas: the instruction sets with code of their own.
+    A function of that name in `package`.work, where there is one, takes the same arguments and gives what the call
+    must do as a `Counted`, for profiles. summary: one line for people. isas: the instruction sets with code of their
+    own.
     """
 
     name: str
@@ -63,7 +67,39 @@ class Op:
             raise RuntimeError(
                 f"{self.name}: backend {backend!r} cannot serve tensors on {device}:\n" + "\n".join(lines)
             )
-        return self.function(backend)
+        function = self.function(backend)
+        return self._recorded(function, backend, device) if spans.active() else function
+
+    def _recorded(self, function: Callable[..., Any], backend: str, device: torch.device) -> Callable[..., Any]:
+        """`function` inside a span that says what its call had to do."""
+
+        def call(*args: Any, **options: Any) -> Any:
+            _wait(device)
+            with spans.span("kernel", self.name) as span:
+                answer = function(*args, **options)
+                _wait(device)
+            if span is not None:
+                count = _load_count(self.package, self.name)
+                span.backend = backend
+                if count is not None:
+                    span.counted = count(*args, **options)
+                    span.items_in, span.items_out = span.counted.items_in, span.counted.items_out
+            return answer
+
+        return call
+
+
+def _wait(device: torch.device) -> None:
+    # A launch returns at once: without waiting, its time would be charged to whatever waits next.
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@cache
+def _load_count(package: str, name: str) -> Callable[..., Counted] | None:
+    if importlib.util.find_spec(f"{package}.work") is None:
+        return None
+    return getattr(importlib.import_module(f"{package}.work"), name, None)
 
 
 @cache

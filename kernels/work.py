@@ -23,3 +23,12 @@ class Work:
         """Both, one after the other, in the terms of the one with more bytes."""
         main = self if self.bytes >= other.bytes else other
         return Work(self.flops + other.flops, self.bytes + other.bytes, main.dtype, main.random)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One call as a profile shows it: items in and out in the op's own unit, and its least work (None: not known)."""
+
+    items_in: int
+    items_out: int
+    work: Work | None = None

@@ -96,6 +96,9 @@ class LineChart:
     kind: str = "lines"
 
 
+Chart = BarChart | LineChart
+
+
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers (1, 2, 2.5 or 5 times a power of ten) from at or below `low` to at or above `high`."""
     span = (high - low) or abs(high) or 1.0
@@ -134,15 +137,16 @@ def line_chart(
     write_x: Format,
     write_y: Format,
     limits: tuple[float, float] | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
 ) -> LineChart:
-    """A chart of `series`, axes fitted to the points. limits: one range for both axes instead."""
+    """A chart of `series`, axes fitted to the points. limits: one range for both axes instead. log_x, log_y: axes in
+    powers of ten, for points above zero."""
     points = [p for s in series for p in s.points]
     # A dot with a label needs room at the sides; a curve may use the whole width.
-    x_low, x_high = limits or _range([x for x, _ in points], 0.05 if any(s.labels for s in series) else 0.0)
-    y_low, y_high = limits or _range([y for _, y in points], 0.05)
-    x_ticks, y_ticks = nice_ticks(x_low, x_high, 4), nice_ticks(y_low, y_high)
-    across = _scale(x_ticks, FRAME.left, FRAME.right)
-    up = _scale(y_ticks, FRAME.bottom, FRAME.top)
+    room = 0.05 if any(s.labels for s in series) else 0.0
+    x_ticks, across = _axis([x for x, _ in points], limits, room, log_x, (FRAME.left, FRAME.right), 4)
+    y_ticks, up = _axis([y for _, y in points], limits, 0.05, log_y, (FRAME.bottom, FRAME.top), 5)
     return LineChart(
         title,
         x_label,
@@ -160,9 +164,43 @@ def _range(values: list[float], room: float) -> tuple[float, float]:
     return (0.0 if low >= 0 > low - pad else low - pad), high + pad
 
 
-def _scale(ticks: list[float], start: float, end: float) -> Scale:
-    low, high = ticks[0], ticks[-1]
-    return lambda value: round(start + (end - start) * (value - low) / (high - low), 1)
+def _axis(
+    values: list[float],
+    limits: tuple[float, float] | None,
+    room: float,
+    log: bool,
+    ends: tuple[float, float],
+    about: int,
+) -> tuple[list[float], Scale]:
+    """The ticks of an axis, and where on it a value lies."""
+    if log:
+        ticks = log_ticks(min(values), max(values))
+        return ticks, _scale(ticks, *ends, math.log10)
+    ticks = nice_ticks(*(limits or _range(values, room)), about)
+    return ticks, _scale(ticks, *ends, float)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten (with 2 and 5 between them on a short axis) from at or below `low` to at or above `high`.
+
+    Raises ValueError for a value at or below zero.
+    """
+    if low <= 0:
+        raise ValueError(f"low: expected above 0 on a logarithmic axis, got {low}")
+    decades = range(math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9) + 1)
+    step = max(1, math.ceil((len(decades) - 1) / 6))
+    factors = (1, 2, 5) if len(decades) <= 3 else (1,)
+    ticks = [float(f"{m * 10.0**d:.10g}") for d in decades[::step] for m in factors]
+    below = max((t for t in ticks if t <= low * (1 + 1e-9)), default=ticks[0])
+    above = min((t for t in ticks if t >= high * (1 - 1e-9)), default=10 * ticks[-1])
+    kept = [t for t in [*ticks, above] if below <= t <= above]
+    kept = list(dict.fromkeys(kept))
+    return kept if len(kept) > 1 else [kept[0], 10 * kept[0]]
+
+
+def _scale(ticks: list[float], start: float, end: float, measure: Scale) -> Scale:
+    low, high = measure(ticks[0]), measure(ticks[-1])
+    return lambda value: round(start + (end - start) * (measure(value) - low) / (high - low), 1)
 
 
 def _line(series: Series, across: Scale, up: Scale) -> Line:

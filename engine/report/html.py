@@ -1,66 +1,40 @@
-"""The report as one HTML page that needs nothing else: no script, no request, styles and drawings inside."""
+"""The report of a run as one HTML page."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headrace.report import formats as f
-from headrace.report.charts import FRAME
+from headrace.report import page
 from headrace.report.model import Report
 from headrace.report.plots import charts
 from headrace.report.tables import sections
 from headrace.report.verdicts import headline, verdicts
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-
-def environment() -> Environment:
-    """The template engine. ImportError, saying what to install, without the extra `report`."""
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise ImportError('the HTML report needs jinja2: pip install "headrace[report]"') from error
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
 
 def render_html(report: Report) -> str:
     """The page as text; every value of the report is escaped. ImportError without the extra `report`."""
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            report=report,
-            headline=headline(report),
-            facts=_facts(report),
-            verdicts=verdicts(report),
-            sections=sections(report),
-            charts=charts(report),
-            frame=FRAME,
-        )
-    )
+    return page.render(_page(report))
 
 
 def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
     """Write the page to `path`, whole or not at all, and return the path."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    page = render_html(report)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    return page.write(_page(report), path)
+
+
+def _page(report: Report) -> page.Page:
+    drawn = charts(report)
+    return page.Page(
+        title=report.title,
+        headline=headline(report),
+        facts=_facts(report),
+        sections=[replace(section, charts=drawn.get(section.key, [])) for section in sections(report)],
+        footer=f"Headrace {report.version}, {report.created}",
+        verdicts=verdicts(report),
+        notes=report.notes,
+    )
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from headrace.report import formats as f
-from headrace.report.charts import Bar, BarChart, Key, LineChart, Series, line_chart, linear_scale, log_scale
+from headrace.report.charts import Bar, BarChart, Chart, Key, LineChart, Series, line_chart, linear_scale, log_scale
 from headrace.report.model import Diversity, Exposure, Funnel, Quality, QualityRow, Report, Target, Training
 from headrace.report.verdicts import baseline_recall
-
-Chart = BarChart | LineChart
 
 #: The first word found in a stage's name gives its colour; "rank" is in all three kinds of ranking, so it comes last.
 STAGE_COLOURS = (

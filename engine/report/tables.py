@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from pydantic import JsonValue
 
 from headrace.report import formats as f
 from headrace.report.model import Report
+from headrace.report.page import Section, Table
 from headrace.report.verdicts import reward_given_up
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns from `text_columns` on are numbers, set to the right. best: rows to mark, for the reason in `best_by`.
-    note: a sentence under the table."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    text_columns: int = 1
-    best: list[int] = field(default_factory=list)
-    best_by: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """key: a stable name, used as the page's anchor."""
-
-    key: str
-    title: str
-    tables: list[Table]
 
 
 def sections(report: Report) -> list[Section]:

@@ -8,7 +8,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from headrace.report.model import Report
-from headrace.report.tables import Table, sections
+from headrace.report.page import Table
+from headrace.report.tables import sections
 from headrace.report.verdicts import headline, verdicts
 
 WIDTH = 100

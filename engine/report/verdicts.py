@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from headrace.report.formats import count, finite, fixed, percent, rate, significant
 from headrace.report.model import Diversity, DiversityRow, Exposure, Quality, QualityRow, Report, Target
+from headrace.report.page import Verdict
 
 #: A prediction this far off the observed rate is called off.
 CALIBRATION_SLACK = 0.1
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """good: True it holds, False it doesn't, None neither."""
-
-    text: str
-    good: bool | None
 
 
 def headline(report: Report) -> str:

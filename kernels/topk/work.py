@@ -1,0 +1,22 @@
+"""What exact top-k must do."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from headrace.kernels.work import Counted, Work
+
+
+def work(batch: int, items: int, dim: int, k: int) -> Work:
+    """A product of every query with every item; float32 vectors read once, scores and ids written.
+
+    `items` counts those that a mask allows. Selecting and rescoring are left out: they need far less.
+    """
+    return Work(2.0 * batch * items * dim, 4.0 * (batch + items) * dim + 12.0 * batch * k)
+
+
+def topk(queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, threads: int) -> Counted:
+    """A call, counted: query-item pairs in, pairs out. With a mask the work is not known from the shapes."""
+    batch, dim = queries.shape
+    count = items.shape[0]
+    return Counted(batch * count, batch * min(k, count), work(batch, count, dim, k) if mask is None else None)
