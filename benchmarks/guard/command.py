@@ -29,9 +29,9 @@ def guard(
     a, b, how = prepare(checkout(), base)
     console.print(f"A: {a.name} ({how})\nB: {b.name} (this checkout)", highlight=False)
     try:
-        with Process(a.name, a.folder, threads) as first, Process(b.name, b.folder, threads) as second:
-            with bar() as progress:
-                outcome = Guard(first, second).measure(choice, progress)
+        first, second = Process(a.name, a.folder, threads), Process(b.name, b.folder, threads)
+        with first, second, bar() as progress:
+            outcome = Guard(first, second).measure(choice, progress)
     except Trouble as trouble:
         raise ValueError(str(trouble)) from trouble
     moment = time.strftime("%Y-%m-%d-%H%M%S")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-#: Seconds for each side of a case, and the fewest and most pairs; a round lasts at least ROUND_SECONDS.
+#: Seconds for each side of a case, and the fewest and most pairs.
 SECONDS = 0.6
-LEAST, MOST = 24, 60
-ROUND_SECONDS = 2e-3
+LEAST, MOST = 24, 120
+#: A round lasts at least this long. Short ones are better than long: on a busy machine most fit between two
+#: interruptions, so that few rounds are spoilt rather than each a little.
+ROUND_SECONDS = 5e-4
 
 
 def plan(a_seconds: float, b_seconds: float) -> tuple[int, int]:

@@ -25,9 +25,12 @@ class OneFolder:
         self._folder = folder
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name == "headrace":
-            return PathFinder.find_spec(name, [self._folder])
-        return PathFinder.find_spec(name, path) if name.startswith("headrace.") else None
+        if name.partition(".")[0] != "headrace":
+            return None
+        found = PathFinder.find_spec(name, [self._folder] if name == "headrace" else path)
+        if found is None:  # nor may anyone else find it
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return found
 
 
 class Worker:

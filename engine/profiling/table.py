@@ -160,7 +160,9 @@ def operator_table(rows: Sequence[Row], most: int = 12) -> Table:
         for r in rows[:most]
     ]
     note = "Recorded by torch.profiler, which makes small operators look dearer than they are; not part of the table above."
-    return Table("torch operators by self time", ["operator", "calls", "total ms", "self ms", "share"], cells, note=note)
+    return Table(
+        "torch operators by self time", ["operator", "calls", "total ms", "self ms", "share"], cells, note=note
+    )
 
 
 def _cells(row: Row) -> list[str]:

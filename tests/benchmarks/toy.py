@@ -34,9 +34,8 @@ def check(given: Inputs, answer: tuple[torch.Tensor, torch.Tensor]) -> str:
     return "exact"
 
 
-def prepare(given: Inputs, case: Case) -> Call:
-    """The kernel, or what `case.params` makes of it."""
-    ask = case.params
+def prepare(given: Inputs, ask: dict[str, Any]) -> Call:
+    """The kernel, or what `ask` makes of it."""
     calls = 0
 
     def call() -> Any:
@@ -69,12 +68,10 @@ def slowed(call: Call, times: float) -> Call:
 
 
 def bench(**cases: dict[str, Any]) -> Bench:
-    """A case for each name, misbehaving as its parameters say."""
-    made = [
-        Case("toy", name, params, inputs, check, Work(4 * 2000 * 32 * 2, 2000 * 32 * 4))
-        for name, params in cases.items()
-    ]
-    return Bench("toy", "A toy", tuple(made), (Provider("headrace", "headrace", prepare),))
+    """A case for each name, misbehaving as its value says."""
+    provider = Provider("headrace", "headrace", lambda given, case: prepare(given, cases[case.name]))
+    made = [Case("toy", name, {"k": K}, inputs, check, Work(4 * 2000 * 32 * 2, 2000 * 32 * 4)) for name in cases]
+    return Bench("toy", "A toy", tuple(made), (provider,))
 
 
 def package(folder: Path, **cases: dict[str, Any]) -> Path:
