@@ -12,7 +12,7 @@ NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
 # A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
 FOLDERS := $(shell find engine kernels -type d -not -name __pycache__)
 
-.PHONY: help demo test test-fast test-cpp bench bench-peers lint types format setup setup-dev clean
+.PHONY: help demo test test-fast test-cpp bench bench-check bench-peers lint types format setup setup-dev clean
 help:
 	@echo "make demo                    train, index and serve a synthetic log; report in runs/"
 	@echo "make demo DATA=<folder>      the same on a KuaiRand-Pure, MovieLens-1M or Headrace folder"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-fast               the inner loop: no slow tests, no sanitizers"
 	@echo "make bench-peers             install what the benchmarks compare with"
 	@echo "make bench                   every kernel beside its peers; rows in benchmarks/results/"
+	@echo "make bench-check             what got slower since BASE=<revision>, or since the branch left main"
 
 demo: setup
 	$(BIN)/headrace demo $(if $(DATA),--data "$(DATA)",--users $(USERS) --items $(ITEMS) --events $(EVENTS)) --seed $(SEED)
@@ -36,7 +37,7 @@ test-cpp:
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	clang-format --dry-run --Werror $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp)
+	clang-format --dry-run --Werror $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp) benchmarks/count/count.cpp
 
 types: setup-dev
 	$(BIN)/mypy -p headrace
@@ -45,12 +46,16 @@ types: setup-dev
 bench: setup-dev
 	$(BIN)/headrace bench --suite quick --out benchmarks/results
 
+# The base is built in a worktree under build/guard, which is used again the next time.
+bench-check: setup-dev
+	$(BIN)/headrace bench check $(if $(BASE),--base "$(BASE)")
+
 bench-peers: $(VENV)/bench.stamp
 
 format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	clang-format -i $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp)
+	clang-format -i $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp) benchmarks/count/count.cpp
 
 setup: $(VENV)/run.stamp
 setup-dev: $(VENV)/dev.stamp
