@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 import headrace.benchmarks
 from headrace.benchmarks.harness import ceilings, provenance
-from headrace.benchmarks.harness.case import Bench, Call, Case, Provider, Wrong
+from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.ceilings import Ceiling
 from headrace.benchmarks.harness.clock import FULL, QUICK, Timing, interleave, nothing
 from headrace.benchmarks.harness.keep import forget
@@ -114,7 +114,9 @@ def _row(
     limits: Sequence[Ceiling],
     stamp: dict[str, Any],
 ) -> Row:
-    row: dict[str, Any] = {"checked": checked, "error": error}
+    row: dict[str, Any] = {"checked": str(checked), "error": error}
+    if isinstance(checked, Near):
+        row["metrics"] = {"share right": checked.share}
     if case.work is not None:
         work = case.work
         row.update(flops=work.flops, bytes=work.bytes, dtype=work.dtype, random=work.random)

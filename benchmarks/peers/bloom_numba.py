@@ -67,7 +67,7 @@ def _contains(bits: Words, rows: Ints, keys: Ints, hashes: int) -> NDArray[np.bo
     return out
 
 
-_mixed = numba.njit(_mixed)
-_block = numba.njit(_block)
-insert = numba.njit(_insert)
-contains = numba.njit(parallel=True)(_contains)
+_mixed = numba.njit(cache=True)(_mixed)
+_block = numba.njit(cache=True)(_block)
+insert = numba.njit(cache=True)(_insert)
+contains = numba.njit(parallel=True, cache=True)(_contains)

@@ -135,10 +135,10 @@ def _mmr(vectors: Floats, rewards: Floats, offsets: Ints, k: int, theta: np.floa
 
 # No NaN and no rounding order is promised, but infinities are used: "ninf" stays out.
 _FAST = {"nnan", "nsz", "arcp", "contract", "reassoc"}
-_products = numba.njit(fastmath=_FAST)(_products)
-_largest = numba.njit(_largest)
-_best = numba.njit(fastmath=_FAST)(_best)
-_dpp_all = numba.njit(fastmath=_FAST)(_dpp_all)
-_dpp_window = numba.njit(fastmath=_FAST)(_dpp_window)
-dpp = numba.njit(parallel=True, fastmath=_FAST)(_dpp)
-mmr = numba.njit(parallel=True, fastmath=_FAST)(_mmr)
+_products = numba.njit(fastmath=_FAST, cache=True)(_products)
+_largest = numba.njit(cache=True)(_largest)
+_best = numba.njit(fastmath=_FAST, cache=True)(_best)
+_dpp_all = numba.njit(fastmath=_FAST, cache=True)(_dpp_all)
+_dpp_window = numba.njit(fastmath=_FAST, cache=True)(_dpp_window)
+dpp = numba.njit(parallel=True, fastmath=_FAST, cache=True)(_dpp)
+mmr = numba.njit(parallel=True, fastmath=_FAST, cache=True)(_mmr)
