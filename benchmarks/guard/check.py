@@ -53,6 +53,7 @@ class _Pair:
     checked: list[str] = field(default_factory=lambda: ["", ""])
     errors: list[str | None] = field(default_factory=lambda: [None, None])
     rounds: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+    stamps: list[dict[str, Any]] = field(default_factory=lambda: [{}, {}])
     plan: tuple[int, int] | None = None
     launches: int = 0
 
@@ -101,7 +102,7 @@ class Guard:
             for side in (0, 1):
                 with suppress(Trouble):
                     opened.append(self._ask(pair, side, PATIENCE, "open", op=op, case=case, provider=provider))
-                    pair.checked[side] = opened[-1]["checked"]
+                    pair.checked[side], pair.stamps[side] = opened[-1]["checked"], opened[-1]["stamp"]
             if len(opened) == 2:
                 with suppress(Trouble):
                     self._time(pair, opened[0]["seconds"], opened[1]["seconds"], seed + place)
@@ -153,7 +154,7 @@ def _pairs(a: list[dict[str, Any]], b: list[dict[str, Any]], choice: Choice) -> 
 
 def _row(pair: _Pair, side: int, stamp: dict[str, Any], pairing: str) -> Row:
     facts = dict(pair.facts[side] or {})
-    row: dict[str, Any] = {**facts, **(facts.pop("work") or {}), **stamp, "kind": "headrace"}
+    row: dict[str, Any] = {**facts, **(facts.pop("work") or {}), **stamp, **pair.stamps[side], "kind": "headrace"}
     row.pop("work")
     row.update(checked=pair.checked[side], error=pair.errors[side])
     if pair.timed() and pair.plan:

@@ -91,7 +91,7 @@ def test_peers_tell_how_far_the_machine_moved() -> None:
     ours, peer = compare(a, b)
     assert ours.verdict == "no difference"
     assert ours.note == "peers moved 2.00x"
-    assert peer.verdict == "slower"
+    assert peer.verdict == "no verdict"
     wrong = Results({}, [], [row(error="wrong answer: x", median=None, rounds=[])])
     assert compare(a, Results({}, [], [])) == []
     assert [one.verdict for one in compare(a, wrong)] == ["no time"]
