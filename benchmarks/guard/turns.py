@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 
 #: Seconds for each side of a case, and the fewest and most pairs.
-SECONDS = 0.6
-LEAST, MOST = 24, 120
+SECONDS = 1.0
+LEAST, MOST = 24, 200
 #: A round lasts at least this long. Short ones are better than long: on a busy machine most fit between two
 #: interruptions, so that few rounds are spoilt rather than each a little.
 ROUND_SECONDS = 5e-4

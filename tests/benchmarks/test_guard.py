@@ -80,6 +80,7 @@ def test_each_case_gets_its_verdict_or_its_reason(
     measured: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(check, "ROUND_PATIENCE", 5.0)
+    monkeypatch.setattr(check, "CONFIRMATIONS", 1)
     monkeypatch.setattr(command, "checkout", lambda: tmp_path)
     a, b = (Revision(name, name * 4, tmp_path, folder) for name, folder in zip(("base", "this"), measured, strict=True))
     monkeypatch.setattr(command, "prepare", lambda root, base: (a, b, f"asked for {base}"))
@@ -91,7 +92,7 @@ def test_each_case_gets_its_verdict_or_its_reason(
     assert "A: base (asked for v1)" in done.output
     assert "no difference" in said["same"]
     assert "slower" in said["slow"]
-    assert "paired, 3 launches" in said["slow"]
+    assert "paired, 2 launches" in said["slow"]
     assert "B: this: wrong answer: ids differ" in said["wrong"]
     assert "B: this: the worker died in 'round': SIGSEGV - about to die" in said["dies"]
     assert "B: this: the worker hung: no answer to 'round'" in said["hangs"]
