@@ -10,7 +10,7 @@ from torch import Tensor
 from headrace.benchmarks.peers.tuning import Call, fastest
 
 #: Items a block: the scores of one stay in the last-level cache. 0: one block, every score in memory.
-BLOCKS = (0, 65536, 8192)
+BLOCKS = (0, 65536)
 #: Below this share of allowed items their rows are gathered first; above it, the others' scores are overwritten.
 SPARSE = 0.3
 
