@@ -13,11 +13,12 @@ from rich.progress import Progress
 
 import headrace.benchmarks
 from headrace.benchmarks.harness import ceilings, provenance
-from headrace.benchmarks.harness.case import Bench, Call, Case, Provider, Wrong
+from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.ceilings import Ceiling
 from headrace.benchmarks.harness.clock import FULL, QUICK, Timing, interleave, nothing
+from headrace.benchmarks.harness.keep import forget
 from headrace.benchmarks.harness.results import Results, Row, summary
-from headrace.benchmarks.harness.threads import pin
+from headrace.benchmarks.harness.threads import cores, pin
 from headrace.kernels import settings
 
 Suite = Literal["quick", "full"]
@@ -65,27 +66,33 @@ def run(options: Options, progress: Progress | None = None, chosen: Sequence[Ben
         results = Results(provenance.facts())
         _step(progress, "ceilings", 1, lambda: results.ceilings.extend(ceilings.measure()))
         task = progress.add_task("cases", total=len(cases)) if progress else None
+        op = ""
         for bench, case in cases:
+            if op != case.op:
+                forget()
+            op = case.op
             if progress and task is not None:
                 progress.update(task, description=f"{case.op}: {case.name}"[:40])
             results.rows += run_case(case, _providers(bench, case, options, results), options, results.ceilings)
             if progress and task is not None:
                 progress.advance(task)
+        forget()
     return results
 
 
 def run_case(case: Case, providers: Iterable[Provider], options: Options, limits: Sequence[Ceiling] = ()) -> list[Row]:
     """One row for each provider; a wrong answer, or a provider that raises, has an error and no time."""
     inputs = case.inputs()
+    threads = case.threads(options.threads)
     calls: dict[str, Call] = {}
     told: dict[str, tuple[str, str | None]] = {}
     asked = list(providers)
     for provider in asked:
         try:
-            pin(options.threads)
+            pin(threads)
             call = provider.prepare(inputs, case)
-            pin(options.threads)  # libraries that `prepare` loaded
-            told[provider.name] = (case.check(inputs, call()), None)
+            pin(threads)  # libraries that `prepare` loaded
+            told[provider.name] = (case.judge(provider.kind, inputs, call()), None)
             calls[provider.name] = call
         except Wrong as error:
             told[provider.name] = ("wrong", f"wrong answer: {error}")
@@ -107,7 +114,9 @@ def _row(
     limits: Sequence[Ceiling],
     stamp: dict[str, Any],
 ) -> Row:
-    row: dict[str, Any] = {"checked": checked, "error": error}
+    row: dict[str, Any] = {"checked": str(checked), "error": error}
+    if isinstance(checked, Near):
+        row["metrics"] = {"share right": checked.share}
     if case.work is not None:
         work = case.work
         row.update(flops=work.flops, bytes=work.bytes, dtype=work.dtype, random=work.random)
@@ -138,13 +147,15 @@ def _named(chosen: Sequence[Bench], options: Options) -> list[Bench]:
 
 
 def _wanted(case: Case, options: Options) -> bool:
-    return options.suite in case.suites and options.case.lower() in case.name.lower()
+    """Whether the case is asked for and needs no more threads than there are."""
+    enough = case.threads(0) <= (options.threads or cores())
+    return enough and options.suite in case.suites and options.case.lower() in case.name.lower()
 
 
 def _insist(chosen: Sequence[Bench]) -> None:
-    missing = sorted({name for bench in chosen for provider in bench.providers for name in provider.missing()})
+    missing = sorted({line for bench in chosen for provider in bench.providers for line in provider.missing()})
     if missing:
-        raise ImportError(f"peers: {', '.join(missing)} not installed; `make bench-peers` installs them")
+        raise ImportError(f"peers: {'; '.join(missing)}. `make bench-peers` installs them")
 
 
 def _providers(bench: Bench, case: Case, options: Options, results: Results) -> list[Provider]:
@@ -154,7 +165,7 @@ def _providers(bench: Bench, case: Case, options: Options, results: Results) -> 
         if provider.device != options.device or (options.peers == "none" and provider.kind == "peer"):
             continue
         missing = provider.missing()
-        reason = f"{', '.join(missing)} not installed" if missing else provider.why
+        reason = "; ".join(missing) or provider.why
         if missing or not provider.serves(case):
             results.skipped.append(
                 {"op": case.op, "case": case.name, "provider": provider.name, "why": reason or "does not serve it"}

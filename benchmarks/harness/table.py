@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from headrace.benchmarks.harness.compare import Difference
@@ -34,7 +36,8 @@ def _add_case(table: Table, case: str, rows: list[Row]) -> None:
         name = case if place == 0 else ""
         last = place == len(rows) - 1
         if row.median is None:
-            table.add_row(name, row.provider, "-", "", "", "", "", "", f"[red]{row.error}[/]", end_section=last)
+            error = escape(row.error or "")
+            table.add_row(name, row.provider, "-", "", "", "", "", "", f"[red]{error}[/]", end_section=last)
             continue
         ratio = f"{row.median / min(ours):.2f}" if ours and row.kind != "headrace" else ""
         share = f"{row.fraction:.0%}" if row.fraction is not None else ""
@@ -43,7 +46,7 @@ def _add_case(table: Table, case: str, rows: list[Row]) -> None:
 
 
 def print_differences(differences: list[Difference], console: Console) -> None:
-    """Ratios of two files, the slower ones last."""
+    """Ratios of two files, what needs a look last."""
     table = Table(title="B against A", title_justify="left")
     for heading in ("op", "case", "provider"):
         table.add_column(heading)
@@ -51,14 +54,14 @@ def print_differences(differences: list[Difference], console: Console) -> None:
         table.add_column(heading, justify="right")
     for heading in ("verdict", ""):
         table.add_column(heading)
-    order = {"no time": 0, "no difference": 1, "faster": 2, "slower": 3}
+    order = {"no verdict": 0, "no difference": 1, "faster": 2, "no time": 3, "slower": 4}
     for one in sorted(differences, key=lambda d: order[d.verdict]):
         colour = {"slower": "red", "faster": "green", "no time": "red"}.get(one.verdict, "")
         word = f"[{colour}]{one.verdict}[/]" if colour else one.verdict
-        how = one.note or ("paired" if one.paired else "")
+        how = ", ".join(part for part in ("paired" if one.paired else "", one.note) if part)
         times = (milliseconds(value) for value in (one.a_ms, one.b_ms))
-        ratio, noise = ("-", "-") if one.verdict == "no time" else (f"{one.ratio:.3f}", f"{one.noise:.2f}x")
-        table.add_row(one.op, one.case, one.provider, *times, ratio, noise, word, how)
+        ratio, noise = ("-", "-") if math.isnan(one.ratio) else (f"{one.ratio:.3f}", f"{one.noise:.3f}x")
+        table.add_row(one.op, one.case, one.provider, *times, ratio, noise, word, escape(how))
     console.print(table)
 
 
