@@ -93,8 +93,14 @@ def run_case(case: Case, providers: Iterable[Provider], options: Options, limits
             told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
     wait = torch.cuda.synchronize if options.device == "cuda" else nothing
     timings = interleave(calls, QUICK if options.suite == "quick" else FULL, wait=wait)
+    measured = {
+        p.name: p.measure(inputs, case, calls[p.name], timings[p.name]) for p in asked if p.measure and p.name in calls
+    }
     stamp = provenance.stamp()
-    return [_row(case, p, *told[p.name], timings.get(p.name), options, limits, stamp) for p in asked]
+    return [
+        _row(case, p, *told[p.name], timings.get(p.name), measured.get(p.name, {}), options, limits, stamp)
+        for p in asked
+    ]
 
 
 def _row(
@@ -103,11 +109,12 @@ def _row(
     checked: str,
     error: str | None,
     timing: Timing | None,
+    metrics: dict[str, float],
     options: Options,
     limits: Sequence[Ceiling],
     stamp: dict[str, Any],
 ) -> Row:
-    row: dict[str, Any] = {"checked": checked, "error": error}
+    row: dict[str, Any] = {"checked": checked, "error": error, "metrics": metrics}
     if case.work is not None:
         work = case.work
         row.update(flops=work.flops, bytes=work.bytes, dtype=work.dtype, random=work.random)
