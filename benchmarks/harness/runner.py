@@ -93,9 +93,14 @@ def run_case(case: Case, providers: Iterable[Provider], options: Options, limits
             told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
     wait = torch.cuda.synchronize if options.device == "cuda" else nothing
     timings = interleave(calls, QUICK if options.suite == "quick" else FULL, wait=wait)
-    measured = {
-        p.name: p.measure(inputs, case, calls[p.name], timings[p.name]) for p in asked if p.measure and p.name in calls
-    }
+    measured: dict[str, dict[str, float]] = {}
+    for provider in asked:
+        if provider.measure and provider.name in timings:
+            try:
+                measured[provider.name] = provider.measure(inputs, case, calls[provider.name], timings[provider.name])
+            except Exception as error:
+                told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
+                del timings[provider.name]
     stamp = provenance.stamp()
     return [
         _row(case, p, *told[p.name], timings.get(p.name), measured.get(p.name, {}), options, limits, stamp)
