@@ -40,7 +40,7 @@ SETTINGS = Settings.model_validate({"exposure": {"fpr": 1e-5}})
 
 
 def snapshot_of(items: int) -> Path:
-    """The folder of the snapshot with `items` items, made on the first call: seconds for 100k, a minute or two for 1M.
+    """The folder of the snapshot with `items` items, made on the first call: in half a minute for 100k, in a minute or two for 1M.
 
     It lies in `runs/bench-cache` and is made anew when the sizes, the settings or the release change.
     """
