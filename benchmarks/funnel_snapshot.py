@@ -42,8 +42,8 @@ SETTINGS = Settings.model_validate({"exposure": {"fpr": 1e-5}})
 def snapshot_of(items: int) -> Path:
     """The folder of the snapshot with `items` items, made on the first call.
 
-    That takes half a minute for 100k items, a minute or two for 1M. It lies in `runs/bench-cache`, and is made anew when
-    the sizes, the settings or the release change.
+    That takes half a minute for 100k items, a minute or two for 1M. It lies in `runs/bench-cache`, and is made anew
+    when the sizes, the settings or the release change.
     """
     sizes = f"{USERS} {items} {EVENTS} {SEED} {SAMPLE} {headrace.__version__} {SETTINGS.model_dump_json()}"
     folder = CACHE / f"{items}-{hashlib.sha256(sizes.encode()).hexdigest()[:12]}"
