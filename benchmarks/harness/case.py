@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from headrace.benchmarks.harness.clock import Timing
 from headrace.kernels.work import Work
 
 Kind = Literal["headrace", "reference", "peer"]
@@ -75,7 +76,8 @@ class Provider:
 
     prepare: (inputs, case) -> a call without arguments that answers; building indexes and converting inputs happens in
     `prepare`, not in the call. needs: importable modules. serves: False leaves a case out, for the reason `why`.
-    device: where it answers; a CUDA provider's call may return before the device is done.
+    device: where it answers; a CUDA provider's call may return before the device is done. measure: (inputs, case, the
+    prepared call, its timing) -> further numbers for `Row.metrics`, taken after all were timed.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Provider:
     serves: Callable[[Case], bool] = _always
     why: str = ""
     device: Literal["cpu", "cuda"] = "cpu"
+    measure: Callable[[Any, Case, Call, Timing], dict[str, float]] | None = None
 
     def missing(self) -> list[str]:
         """The modules it needs that cannot be used here, each with the reason: "faiss: not installed"."""

@@ -64,7 +64,8 @@ def run(options: Options, progress: Progress | None = None, chosen: Sequence[Ben
     with settings.isa(level):
         pin(options.threads)
         results = Results(provenance.facts())
-        _step(progress, "ceilings", 1, lambda: results.ceilings.extend(ceilings.measure()))
+        counts = sorted({1, *(case.threads(settings.get_threads()) for _, case in cases)})
+        _step(progress, "ceilings", 1, lambda: results.ceilings.extend(ceilings.measure(counts)))
         task = progress.add_task("cases", total=len(cases)) if progress else None
         op = ""
         for bench, case in cases:
@@ -100,8 +101,19 @@ def run_case(case: Case, providers: Iterable[Provider], options: Options, limits
             told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
     wait = torch.cuda.synchronize if options.device == "cuda" else nothing
     timings = interleave(calls, QUICK if options.suite == "quick" else FULL, wait=wait)
+    measured: dict[str, dict[str, float]] = {}
+    for provider in asked:
+        if provider.measure and provider.name in timings:
+            try:
+                measured[provider.name] = provider.measure(inputs, case, calls[provider.name], timings[provider.name])
+            except Exception as error:
+                told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
+                del timings[provider.name]
     stamp = provenance.stamp()
-    return [_row(case, p, *told[p.name], timings.get(p.name), options, limits, stamp) for p in asked]
+    return [
+        _row(case, p, *told[p.name], timings.get(p.name), measured.get(p.name, {}), options, limits, stamp)
+        for p in asked
+    ]
 
 
 def _row(
@@ -110,13 +122,14 @@ def _row(
     checked: str,
     error: str | None,
     timing: Timing | None,
+    metrics: dict[str, float],
     options: Options,
     limits: Sequence[Ceiling],
     stamp: dict[str, Any],
 ) -> Row:
-    row: dict[str, Any] = {"checked": str(checked), "error": error}
+    row: dict[str, Any] = {"checked": str(checked), "error": error, "metrics": metrics}
     if isinstance(checked, Near):
-        row["metrics"] = {"share right": checked.share}
+        row["metrics"] = {"share right": checked.share, **metrics}
     if case.work is not None:
         work = case.work
         row.update(flops=work.flops, bytes=work.bytes, dtype=work.dtype, random=work.random)

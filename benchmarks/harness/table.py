@@ -26,6 +26,8 @@ def print_results(results: Results, console: Console) -> None:
         for case, rows in groupby(group, key=lambda row: row.case):
             _add_case(table, case, list(rows))
         console.print(table)
+    for (op, case), group in groupby(results.rows, key=lambda row: (row.op, row.case)):
+        _print_metrics(f"{op}: {case}", [row for row in group if row.metrics], console)
     for name in sorted({f"{entry['provider']} ({entry['why']})" for entry in results.skipped}):
         console.print(f"left out: {name}", highlight=False)
 
@@ -43,6 +45,29 @@ def _add_case(table: Table, case: str, rows: list[Row]) -> None:
         share = f"{row.fraction:.0%}" if row.fraction is not None else ""
         times = (milliseconds(value) for value in (row.median, row.min, row.p99))
         table.add_row(name, row.provider, *times, ratio, share, row.limit or "", row.checked, end_section=last)
+
+
+def _print_metrics(title: str, rows: list[Row], console: Console) -> None:
+    """What providers measured besides their time, and how many times ours everybody else's is."""
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    ours = next((row for row in rows if row.kind == "headrace"), None)
+    others = [row for row in rows if row is not ours] if ours else []
+    for row in rows:
+        table.add_column(row.provider, justify="right")
+    for row in others:
+        table.add_column(f"{row.provider} / ours", justify="right")
+    for name in dict.fromkeys(name for row in rows for name in row.metrics):
+        values = [milliseconds(row.metrics.get(name)) for row in rows]
+        table.add_row(name, *values, *(_ratio(row.metrics.get(name), ours, name) for row in others))
+    console.print(table)
+
+
+def _ratio(value: float | None, ours: Row | None, name: str) -> str:
+    own = ours.metrics.get(name) if ours else None
+    return f"{value / own:.2f}" if value is not None and own else ""
 
 
 def print_differences(differences: list[Difference], console: Console) -> None:
