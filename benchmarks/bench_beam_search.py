@@ -19,7 +19,7 @@ from headrace.kernels.beam_search.work import work
 
 USER_DIM, EMBED_DIM, HIDDEN = 64, 32, 128
 BASE = {"batch": 16, "depth": 3, "nodes": 100, "beam": 50}
-AXES = {"batch": (1, 4, 16, 64, 256), "nodes": (50, 100, 300, 1000), "beam": (10, 50, 200), "threads": THREADS}
+AXES = {"batch": (1, 4, 16, 64, 256), "nodes": (100, 300, 1000), "beam": (10, 50, 200), "threads": THREADS}
 #: Requests whose paths are checked, and the least share that a peer must have in place.
 CHECKED, ENOUGH = 8, 0.9
 
