@@ -3,9 +3,13 @@
 
 #include "beam_search/beam_search.h"
 #include "bloom/bloom.h"
+#include "closeness/closeness.h"
 #include "core/abi.h"
 #include "dpp/dpp.h"
 #include "embedding_bag/embedding_bag.h"
+#include "lookup_pairs/lookup_pairs.h"
 #include "mixture_of_experts/mixture_of_experts.h"
+#include "pool_items/pool_items.h"
+#include "segment_topk/segment_topk.h"
 #include "three_towers/three_towers.h"
 #include "topk/topk.h"

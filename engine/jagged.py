@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from headrace.kernels.segment_topk import segment_topk
+
 
 def offsets_of(counts: Tensor) -> Tensor:
     """int64 [n+1] running sum of `counts` (int64 [n]), starting at 0."""
@@ -36,15 +38,6 @@ def gather_rows(offsets: Tensor, rows: Tensor, limit: int | None = None) -> tupl
     return index, out
 
 
-def sort_segments(offsets: Tensor, score: Tensor, tie: Tensor) -> Tensor:
-    """int64 [nnz] order that sorts each segment by descending `score`, ties to the lower `tie`."""
-    order = torch.argsort(tie, stable=True)
-    order = order[torch.argsort(score[order], stable=True, descending=True)]
-    return order[torch.argsort(segment_of(offsets)[order], stable=True)]
-
-
 def top_per_segment(offsets: Tensor, score: Tensor, tie: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The best `k` entries of each segment, best first, ties to the lower `tie`: (index int64 [m], offsets [n+1])."""
-    order = sort_segments(offsets, score, tie)
-    rank = torch.arange(order.shape[0], device=order.device) - offsets[segment_of(offsets)]
-    return order[rank < k], offsets_of(offsets.diff().clamp_max(k))
+    return segment_topk(offsets, score, tie, k)

@@ -2,10 +2,14 @@
 
 from headrace.kernels.beam_search import PathIndex, PathModel, PathNetwork, beam_search
 from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
+from headrace.kernels.closeness import closeness
 from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
+from headrace.kernels.lookup_pairs import PairTable, lookup_pairs
 from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes, mixture_of_experts
 from headrace.kernels.mmr import mmr, mmr_picks
+from headrace.kernels.pool_items import pool_items
+from headrace.kernels.segment_topk import segment_topk
 from headrace.kernels.three_towers import TowersModel, TowersSizes, three_towers
 from headrace.kernels.topk import TopKIndex, topk
 
@@ -13,6 +17,7 @@ __all__ = [
     "EmbeddingTables",
     "MixtureModel",
     "MixtureSizes",
+    "PairTable",
     "PathIndex",
     "PathModel",
     "PathNetwork",
@@ -26,12 +31,16 @@ __all__ = [
     "bloom_fpr",
     "bloom_insert",
     "bloom_size",
+    "closeness",
     "dpp",
     "dpp_picks",
     "embedding_bag",
+    "lookup_pairs",
     "mixture_of_experts",
     "mmr",
     "mmr_picks",
+    "pool_items",
+    "segment_topk",
     "three_towers",
     "topk",
 ]

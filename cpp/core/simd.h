@@ -31,6 +31,10 @@ struct Vec {
     uint32_t greater(Vec b) const { return _mm512_cmp_ps_mask(v, b.v, _CMP_GT_OQ); }
     uint32_t at_least(Vec b) const { return _mm512_cmp_ps_mask(v, b.v, _CMP_GE_OQ); }
     float sum() const { return _mm512_reduce_add_ps(v); }
+    float first() const { return _mm512_cvtss_f32(v); }
+    // Lane 0 replaced by the lowest number.
+    Vec without_first() const { return {_mm512_mask_mov_ps(v, 1, _mm512_set1_ps(-__FLT_MAX__))}; }
+    float highest() const { return _mm512_reduce_max_ps(v); }
 };
 inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
@@ -60,6 +64,13 @@ struct Vec {
         s = _mm_add_ps(s, _mm_movehl_ps(s, s));
         return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
     }
+    float first() const { return _mm256_cvtss_f32(v); }
+    Vec without_first() const { return {_mm256_blend_ps(v, _mm256_set1_ps(-__FLT_MAX__), 1)}; }
+    float highest() const {
+        __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+        s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+        return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
+    }
 };
 inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
 inline Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
@@ -84,6 +95,9 @@ struct Vec {
     uint32_t greater(Vec b) const { return v > b.v; }
     uint32_t at_least(Vec b) const { return v >= b.v; }
     float sum() const { return v; }
+    float first() const { return v; }
+    Vec without_first() const { return {-__FLT_MAX__}; }
+    float highest() const { return v; }
 };
 inline Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
 inline Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }

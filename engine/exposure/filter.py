@@ -112,12 +112,7 @@ class ExposureFilter:
         _check_pairs(users, items)
         # A request's candidates come together: look its user's filters up once.
         entries, owner = torch.unique_consecutive(self._entries(users), return_inverse=True)
-        found = torch.zeros_like(users, dtype=torch.bool)
-        for bank in self._banks:
-            held = bank.contains(entries, owner, items)
-            if held is not None:
-                found |= held
-        return found
+        return self._seen(entries, owner, items)
 
     def filter(self, candidates: Candidates, requests: Requests) -> tuple[Candidates, Tensor]:
         """The candidates their user has not seen, and which of those given were removed (bool [nnz])."""
@@ -125,7 +120,7 @@ class ExposureFilter:
             raise ValueError(
                 f"requests: expected {candidates.batch}, one for each list of candidates, got {len(requests)}"
             )
-        removed = self.seen(requests.user[candidates.request], candidates.item)
+        removed = self._seen(self._entries(requests.user), candidates.request, candidates.item)
         return candidates.keep(~removed), removed
 
     def recent(self, users: Tensor) -> Tensor:
@@ -210,6 +205,17 @@ class ExposureFilter:
     def _entries(self, users: Tensor) -> Tensor:
         """Entries of the tables: 0, nobody's, for users without one."""
         return torch.where((users >= 0) & (users < self._users), users + 1, 0)
+
+    def _seen(self, entries: Tensor, owner: Tensor, items: Tensor) -> Tensor:
+        """bool [n]: whether entries[owner[i]] was shown items[i]."""
+        held = [found for bank in self._banks if (found := bank.contains(entries, owner, items)) is not None]
+        if not held:
+            return torch.zeros_like(items, dtype=torch.bool)
+        # Bytes, because torch combines those many at a time and booleans one by one.
+        found = held[0].view(torch.uint8)
+        for more in held[1:]:
+            found |= more.view(torch.uint8)
+        return found.view(torch.bool)
 
     def _record(self, users: Tensor, items: Tensor, at: Tensor) -> None:
         generation = torch.div(at, self._period, rounding_mode="floor")

@@ -116,6 +116,19 @@ class StatisticsBank:
         """float32 [q, width]: the features of one group at the end of the log."""
         return self._groups[name].final(_entity(name.removeprefix(_PAST), keys, self.meta.sizes), self.meta.end)
 
+    @staticmethod
+    def halves(name: str) -> tuple[bool, str]:
+        """Of a group of pairs: whether the first half is the item rather than the user, and what the second half is."""
+        first, second = name.removeprefix(_PAST).split("_", 1)
+        return first == "item", second
+
+    def pairs(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """The pairs of one group that were seen: their halves, int64 [m] each, by both, and the group's features at the
+        end of the log, float32 [m+1, width], after those of any other pair."""
+        seen, features = self._groups[name].table(self.meta.end)
+        size = self.meta.sizes[self.halves(name)[1]]
+        return seen[1:] // size, seen[1:] % size, features
+
     def _features(self, names: list[str], keys: Keys, time: Tensor) -> Tensor:
         # After the log nothing moves any more, and the history never did: one look-up in a table each.
         ended = bool((time >= self.meta.end).all())

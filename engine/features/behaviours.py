@@ -26,6 +26,7 @@ class Behaviours:
     def __init__(self, counter: WindowCounter, items: Tensor) -> None:
         self._counter = counter
         self._items = items
+        self._final: Tensor | None = None
 
     @classmethod
     def fit(cls, dataset: Dataset) -> Behaviours:
@@ -53,6 +54,15 @@ class Behaviours:
         back = torch.arange(1, n + 1)
         place = (end[:, None] - back).clamp_min(0)
         return torch.where(back <= count[:, None], self._items[place] + 1, 0)
+
+    def final(self, user: Tensor, n: int) -> Tensor:
+        """`last` after all that happened, int32 [q, n], from a table of all users that is made once."""
+        table = self._final
+        if table is None or table.shape[1] != n:
+            every = torch.arange(-1, self._counter.entities)
+            end = self._counter.origin + self._counter.span
+            table = self._final = self.last(every, torch.full_like(every, end), n)
+        return table.index_select(0, torch.where(user < len(table) - 1, user + 1, 0))
 
     def state(self) -> dict[str, Tensor]:
         return {"items": self._items, **{f"counter.{k}": v for k, v in self._counter.state().items()}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -56,9 +57,20 @@ def duration_bucket(duration_ms: Tensor) -> Tensor:
 
 def age_bucket(publish_time: Tensor, time: Tensor) -> Tensor:
     """int32: 1 + floor(2 log2(1 + hours since publication)), within 1..23; 0 where unknown (-1)."""
-    hours = (time - publish_time).clamp_min(0).double() / HOUR_MS
-    bucket = (1 + hours).log2().mul(2).floor().clamp(0, AGE_BUCKETS - 2) + 1
-    return torch.where(publish_time != -1, bucket, 0).int()
+    bucket = torch.bucketize(time - publish_time, _age_edges(), right=True, out_int32=True) + 1
+    return torch.where(publish_time != -1, bucket, 0)
+
+
+@cache
+def _age_edges() -> Tensor:
+    """int64 [22]: the age in ms at which each bucket above the first begins; comparing is faster than logarithms."""
+    wanted = torch.arange(2, AGE_BUCKETS)
+    low, high = torch.zeros_like(wanted), torch.full_like(wanted, 1 << 40)
+    for _ in range(41):
+        middle = (low + high) // 2
+        reached = (1 + middle.double() / HOUR_MS).log2().mul(2).floor() + 1 >= wanted
+        low, high = torch.where(reached, low, middle + 1), torch.where(reached, middle, high)
+    return low
 
 
 def hour_of(time: Tensor) -> Tensor:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from headrace.jagged import segment_of
+from headrace.jagged import offsets_of
+from headrace.kernels.closeness import closeness
+from headrace.kernels.lookup_pairs import PairTable, lookup_pairs
 from headrace.types import Requests
 
 if TYPE_CHECKING:
@@ -25,36 +27,57 @@ class Frozen:
     def __init__(self, store: FeatureStore) -> None:
         self._store = store
         bank = store.bank
-        widths = {name: bank.width(name) for name in bank.cross_groups}
-        starts = dict(zip(widths, torch.tensor([0, *widths.values()]).cumsum(0).tolist(), strict=False))
-        static = [name for name in widths if bank.is_static(name)]
-        self._pairs = [name for name in widths if not bank.is_static(name)]
+        starts = torch.tensor([0, *(bank.width(name) for name in bank.cross_groups)]).cumsum(0).tolist()
+        spans = {name: range(*starts[i : i + 2]) for i, name in enumerate(bank.cross_groups)}
+        static = [name for name in spans if bank.is_static(name)]
+        self._groups = [name for name in spans if not bank.is_static(name)]
+        self._closeness = _columns([range(starts[-1], store.spec.cross_width)])
 
-        def columns(names: list[str]) -> list[int]:
-            return [column for name in names for column in range(starts[name], starts[name] + widths[name])]
-
-        self.static_columns = torch.tensor(columns(static), dtype=torch.int64)
-        closeness = range(sum(widths.values()), store.spec.cross_width)
-        self.dynamic_columns = torch.tensor([*columns(self._pairs), *closeness], dtype=torch.int64)
+        self.static_columns = _columns([spans[name] for name in static])
+        self.dynamic_columns = torch.cat([_columns([spans[name] for name in self._groups]), self._closeness])
         every = torch.arange(len(store.items))
-        unknown = torch.full_like(every, -1)
-        keys = store.items.keys(unknown, every, dict.fromkeys(bank.meta.contexts, unknown))
+        keys = store.items.keys(every, every, {})
         raw = [bank.final(name, keys) for name in static]
         values = torch.cat(raw, 1) if raw else torch.zeros(len(every), 0)
         self.item_statistics = store.standardise_cross(values, self.static_columns)
+        self._mean, self._scale = store.scales("cross", self._closeness)
+        self._tables = [self._table(name, _columns([spans[name]])) for name in self._groups]
 
     def covers(self, requests: Requests) -> bool:
         """Whether every request is at or after the end of the log."""
-        return bool((requests.time >= self._store.meta.end).all())
+        return self._store.ended(requests.time)
 
     def dynamic(self, requests: Requests, offsets: Tensor, item: Tensor) -> Tensor:
         """float32 [n, D]: the dynamic columns of candidates `item` (int64 [n]); request b owns offsets[b]:offsets[b+1].
 
         The requests must be covered.
         """
-        store, owner = self._store, segment_of(offsets)
-        keys = store.keys(store.take(requests, owner), item)
-        parts = [store.bank.final(name, keys) for name in self._pairs]
-        parts += store.closeness(requests, owner, item)
-        values = torch.cat(parts, 1) if parts else torch.zeros(len(item), 0)
-        return store.standardise_cross(values, self.dynamic_columns)
+        parts = []
+        if self._tables:
+            keys = torch.stack([self._key(name, requests) for name in self._groups])
+            parts.append(lookup_pairs(self._tables, keys, offsets, item))
+        content = self._store.items.content
+        if content is not None:
+            close = closeness(content, self._store.behaviour(requests) - 1, offsets, item)
+            parts.append(close.sub_(self._mean).mul_(self._scale).clamp_(-10, 10))
+        return torch.cat(parts, 1) if parts else torch.zeros(len(item), 0)
+
+    def _table(self, name: str, columns: Tensor) -> PairTable:
+        store = self._store
+        first, second, raw = store.bank.pairs(name)
+        rows = store.standardise_cross(raw, columns)
+        by_item, other = store.bank.halves(name)
+        lists = len(store.items) if by_item else len(store.users)
+        offsets = offsets_of(torch.bincount(first, minlength=lists))
+        return PairTable(offsets, second.int(), rows, None if by_item else getattr(store.items, other).int())
+
+    def _key(self, name: str, requests: Requests) -> Tensor:
+        by_item, other = self._store.bank.halves(name)
+        if not by_item:
+            return requests.user
+        known = requests.context.get(other)
+        return torch.full_like(requests.user, -1) if known is None else known
+
+
+def _columns(spans: list[range]) -> Tensor:
+    return torch.tensor([column for span in spans for column in span], dtype=torch.int64)

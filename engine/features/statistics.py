@@ -90,17 +90,20 @@ class RateStatistics:
 
     def table(self, end: int) -> tuple[Tensor, Tensor]:
         """All entities that were seen, int64 [m] ascending, after a first -1 for the others, and their `features` at
-        the time `end`, float32 [m, width]. Made once."""
-        if self._final is None:
-            seen = torch.cat([torch.tensor([-1]), torch.unique_consecutive(self.counter.keys // self.counter.span)])
-            if self.counter.entities <= _DENSE * len(seen):
-                seen = torch.arange(-1, self.counter.entities)
-            self._final = seen, self.features(seen, torch.full_like(seen, end))
-        return self._final
+        the time `end`, float32 [m, width]."""
+        seen = torch.cat([torch.tensor([-1]), torch.unique_consecutive(self.counter.keys // self.counter.span)])
+        return seen, self.features(seen, torch.full_like(seen, end))
 
     def final(self, entity: Tensor, end: int) -> Tensor:
-        """`features` at the time `end` for every query, from the table."""
-        seen, table = self.table(end)
+        """`features` at the time `end` for every query, from a table that is made once."""
+        if self._final is None:
+            seen, features = self.table(end)
+            if self.counter.entities <= _DENSE * len(seen):
+                every = features[:1].repeat(self.counter.entities + 1, 1)
+                every[seen + 1] = features
+                seen, features = torch.arange(-1, self.counter.entities), every
+            self._final = seen, features
+        seen, table = self._final
         if len(seen) == self.counter.entities + 1:
             return table.index_select(0, torch.where(entity < self.counter.entities, entity + 1, 0))
         place = torch.searchsorted(seen, entity).clamp_max(len(seen) - 1)

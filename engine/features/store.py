@@ -141,7 +141,13 @@ class FeatureStore:
 
     def behaviour(self, requests: Requests) -> Tensor:
         """int32 [B, N]: LastN, item rows + 1."""
+        if self.ended(requests.time):
+            return self._behaviours.final(requests.user, self.spec.behaviours)
         return self._behaviours.last(requests.user, self.as_of(requests.time), self.spec.behaviours)
+
+    def ended(self, time: Tensor) -> bool:
+        """Whether all of `time` (int64, ms) is at or after the end of the log, where nothing moves any more."""
+        return len(time) == 0 or int(time.min()) >= self.meta.end
 
     def request_statistics(self, requests: Requests) -> Tensor:
         """float32 [B, request_width], standardised."""
@@ -154,7 +160,7 @@ class FeatureStore:
 
     def cross_inputs(self, requests: Requests, request: Tensor | None, item: Tensor) -> CrossInputs:
         """What depends on both: `request` (int64 [n]) owns each `item` (int64 [n]); None: one item each."""
-        time = requests.time if request is None else requests.time[request]
+        time = requests.time if request is None else requests.time.index_select(0, request)
         return CrossInputs(self.cross_codes(time, item), self.cross_statistics(requests, request, item))
 
     def cross_codes(self, time: Tensor, item: Tensor) -> Tensor:
@@ -209,8 +215,12 @@ class FeatureStore:
 
     def standardise_cross(self, raw: Tensor, columns: Tensor) -> Tensor:
         """Raw cross statistics of `columns` alone (float32 [n, c]), standardised in place."""
-        mean, scale = self._scaling["cross.mean"][columns], self._scaling["cross.scale"][columns]
+        mean, scale = self.scales("cross", columns)
         return raw.sub_(mean).mul_(scale).clamp_(-10, 10)
+
+    def scales(self, side: str, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean, and one over the deviation, of some statistics of the side "request" or "cross": float32 [c]."""
+        return self._scaling[f"{side}.mean"][columns], self._scaling[f"{side}.scale"][columns]
 
     def _standardised(self, raw: Tensor, side: str) -> Tensor:
         return raw.sub_(self._scaling[f"{side}.mean"]).mul_(self._scaling[f"{side}.scale"]).clamp_(-10, 10)

@@ -42,6 +42,10 @@ class UserTable:
             codes[1:, 1 + column] = shifted(users.features[field.name], field.size)
         return cls(codes, fields)
 
+    def __len__(self) -> int:
+        """Users, the unknown one not counted."""
+        return len(self._codes) - 1
+
     def codes(self, user: Tensor) -> Tensor:
         """int32 [q, 1 + features] of `user` (int64 [q] rows, -1 unknown)."""
         return self._codes.index_select(0, user + 1)
@@ -105,7 +109,7 @@ class ItemTable:
         names = [field.name for field in self.fields]
         if "duration" not in names:
             return torch.zeros(len(item), dtype=torch.int32)
-        return self._codes[item, names.index("duration")]
+        return self._codes[:, names.index("duration")].index_select(0, item)
 
     def keys(self, user: Tensor, item: Tensor, context: dict[str, Tensor]) -> Keys:
         """The entities that statistics are kept of, for `user` and `item` (int64 [q] rows)."""

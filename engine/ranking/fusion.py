@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from headrace.jagged import segment_of, sort_segments
+from headrace.jagged import segment_of, top_per_segment
 
 Formula = Literal["weighted_sum", "click_times_sum", "power_product", "rank", "expected_value"]
 
@@ -118,7 +118,7 @@ def _needed(score: Tensor | None, columns: dict[str, Tensor], settings: FusionSe
 
 def ranks(offsets: Tensor, score: Tensor, item: Tensor) -> Tensor:
     """int64 [n]: the rank of each candidate in its request by descending score, from 1, ties to the lower item."""
-    order = sort_segments(offsets, score, item)
+    order, _ = top_per_segment(offsets, score.float(), item, max(len(item), 1))
     out = torch.empty_like(order)
     out[order] = torch.arange(1, len(order) + 1) - offsets[segment_of(offsets)]
     return out

@@ -69,7 +69,8 @@ class Reranker:
         for all entries of a request: picks made with a rule dropped, and picks where the rules forbade the best item.
         Raises ValueError when k is below 1, a score is NaN or infinite, or an item is not in the catalogue.
         """
-        if len(candidates) and not 0 <= int(candidates.item.min()) <= int(candidates.item.max()) < len(self.vectors):
+        low, high = candidates.item.aminmax() if len(candidates) else (0, -1)
+        if not 0 <= int(low) <= int(high) + 1 <= len(self.vectors):
             raise ValueError(f"candidates.item: expected rows 0 to {len(self.vectors) - 1} of the catalogue")
         if not bool(torch.isfinite(candidates.score).all()):
             raise ValueError("candidates.score: expected finite numbers, got NaN or infinity")
@@ -93,7 +94,7 @@ class Reranker:
             alike = rewards.new_zeros((len(candidates), 1))
             return mmr_picks(alike, rewards, candidates.offsets, k, 1.0, 1, rules)
         pick = dpp_picks if settings.method == "dpp" else mmr_picks
-        vectors = self.vectors[candidates.item]
+        vectors = self.vectors.index_select(0, candidates.item)
         return pick(vectors, rewards, candidates.offsets, k, settings.theta, settings.window, rules)
 
     def state(self) -> dict[str, Tensor]:
@@ -117,9 +118,9 @@ def standardise(offsets: Tensor, score: Tensor) -> Tensor:
     def mean(x: Tensor) -> Tensor:
         return torch.zeros(len(counts), dtype=torch.float64).index_add_(0, request, x) / counts.clamp_min(1)
 
-    middle = mean(value)[request]
+    middle = mean(value).index_select(0, request)
     centred = value - middle
-    deviation = mean(centred.square()).sqrt()[request]
+    deviation = mean(centred.square()).sqrt().index_select(0, request)
     # Equal scores may differ from their own mean by rounding.
     varied = deviation > 1e-12 * middle.abs()
     return torch.where(varied, centred / deviation, 0.0).float()

@@ -87,7 +87,7 @@ def compile_rules(rules: Sequence[Rule], kinds: Mapping[str, Tensor], item: Tens
     if not rules:
         return None
     check_rules(rules, kinds)
-    rows = {name: kinds[name][item] for name in {rule.kind for rule in rules}}
+    rows = {name: kinds[name].index_select(0, item) for name in {rule.kind for rule in rules}}
     return Rules(
         torch.stack([rows[rule.kind] for rule in rules]),
         torch.tensor([rule.limit() for rule in rules], dtype=torch.int64),

@@ -13,7 +13,7 @@ from torch import Tensor
 from headrace.data import UNKNOWN, Catalogue, InteractionLog
 from headrace.jagged import gather_rows, offsets_of, segment_of
 from headrace.retrieval.history import clicks, events, first_rows, total_by_pair
-from headrace.retrieval.pool import candidates, check_recall, group_items
+from headrace.retrieval.pool import candidates, check_recall
 from headrace.types import Candidates, Requests
 
 #: What makes an author one of the user's; a click alone doesn't, unless the logs know nothing more.
@@ -107,18 +107,16 @@ class AuthorLatest:
         """
         check_recall(requests, quota, len(self.user_offsets) - 1)
         mine, mine_offsets = gather_rows(self.user_offsets, requests.user)
-        author, request = self.author[mine], segment_of(mine_offsets)
-        by_then = torch.searchsorted(self._moments, requests.time, right=True)[request]
+        author, request = self.author.index_select(0, mine), segment_of(mine_offsets)
+        by_then = torch.searchsorted(self._moments, requests.time, right=True).index_select(0, request)
         start = torch.searchsorted(self._place, self._key(author, by_then))
-        counts = torch.minimum(self.item_offsets[author + 1] - start, self.per_author)
+        counts = torch.minimum(self.item_offsets.index_select(0, author + 1) - start, self.per_author)
         offsets = offsets_of(counts)
-        entry = segment_of(offsets)
-        rank = torch.arange(len(entry), device=entry.device) - offsets[entry]
-        request, item = request[entry], self.item[start[entry] + rank]
-        score = self.interest[mine][entry] / (1 + rank)
-        # An item has one author, so none comes twice and each group has one entry.
-        groups = group_items(request, item, len(requests))
-        return candidates(groups.request, groups.item, score[groups.order], len(requests), quota)
+        rank = torch.arange(int(offsets[-1]), device=mine.device) - torch.repeat_interleave(offsets[:-1], counts)
+        index = torch.repeat_interleave(start, counts) + rank
+        score = torch.repeat_interleave(self.interest.index_select(0, mine), counts) / (1 + rank)
+        # An item has one author, so none comes twice.
+        return candidates(offsets.index_select(0, mine_offsets), self.item.index_select(0, index), score, quota)
 
     def state(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _STATE}

@@ -15,7 +15,7 @@ from torch import Tensor
 from headrace.data import InteractionLog
 from headrace.jagged import gather_rows, segment_of
 from headrace.retrieval.history import UserHistory, first_rows
-from headrace.retrieval.pool import candidates, check_recall, sum_by_item
+from headrace.retrieval.pool import candidates, check_recall
 from headrace.types import Candidates, Requests
 
 Similarity = Literal["cosine", "count"]
@@ -79,13 +79,12 @@ class ItemCF:
         """
         check_recall(requests, quota, len(self.history))
         seeds, seed_offsets = self.history.of(requests.user)
-        found, found_offsets = gather_rows(self.offsets, self.history.item[seeds])
+        found, found_offsets = gather_rows(self.offsets, self.history.item.index_select(0, seeds))
         seed = segment_of(found_offsets)
-        interest = self.history.interest[seeds].double().index_select(0, seed)
+        interest = self.history.interest.index_select(0, seeds).double().index_select(0, seed)
         score = interest * self.similarity.index_select(0, found)
-        request = segment_of(seed_offsets).index_select(0, seed)
-        pool = sum_by_item(request, self.item.index_select(0, found), score, len(requests))
-        return candidates(*pool, len(requests), quota)
+        entries = found_offsets.index_select(0, seed_offsets)
+        return candidates(entries, self.item.index_select(0, found), score, quota)
 
     def state(self) -> dict[str, Tensor]:
         history = {f"history.{name}": tensor for name, tensor in self.history.state().items()}

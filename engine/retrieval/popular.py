@@ -13,7 +13,7 @@ from torch import Tensor
 from headrace.data import Catalogue, InteractionLog
 from headrace.jagged import gather_rows, offsets_of, segment_of
 from headrace.retrieval.history import UserHistory, clicks, events
-from headrace.retrieval.pool import candidates, check_quota, check_recall, sum_by_item
+from headrace.retrieval.pool import candidates, check_quota, check_recall
 from headrace.types import Candidates, Requests
 
 _DAY_MS = 86_400_000
@@ -124,18 +124,18 @@ class PopularInCategory:
         """
         check_recall(requests, quota, len(self.user_offsets) - 1)
         mine, mine_offsets = gather_rows(self.user_offsets, requests.user)
-        request, interest = segment_of(mine_offsets), self.interest[mine]
-        total = torch.zeros(len(requests), dtype=torch.int64, device=mine.device).index_add_(0, request, interest)[
-            request
-        ]
-        start, stop = self.item_offsets[self.category[mine]], self.item_offsets[self.category[mine] + 1]
-        counts = torch.minimum((quota * interest + total - 1) // total, stop - start)
+        request, interest = segment_of(mine_offsets), self.interest.index_select(0, mine)
+        each = torch.zeros(len(requests), dtype=torch.int64, device=mine.device).index_add_(0, request, interest)
+        total, category = each.index_select(0, request), self.category.index_select(0, mine)
+        start = self.item_offsets.index_select(0, category)
+        listed = self.item_offsets.index_select(0, category + 1) - start
+        counts = torch.minimum((quota * interest + total - 1) // total, listed)
         offsets = offsets_of(counts)
-        entry = segment_of(offsets)
-        index = start[entry] + torch.arange(len(entry), device=entry.device) - offsets[entry]
-        score = (interest.double() / total)[entry] * self.share[index]
-        pool = sum_by_item(request[entry], self.item[index], score, len(requests))
-        return candidates(*pool, len(requests), quota)
+        index = torch.arange(int(offsets[-1]), device=mine.device)
+        index += torch.repeat_interleave(start - offsets[:-1], counts)
+        weight = torch.repeat_interleave(interest.double() / total, counts)
+        score = weight * self.share.index_select(0, index)
+        return candidates(offsets.index_select(0, mine_offsets), self.item.index_select(0, index), score, quota)
 
     def state(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _STATE}
@@ -153,8 +153,10 @@ def _interest(history: UserHistory, offsets: Tensor, category: Tensor) -> tuple[
     index, item_offsets = gather_rows(offsets, history.item)
     entry = segment_of(item_offsets)
     user = segment_of(history.offsets)[entry]
-    user, found, interest = sum_by_item(user, category[index], history.interest[entry], len(history))
-    return user, found, interest.long()
+    span = int(category.max()) + 1
+    pair, owner = torch.unique(user * span + category[index], return_inverse=True)
+    total = torch.zeros(len(pair), dtype=torch.int64).index_add_(0, owner, history.interest[entry].long())
+    return pair // span, pair % span, total
 
 
 def _popular_items(score: NDArray[np.float64], offsets: Tensor, category: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -46,19 +46,16 @@ class TwoTower:
         if quota < 1:
             raise ValueError(f"quota: expected at least 1, got {quota}")
         user = requests.user
-        outside = user[(user < -1) | (user >= len(self.known))]
-        if len(outside):
-            raise ValueError(f"user: expected rows from -1 to {len(self.known) - 1}, got {int(outside[0])}")
-        asked = user >= 0
-        asked[asked.clone()] = self.known[user[asked]]
-        if not bool(asked.any()) or not len(self.rows):
+        outside = (user < -1) | (user >= len(self.known))
+        if bool(outside.any()):
+            raise ValueError(f"user: expected rows from -1 to {len(self.known) - 1}, got {int(user[outside][0])}")
+        asked = self.known.index_select(0, user.clamp_min(0)) & (user >= 0) if len(self.known) else user >= 0
+        count = min(quota, len(self.rows))
+        if count == 0 or not bool(asked.any()):
             return Candidates.empty(len(requests))
-        score, found = topk(self.user_vectors(user[asked]), self.vectors, quota)
-        kept = found >= 0
-        counts = torch.zeros(len(user), dtype=torch.int64)
-        counts[asked] = kept.sum(1)
-        item = self.rows[found[kept]]
-        return Candidates(offsets_of(counts), item, score[kept], torch.zeros_like(item))
+        score, found = topk(self.user_vectors(user[asked]), self.vectors, count)
+        item = self.rows.index_select(0, found.flatten())
+        return Candidates(offsets_of(asked * count), item, score.flatten(), torch.zeros_like(item))
 
     @torch.inference_mode()
     def user_vectors(self, users: Tensor) -> Tensor:

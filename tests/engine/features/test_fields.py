@@ -10,6 +10,14 @@ def test_codes_shift_by_one_and_what_was_never_seen_is_unknown():
     assert fields.shifted(torch.tensor([-1, 0, 3, 4, 99]), 5).tolist() == [0, 1, 4, 0, 0]
 
 
+def test_age_buckets_are_logarithms_of_hours():
+    rng = np.random.default_rng(0)
+    age = np.concatenate([rng.integers(0, 4 * 10**10, 2000), rng.integers(0, 10**8, 2000), [0, 3_600_000, 3_599_999]])
+    expected = (1 + np.floor(2 * np.log2(1 + age / 3_600_000))).clip(1, 23).astype(int)
+    assert fields.age_bucket(torch.tensor([7]), torch.from_numpy(age) + 7).tolist() == expected.tolist()
+    assert fields.age_bucket(torch.tensor([7]), torch.tensor([3])).tolist() == [1]
+
+
 def test_duration_and_age_buckets():
     assert fields.duration_bucket(torch.tensor([-1, 0, 1000, 1500, 2000, 4000])).tolist() == [0, 1, 1, 2, 3, 5]
     now = torch.tensor([10 * 3_600_000] * 4)

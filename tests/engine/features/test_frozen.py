@@ -29,7 +29,9 @@ def made_up(history: bool = True, content: bool = True, tab: bool = True, sparse
         time = np.sort(rng.integers(0, 400 * HOUR, n)) + start
         click = (rng.random(n) < 0.4).astype(np.int8)
         context = {"tab": rng.integers(-1, 4, n).astype(np.int32)} if tab else {}
-        return InteractionLog(user, item, time, {"click": click, "like": click & (rng.random(n) < 0.3)}, context=context)
+        return InteractionLog(
+            user, item, time, {"click": click, "like": click & (rng.random(n) < 0.3)}, context=context
+        )
 
     dataset = Dataset("made up", Users(IdMap(np.arange(USERS)), {}), catalogue, log(300, 1_650_000_000_000))
     return dataclasses.replace(dataset, history=log(200, 1_600_000_000_000)) if history else dataset

@@ -1,0 +1,57 @@
+"""Segment top-k: the best entries of each segment of a ragged batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from headrace.kernels import registry
+from headrace.kernels.checks import check_at_least, check_tensor
+
+__all__ = ["segment_topk"]
+
+OP = registry.Op("segment_topk", __name__, "top-k inside the segments of a ragged batch", ("scalar",))
+
+
+def segment_topk(
+    offsets: Tensor, score: Tensor, tie: Tensor, k: int, *, backend: str = "auto", threads: int = 0
+) -> tuple[Tensor, Tensor]:
+    """The best `k` entries of each segment, best first, ties to the lower `tie`, then to the earlier entry.
+
+    offsets: int64 [B+1], from 0 to nnz; segment b owns entries offsets[b]:offsets[b+1]. score: float32 [nnz]. tie:
+    int64 [nnz], e.g. the item. Returns the positions of the kept entries, int64 [m], segment after segment, and their
+    offsets, int64 [B+1]. A segment with fewer entries keeps them all. The same answer on every backend, for every
+    number of threads.
+    Raises ValueError for NaN, k below 1, offsets that do not rise from 0 to nnz, unequal lengths or devices; TypeError
+    for wrong types.
+    """
+    check_tensor("offsets", offsets, dtype=torch.int64, ndim=1, device=score.device)
+    check_tensor("score", score, dtype=torch.float32, ndim=1)
+    check_tensor("tie", tie, dtype=torch.int64, ndim=1, device=score.device)
+    check_at_least("k", k, 1)
+    if offsets.shape[0] < 1:
+        raise ValueError("offsets: expected at least 1 entry, got 0")
+    if tie.shape != score.shape:
+        raise ValueError(f"tie: expected {score.shape[0]} entries, one for each score, got {tie.shape[0]}")
+    index, kept = torch.ops.headrace.segment_topk(
+        offsets.contiguous(), score.contiguous(), tie.contiguous(), min(k, score.shape[0] + 1), backend, threads
+    )
+    return index, kept
+
+
+def _segment_topk(
+    offsets: Tensor, score: Tensor, tie: Tensor, k: int, backend: str, threads: int
+) -> tuple[Tensor, Tensor]:
+    check_at_least("threads", threads, 0)
+    return OP.pick(backend, score.device)(offsets, score, tie, k, threads=threads)  # type: ignore[no-any-return]
+
+
+def _fake(offsets: Tensor, score: Tensor, tie: Tensor, k: int, backend: str, threads: int) -> tuple[Tensor, Tensor]:
+    return tie.new_empty(torch.library.get_ctx().new_dynamic_size()), torch.empty_like(offsets)
+
+
+registry.register(
+    "segment_topk(Tensor offsets, Tensor score, Tensor tie, int k, str backend, int threads) -> (Tensor, Tensor)",
+    _segment_topk,
+    _fake,
+)
