@@ -6,13 +6,17 @@ from headrace.kernels.closeness import closeness
 from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 from headrace.kernels.lookup_pairs import PairTable, lookup_pairs
+from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes, mixture_of_experts
 from headrace.kernels.mmr import mmr, mmr_picks
 from headrace.kernels.pool_items import pool_items
 from headrace.kernels.segment_topk import segment_topk
+from headrace.kernels.three_towers import TowersModel, TowersSizes, three_towers
 from headrace.kernels.topk import TopKIndex, topk
 
 __all__ = [
     "EmbeddingTables",
+    "MixtureModel",
+    "MixtureSizes",
     "PairTable",
     "PathIndex",
     "PathModel",
@@ -20,6 +24,8 @@ __all__ = [
     "Picks",
     "Rules",
     "TopKIndex",
+    "TowersModel",
+    "TowersSizes",
     "beam_search",
     "bloom_contains",
     "bloom_fpr",
@@ -30,9 +36,11 @@ __all__ = [
     "dpp_picks",
     "embedding_bag",
     "lookup_pairs",
+    "mixture_of_experts",
     "mmr",
     "mmr_picks",
     "pool_items",
     "segment_topk",
+    "three_towers",
     "topk",
 ]

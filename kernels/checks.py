@@ -42,3 +42,34 @@ def check_offsets(name: str, offsets: Tensor, total: int) -> None:
 def check_at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def check_indices(name: str, index: Tensor, size: int) -> None:
+    """Raises ValueError unless every entry is from 0 to size - 1."""
+    if index.numel() and (int(index.min()) < 0 or int(index.max()) >= size):
+        raise ValueError(f"{name}: expected 0 to {size - 1}, got {int(index.min())} to {int(index.max())}")
+
+
+def check_finite(name: str, values: Tensor) -> None:
+    """Raises ValueError for NaN or infinity, naming the first row that has one."""
+    if not bool(values.isfinite().all()):
+        row = int((~values.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")
+
+
+def check_shape(
+    name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int | None], device: torch.device
+) -> None:
+    """`check_tensor`, and ValueError for another shape; None stands for any size."""
+    check_tensor(name, tensor, dtype=dtype, ndim=len(shape), device=device)
+    if any(want is not None and want != got for want, got in zip(shape, tensor.shape, strict=True)):
+        raise ValueError(f"{name}: expected shape {tuple(shape)}, None for any size, got {tuple(tensor.shape)}")
+
+
+def check_weight(name: str, tensor: Tensor, shape: Sequence[int | None], device: torch.device) -> None:
+    """Raises unless `tensor` is a float32 tensor of `shape` (None: any size), contiguous, finite and on `device`."""
+    check_shape(name, tensor, torch.float32, shape, device)
+    if not tensor.is_contiguous():
+        raise ValueError(f"{name}: expected contiguous memory, got strides {tensor.stride()}")
+    if tensor.numel() and not all(extreme.isfinite() for extreme in tensor.aminmax()):
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")

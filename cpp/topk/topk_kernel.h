@@ -2,7 +2,7 @@
 #pragma once
 
 #include "topk/kernels.h"
-#include "topk/transpose.h"
+#include "core/transpose.h"
 
 namespace hr {
 namespace {

@@ -33,4 +33,4 @@ class CompletionCurve:
 
     def adjust(self, probability: Tensor, bucket: Tensor) -> Tensor:
         """p_finish = predicted completion / f(duration), float32 [n]; it may exceed 1."""
-        return probability / self.rate[bucket.long()]
+        return probability / self.rate.index_select(0, bucket.int())

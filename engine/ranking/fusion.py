@@ -54,7 +54,8 @@ def fuse(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: Fu
     score = _FORMULAS[settings.formula](columns, offsets, item, settings)
     if "p_impression" in columns and settings.exposure_power:
         shown = columns["p_impression"].double()
-        score = score * (shown / (1 - shown).clamp_min(1e-7)) ** settings.exposure_power
+        odds = shown / (1 - shown).clamp_min_(1e-7)
+        score = score * odds.pow_(settings.exposure_power)
     return score.float()
 
 
@@ -63,8 +64,13 @@ def _terms(columns: dict[str, Tensor], names: dict[str, float]) -> list[tuple[st
 
 
 def _sum(columns: dict[str, Tensor], settings: FusionSettings) -> Tensor | None:
-    parts = [settings.weights[name] * p for name, p in _terms(columns, settings.weights) if name != "p_click"]
-    return torch.stack(parts).sum(0) if parts else None
+    total: Tensor | None = None
+    for name in settings.weights:
+        if name in columns and name != "p_click":
+            column = columns[name]
+            total = column.new_zeros(len(column), dtype=torch.float64) if total is None else total
+            total.add_(column, alpha=settings.weights[name])
+    return total
 
 
 def _weighted_sum(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor:

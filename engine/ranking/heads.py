@@ -36,7 +36,7 @@ class Heads:
         logits: float32 [n, T]. duration: int [n] buckets of the items' durations.
         """
         rates = torch.tensor([self.negative_rate.get(name, 1.0) for name in self.targets])
-        probability = torch.sigmoid(calibrate_logits(logits, rates))
+        probability = calibrate_logits(logits, rates).sigmoid_()
         out = {}
         for column, name in enumerate(self.targets):
             if name == PLAY_TIME:

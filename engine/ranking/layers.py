@@ -23,7 +23,11 @@ class FieldEmbedding(nn.Module):
         self.starts: Tensor
 
     def forward(self, codes: Tensor) -> Tensor:
-        return self.table(codes + self.starts)  # type: ignore[no-any-return]
+        return self.table(self.rows(codes))  # type: ignore[no-any-return]
+
+    def rows(self, codes: Tensor) -> Tensor:
+        """Codes int [..., F] as rows of the table."""
+        return codes + self.starts
 
     def one(self, codes: Tensor, field: int) -> Tensor:
         """Codes of a single field, int [...] -> float32 [..., dim]."""
@@ -73,7 +77,7 @@ def gate_dropout(gates: Tensor, probability: float) -> Tensor:
 
 def mean_of_sequence(sequence: Tensor, present: Tensor) -> Tensor:
     """The mean of the present vectors: [B, N, d] and bool [B, N] -> [B, d]; zero where there are none."""
-    weight = present.float()
+    weight = present.to(sequence.dtype)
     total = torch.bmm(weight[:, None], sequence)[:, 0]
     return total / weight.sum(1, keepdim=True).clamp_min(1)
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from headrace.features import FeatureSpec, Inputs
+from headrace.features import FeatureSpec, Inputs, RequestInputs
 from headrace.jagged import segment_of
 from headrace.ranking.layers import FieldEmbedding, GroupedLinear, SplitLinear, attend, gate_dropout, mean_of_sequence
 from headrace.ranking.settings import RankerSettings
+
+
+@dataclass(frozen=True)
+class RequestSide:
+    """What the network makes of B requests before it sees a candidate.
+
+    inputs: float32 [B, r], the request side of the first layer. taste: float32 [B, dim], which each candidate's
+    embedding is multiplied with. sequence: float32 [B, N, dim], embeddings of the behaviour. present: bool [B, N].
+    """
+
+    inputs: Tensor
+    taste: Tensor
+    sequence: Tensor
+    present: Tensor
 
 
 class RankingNetwork(nn.Module):
@@ -60,18 +76,22 @@ class RankingNetwork(nn.Module):
         with torch.no_grad():
             self.wide.candidate.bias.copy_(logits)
 
+    def request_side(self, inputs: RequestInputs) -> RequestSide:
+        user = self.user_fields(inputs.codes)
+        present = inputs.behaviour > 0
+        sequence = self.item_fields.one(inputs.behaviour, 0)
+        recent = mean_of_sequence(sequence, present)
+        joined = torch.cat([user.flatten(1), recent, inputs.statistics], 1)
+        return RequestSide(joined, user[:, 0] + recent, sequence, present)
+
     def _sides(self, inputs: Inputs, owner: Tensor | None) -> tuple[Tensor, Tensor]:
         """The request side [B, r] and the candidate side [n, c], each a concatenation."""
-        user = self.user_fields(inputs.request.codes)
-        present = inputs.request.behaviour > 0
-        sequence = self.item_fields.one(inputs.request.behaviour, 0)
-        recent = mean_of_sequence(sequence, present)
+        request = self.request_side(inputs.request)
         item = self.item_fields(inputs.item.codes)
         parts = [item.flatten(1), self.cross_fields(inputs.cross.codes).flatten(1), inputs.cross.statistics]
         if self.content is not None:
             parts.append(self.content(inputs.item.content))
         if self.attention:
-            parts.append(attend(sequence, present, item[:, 0], inputs.offsets))
-        taste = user[:, 0] + recent
-        parts.append((taste if owner is None else taste.index_select(0, owner)) * item[:, 0])
-        return torch.cat([user.flatten(1), recent, inputs.request.statistics], 1), torch.cat(parts, 1)
+            parts.append(attend(request.sequence, request.present, item[:, 0], inputs.offsets))
+        parts.append((request.taste if owner is None else request.taste.index_select(0, owner)) * item[:, 0])
+        return request.inputs, torch.cat(parts, 1)

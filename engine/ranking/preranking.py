@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from headrace.features import FeatureStore
+from headrace.features import FeatureStore, RequestInputs
 from headrace.jagged import segment_of, top_per_segment
+from headrace.kernels.three_towers import TowersModel, three_towers
 from headrace.ranking.heads import Heads
+from headrace.ranking.packed import Packed, towers_model
 from headrace.ranking.ranker import network_state
 from headrace.ranking.settings import PreRankerSettings
 from headrace.ranking.towers import ThreeTowers
 from headrace.types import Candidates, Requests
-
-_CHUNK = 1 << 14
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Inferences:
 
 @dataclass
 class PreRanker:
-    """Three trained towers with their feature store, and the item vectors of this model, computed at most once each."""
+    """Three trained towers with their feature store, and the item vectors of this model, computed once for all."""
 
     store: FeatureStore
     network: ThreeTowers
@@ -39,42 +39,57 @@ class PreRanker:
     inferences: Inferences = field(default_factory=Inferences)
 
     def __post_init__(self) -> None:
-        self.clear_cache()
+        self._packed = Packed(self._pack, self.network, self.store)
+
+    def _pack(self, network: ThreeTowers, store: FeatureStore) -> TowersModel:
+        self.inferences.item += len(store.items)
+        return towers_model(network, store)
 
     def clear_cache(self) -> None:
-        """Forgets all item vectors; to be called when the network's weights have changed."""
-        self._vectors = torch.zeros(len(self.store.items), self.settings.vector_dim)
-        self._cached = torch.zeros(len(self.store.items), dtype=torch.bool)
+        """Forgets the packed network; to be called when its weights have changed behind the back of autograd."""
+        self._packed.clear()
 
     def warm_cache(self) -> None:
-        """Computes the vectors of the whole catalogue."""
-        for chunk in torch.split(torch.arange(len(self.store.items)), _CHUNK):
-            self.item_vectors(chunk)
+        """Computes the vectors of the whole catalogue, which the first request would do otherwise."""
+        self._packed.get()
 
     def item_vectors(self, item: Tensor) -> Tensor:
-        """float32 [n, vector_dim] of `item` (int64 [n] rows), from the cache where it has them."""
-        with torch.inference_mode():
-            cached = self._cached.index_select(0, item)
-            if not bool(cached.all()):
-                missing = torch.unique(item[~cached])
-                self._vectors[missing] = self.network.item_vector(self.store.item_inputs(missing))
-                self._cached[missing] = True
-                self.inferences.item += len(missing)
-            return self._vectors.index_select(0, item)
+        """float32 [n, vector_dim] of `item` (int64 [n] rows), computed ahead of time."""
+        return self._packed.get().item_rows.index_select(0, item)[:, : self.settings.vector_dim]
 
     def predict(self, requests: Requests, offsets: Tensor, item: Tensor) -> dict[str, Tensor]:
-        """name -> float32 [n]: the prediction of every target; request b owns item[offsets[b]:offsets[b+1]]."""
+        """name -> float32 [n]: the prediction of every target; request b owns item[offsets[b]:offsets[b+1]].
+
+        Requests after the end of the log are answered by the packed network, the same model in one kernel.
+        """
         with torch.inference_mode():
             owner = segment_of(offsets)
             request = self.store.request_inputs(requests)
-            crossed = self.store.cross_inputs(requests, owner, item)
-            user = self.network.request_vector(request)
-            cross = self.network.cross_vector(crossed)
-            logits = self.network.upper(user, self.item_vectors(item), cross, request, crossed, owner)
+            if self.store.frozen().covers(requests):
+                logits = self._packed_logits(requests, request, owner, offsets, item)
+            else:
+                crossed = self.store.cross_inputs(requests, owner, item)
+                user = self.network.request_vector(request)
+                cross = self.network.cross_vector(crossed)
+                logits = self.network.upper(user, self.item_vectors(item), cross, request, crossed, owner)
             self.inferences.user += len(requests)
             self.inferences.cross += len(item)
             self.inferences.upper += len(item)
             return self.heads.predictions(logits, self.store.items.duration_bucket(item))
+
+    def _packed_logits(
+        self, requests: Requests, inputs: RequestInputs, owner: Tensor, offsets: Tensor, item: Tensor
+    ) -> Tensor:
+        """float32 [n, T], by the kernel."""
+        codes = self.store.cross_codes(requests.time.index_select(0, owner), item)
+        return three_towers(
+            self._packed.get(),
+            request=self.network.request_side(inputs),
+            offsets=offsets,
+            item=item,
+            codes=self.network.cross_fields.rows(codes),
+            dynamic=self.store.frozen().dynamic(requests, offsets, item),
+        ).T
 
     def score(self, requests: Requests, candidates: Candidates, keep: int = 500) -> Candidates:
         """The best `keep` candidates of each request under the fused score, best first, ties to the lower item.

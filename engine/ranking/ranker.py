@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from headrace.features import FeatureStore
+from headrace.jagged import segment_of
+from headrace.kernels.mixture_of_experts import mixture_of_experts
 from headrace.ranking.heads import Heads
 from headrace.ranking.multitarget import RankingNetwork
+from headrace.ranking.packed import Packed, mixture_model
 from headrace.ranking.settings import RankerSettings
 from headrace.types import Candidates, Requests
 
@@ -23,14 +26,46 @@ class Ranker:
     settings: RankerSettings
     heads: Heads
 
+    def __post_init__(self) -> None:
+        self._packed = Packed(mixture_model, self.network, self.store)
+
+    def warm_cache(self) -> None:
+        """Packs the network for serving, which the first request would do otherwise."""
+        self._packed.get()
+
+    def clear_cache(self) -> None:
+        """Forgets the packed network; to be called when its weights have changed behind the back of autograd."""
+        self._packed.clear()
+
     def predict(self, requests: Requests, offsets: Tensor | None, item: Tensor) -> dict[str, Tensor]:
         """name -> float32 [n]: the prediction of every target, as `Heads.predictions` names them.
 
-        Request b owns item[offsets[b]:offsets[b+1]]; offsets None: one item each.
+        Request b owns item[offsets[b]:offsets[b+1]]; offsets None: one item each. Requests after the end of the log are
+        answered by the packed network, the same model in one kernel.
         """
         with torch.inference_mode():
-            logits = self.network(self.store.inputs(requests, offsets, item))
+            if offsets is not None and self.store.frozen().covers(requests):
+                logits = self._packed_logits(requests, offsets, item)
+            else:
+                logits = self.network(self.store.inputs(requests, offsets, item))
             return self.heads.predictions(logits, self.store.items.duration_bucket(item))
+
+    def _packed_logits(self, requests: Requests, offsets: Tensor, item: Tensor) -> Tensor:
+        """float32 [n, T], by the kernel."""
+        store = self.store
+        side = self.network.request_side(store.request_inputs(requests))
+        time = requests.time.index_select(0, segment_of(offsets))
+        return mixture_of_experts(
+            self._packed.get(),
+            request=side.inputs,
+            taste=side.taste,
+            behaviours=side.sequence,
+            counts=side.present.sum(1, dtype=torch.int32),
+            offsets=offsets,
+            item=item,
+            codes=self.network.cross_fields.rows(store.cross_codes(time, item)),
+            dynamic=store.frozen().dynamic(requests, offsets, item),
+        ).T
 
     def score(self, requests: Requests, candidates: Candidates) -> Candidates:
         """The same candidates under the fused score, with a column for every prediction."""
@@ -49,7 +84,9 @@ class Ranker:
         heads = Heads.from_state(tensors, meta)
         network = RankingNetwork(store.spec, len(heads.targets), settings)
         network.load_state_dict(network_state(tensors))
-        return cls(store, network.eval(), settings, heads)
+        model = cls(store, network.eval(), settings, heads)
+        model.warm_cache()
+        return model
 
 
 def network_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -41,12 +41,15 @@ class ThreeTowers(nn.Module):
         with torch.no_grad():
             self.wide.candidate.bias.copy_(logits)
 
-    def request_vector(self, inputs: RequestInputs) -> Tensor:
-        """float32 [B, vector_dim]."""
+    def request_side(self, inputs: RequestInputs) -> Tensor:
+        """float32 [B, r]: what the request tower reads, the statistics last."""
         sequence = self.item_fields.one(inputs.behaviour, 0)
         recent = mean_of_sequence(sequence, inputs.behaviour > 0)
-        joined = torch.cat([self.user_fields(inputs.codes).flatten(1), recent, inputs.statistics], 1)
-        return self.request_mlp(joined)  # type: ignore[no-any-return]
+        return torch.cat([self.user_fields(inputs.codes).flatten(1), recent, inputs.statistics], 1)
+
+    def request_vector(self, inputs: RequestInputs) -> Tensor:
+        """float32 [B, vector_dim]."""
+        return self.request_mlp(self.request_side(inputs))  # type: ignore[no-any-return]
 
     def item_vector(self, inputs: ItemInputs) -> Tensor:
         """float32 [n, vector_dim]."""

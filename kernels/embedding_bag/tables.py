@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from headrace.kernels.memory import zeros_on_huge_pages
 
 #: A row takes its elements padded to a multiple of this, so that vectors never cross its end.
 PAD = 16
@@ -34,8 +35,8 @@ class EmbeddingTables:
         self.dtype = str(stored).removeprefix("torch.")
         strides = [-(-dim // PAD) * PAD for dim in self.dims]
         sizes = [rows * stride for rows, stride in zip(self.rows, strides, strict=True)]
-        self.values = _buffer(sum(sizes), stored, device)
-        self.scales = _buffer(sum(self.rows) if stored == torch.int8 else 0, torch.float32, device)
+        self.values = zeros_on_huge_pages(sum(sizes), stored, device)
+        self.scales = zeros_on_huge_pages(sum(self.rows) if stored == torch.int8 else 0, torch.float32, device)
         parts = zip(tables, self.values.split(sizes), strides, strict=True)
         scales = self.scales.split(self.rows) if stored == torch.int8 else [None] * len(tables)
         for (table, part, stride), scale in zip(parts, scales, strict=True):
@@ -55,16 +56,6 @@ class EmbeddingTables:
         stride = -(-dim // PAD) * PAD
         values = self.values[start : start + rows * stride].view(rows, stride)[:, :dim].float()
         return values * self.scales[first : first + rows, None] if self.dtype == "int8" else values
-
-
-def _buffer(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros; in main memory on huge pages where the system has them, since rows are read at random."""
-    if device.type != "cpu" or count == 0:
-        return torch.zeros(count, dtype=dtype, device=device)
-    memory = mmap.mmap(-1, count * dtype.itemsize, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(memory, dtype=dtype)
 
 
 def _quantise(table: Tensor, scale: Tensor) -> Tensor:
