@@ -14,13 +14,15 @@ NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
 # A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
 FOLDERS := $(shell find engine kernels benchmarks -type d -not -name __pycache__)
 
-.PHONY: help demo test test-fast test-cpp bench gpu-check lint types format setup setup-dev clean
+.PHONY: help demo test test-fast test-cpp bench bench-check bench-peers gpu-check lint types format setup setup-dev clean
 help:
 	@echo "make demo                    train, index and serve a synthetic log; report in runs/"
 	@echo "make demo DATA=<folder>      the same on a KuaiRand-Pure, MovieLens-1M or Headrace folder"
 	@echo "make test                    every test, lint, types, C++ under sanitizers"
 	@echo "make test-fast               the inner loop: no slow tests, no sanitizers"
+	@echo "make bench-peers             install what the benchmarks compare with"
 	@echo "make bench                   every kernel beside its peers; rows in benchmarks/results/"
+	@echo "make bench-check             what got slower since BASE=<revision>, or since the branch left main"
 	@echo "make gpu-check OUT=<folder>  on a machine with a GPU: every kernel checked and measured there (docs/gpu.md)"
 
 demo: setup
@@ -38,16 +40,20 @@ test-cpp:
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	clang-format --dry-run --Werror $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp)
+	clang-format --dry-run --Werror $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp) benchmarks/count/count.cpp
 
 types: setup-dev
 	$(BIN)/mypy -p headrace
 
-# Peers that are not installed are skipped.
+# Peers that are not installed are left out.
 bench: setup-dev
-	@mkdir -p build
-	$(BIN)/python -m pytest benchmarks -q --benchmark-json=build/bench.json
-	$(BIN)/python benchmarks/summarise.py build/bench.json benchmarks/results
+	$(BIN)/headrace bench --suite quick --out benchmarks/results
+
+# The base is built in a worktree under build/guard, which is used again the next time.
+bench-check: setup-dev
+	$(BIN)/headrace bench check $(if $(BASE),--base "$(BASE)")
+
+bench-peers: $(VENV)/bench.stamp
 
 # With what the machine has: its own Python, nothing fetched, native kernels only where they can be built.
 gpu-check:
@@ -59,7 +65,7 @@ gpu-check:
 format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	clang-format -i $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp)
+	clang-format -i $(filter-out setup.py,$(NATIVE)) $(wildcard tests/cpp/*.h tests/cpp/*.cpp) benchmarks/count/count.cpp
 
 setup: $(VENV)/run.stamp
 setup-dev: $(VENV)/dev.stamp
@@ -82,6 +88,10 @@ $(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
 $(VENV)/dev.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[report,dev,gpu]"
 	@touch $(VENV)/run.stamp $@
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp constraints.txt
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[report,dev,gpu,bench]"
+	@touch $(VENV)/run.stamp $(VENV)/dev.stamp $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info engine/*.so

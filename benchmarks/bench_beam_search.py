@@ -1,89 +1,130 @@
-"""Beam search: native and reference beside the float32 torch that a user would write. Answers first, then times."""
+"""Beam search over the paths of a Deep Retrieval model beside batched torch, as written first and as tuned."""
 
-import time
+from __future__ import annotations
 
-import pytest
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
 import torch
-from torch.nn.functional import linear
+from numpy.typing import NDArray
+from torch import Tensor
 
-from headrace.kernels import settings
-from headrace.kernels.beam_search import PathModel, PathNetwork, beam_search
+from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, Wrong
+from headrace.benchmarks.harness.curves import THREADS, curves
+from headrace.benchmarks.peers import beam_torch
+from headrace.kernels import PathModel, PathNetwork, beam_search
+from headrace.kernels.beam_search.work import work
 
-USER_DIM, EMBED_DIM, HIDDEN, BEAM = 64, 32, 128, 50
-CASES = [(1, 3, 100), (64, 3, 100), (16, 2, 1000)]
-
-
-def plain_torch(user, network, beam):
-    """Concatenate, score and keep the best of each layer, batched, in float32."""
-    batch = len(user)
-    paths = torch.zeros(batch, 1, 0, dtype=torch.int64)
-    total = torch.zeros(batch, 1)
-    for d, (hidden, output) in enumerate(zip(network.hidden, network.output, strict=True)):
-        n = paths.shape[1]
-        known = [network.embeddings[layer][paths[:, :, layer]] for layer in range(d)]
-        x = torch.cat([user[:, None].expand(-1, n, -1), *known], dim=-1)
-        logits = linear(linear(x, hidden.weight, hidden.bias).relu(), output.weight, output.bias)
-        scores = (total[:, :, None] + logits.log_softmax(-1)).flatten(1)
-        total, best = scores.topk(min(beam, scores.shape[1]), dim=1)
-        parent = (best // network.nodes)[:, :, None].expand(-1, -1, d)
-        paths = torch.cat([paths.gather(1, parent), (best % network.nodes)[:, :, None]], dim=-1)
-    return paths, total
+USER_DIM, EMBED_DIM, HIDDEN = 64, 32, 128
+BASE = {"batch": 16, "depth": 3, "nodes": 100, "beam": 50}
+AXES = {"batch": (1, 4, 16, 64, 256), "nodes": (100, 300, 1000), "beam": (10, 50, 200), "threads": THREADS}
+#: Requests whose paths are checked, and the least share that a peer must have in place.
+CHECKED, ENOUGH = 8, 0.9
 
 
-@pytest.fixture(params=CASES, ids=lambda case: "B{}-D{}-K{}".format(*case))
-def case(request):
-    batch, depth, nodes = request.param
-    torch.manual_seed(0)
-    network = PathNetwork(USER_DIM, nodes, depth, EMBED_DIM, HIDDEN).requires_grad_(False)
-    # A trained model tells nodes apart; a fresh one hardly does.
-    for layer in network.output:
-        layer.weight *= 4
-    return torch.randn(batch, USER_DIM), network, PathModel.from_module(network)
+@dataclass(frozen=True)
+class Paths:
+    """user: float32 [B, USER_DIM]."""
+
+    user: Tensor
+    network: PathNetwork
+    beam: int
+
+    @cached_property
+    def checked(self) -> NDArray[np.int64]:
+        return np.unique(np.linspace(0, len(self.user) - 1, CHECKED).astype(int))
+
+    @cached_property
+    def truth(self) -> NDArray[np.int64]:
+        """int64 [checked, beam, depth]: layer by layer in float64, every input concatenated, every extension sorted."""
+        return np.stack([self._best(self.user[int(b)].double().numpy()) for b in self.checked])
+
+    def _best(self, user: NDArray[np.float64]) -> NDArray[np.int64]:
+        net = self.network
+        paths, total = np.zeros((1, 0), np.int64), np.zeros(1)
+        for d, both in enumerate(beam_torch.layers(net)):
+            w1, b1, w2, b2 = (p.detach().double().numpy() for layer in both for p in (layer.weight, layer.bias))
+            known = [net.embeddings[layer].detach().double().numpy()[paths[:, layer]] for layer in range(d)]
+            x = np.concatenate([np.tile(user, (len(paths), 1)), *known], axis=1)
+            logits = np.maximum(x @ w1.T + b1, 0) @ w2.T + b2
+            logits -= logits.max(1, keepdims=True)
+            scores = total[:, None] + logits - np.log(np.exp(logits).sum(1, keepdims=True))
+            grown = np.concatenate(
+                [paths.repeat(net.nodes, 0), np.tile(np.arange(net.nodes), len(paths))[:, None]], axis=1
+            )
+            order = np.argsort(-scores.ravel(), kind="stable")[: self.beam]
+            paths, total = grown[order], scores.ravel()[order]
+        return paths
 
 
-@pytest.mark.parametrize("provider", ["native", "plain torch", "reference"])
-def test_beam_search(benchmark, case, provider):
-    user, network, model = case
-    expected, logp = beam_search(user, model, BEAM, backend="reference")
-    torch.set_num_threads(settings.get_threads())
-    if provider == "plain torch":
-        found = plain_torch(user, network, BEAM)
-        torch.testing.assert_close(found[1], logp, rtol=1e-4, atol=1e-4)
-        call = lambda: plain_torch(user, network, BEAM)  # noqa: E731
-    else:
-        assert torch.equal(beam_search(user, model, BEAM, backend=provider)[0], expected)
-        call = lambda: beam_search(user, model, BEAM, backend=provider)  # noqa: E731
-    batch, depth, nodes = len(user), model.depth, model.nodes
-    rows = sum(min(BEAM, nodes**d) for d in range(depth))
-    benchmark.group = f"beam_search B={batch} D={depth} K={nodes} beam={BEAM}"
-    benchmark.pedantic(call, rounds=30 if batch > 1 else 200, warmup_rounds=3)
-    stats = benchmark.stats.stats
-    # Output layers only: what every provider must do.
-    gflop = 2e-9 * batch * rows * HIDDEN * nodes
-    benchmark.extra_info |= {
-        "provider": provider,
-        "isa": settings.get_isa(),
-        "threads": settings.get_threads(),
-        "gflops": gflop / stats.median,
-    }
+def make_paths(batch: int, depth: int, nodes: int, beam: int) -> Paths:
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = PathNetwork(USER_DIM, nodes, depth, EMBED_DIM, HIDDEN).requires_grad_(False)
+    for _, output in beam_torch.layers(network):
+        output.weight.mul_(4)  # a trained model tells nodes apart; a fresh one hardly does
+    return Paths(torch.randn(batch, USER_DIM, generator=generator), network, beam)
 
 
-def test_ratio_of_one_run(case, capsys):
-    """Native beside plain torch, call by call in turn, so that both meet the same machine."""
-    user, network, model = case
-    torch.set_num_threads(settings.get_threads())
-    calls = {"native": lambda: beam_search(user, model, BEAM), "torch": lambda: plain_torch(user, network, BEAM)}
-    seconds = {name: [] for name in calls}
-    for _ in range(40):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    low = {name: min(times) for name, times in seconds.items()}
-    middle = {name: sorted(times)[len(times) // 2] for name, times in seconds.items()}
-    with capsys.disabled():
-        print(
-            f"\nB={len(user)} D={model.depth} K={model.nodes}: native {middle['native'] * 1e3:.3f} ms, torch "
-            f"{middle['torch'] * 1e3:.3f} ms, ratio {middle['torch'] / middle['native']:.2f} (best: "
-            f"{low['torch'] / low['native']:.2f})"
-        )
+def check(paths: Paths, answer: Any) -> str:
+    shape = (len(paths.user), paths.beam, paths.network.depth)
+    got = np.asarray(answer)
+    if got.shape != shape:
+        raise Wrong(f"expected paths of shape {shape}, got {got.shape}")
+    share = float((got[paths.checked] == paths.truth).all(2).mean())
+    if share == 1:
+        return "exact"
+    if share < ENOUGH:
+        raise Wrong(f"only {share:.1%} of the paths are a brute force's, in their place")
+    return Near(share, "of paths in place")
+
+
+def prepare_headrace(paths: Paths, case: Case, backend: str) -> Call:
+    model = PathModel.from_module(paths.network)
+    return lambda: beam_search(paths.user, model, paths.beam, backend=backend)[0]
+
+
+def prepare_torch(paths: Paths, case: Case) -> Call:
+    return lambda: beam_torch.concatenated(paths.user, paths.network, paths.beam)
+
+
+def prepare_tables(paths: Paths, case: Case) -> Call:
+    search = beam_torch.Tables(paths.network)
+    return lambda: search(paths.user, paths.beam)
+
+
+def _case(batch: int, depth: int, nodes: int, beam: int = 50) -> Case:
+    return Case(
+        op="beam_search",
+        name=f"B{batch} D{depth} K{nodes} beam {beam}",
+        params={"batch": batch, "depth": depth, "nodes": nodes, "beam": beam},
+        inputs=partial(make_paths, batch, depth, nodes, beam),
+        check=check,
+        work=work(batch, USER_DIM, depth, nodes, HIDDEN, beam),
+    )
+
+
+def _small(case: Case) -> bool:
+    return case.params["batch"] == 1
+
+
+BENCH = Bench(
+    "beam_search",
+    "Beam search over paths",
+    cases=(
+        _case(1, 3, 100),
+        _case(64, 3, 100),
+        _case(16, 2, 1000),
+        replace(_case(256, 3, 100), suites=("full",)),
+        *curves(_case, BASE, AXES),
+    ),
+    providers=(
+        Provider("headrace", "headrace", partial(prepare_headrace, backend="auto")),
+        Provider("reference", "reference", partial(prepare_headrace, backend="reference"), (), _small, "too slow"),
+        Provider("torch", "peer", prepare_torch),
+        Provider("torch, tables", "peer", prepare_tables),
+    ),
+)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headrace.benchmarks.gpu.peers import COMPILED, compiled, percent, provider
+from headrace.benchmarks.gpu.peers import COMPILED, compiled, provider, told
 from headrace.benchmarks.gpu.site import Check, Part, Site, close, equal
 from headrace.benchmarks.harness.case import Bench, Call, Case, Wrong
 from headrace.kernels.beam_search import PathModel, beam_search
@@ -112,8 +112,7 @@ def _check(given: Inputs, answer: Any) -> str:
     right = float((found[:, :, None] == expected[:, None]).all(3).any(2).double().mean())
     if right < LEAST_RIGHT:
         raise Wrong(f"{right:.1%} of the paths right")
-    words = percent(right) if right < 1 or bool((found == expected).all()) else "same paths, near ties swapped"
-    return f"{words}, of {len(sample)} users"
+    return told(right, f"of the paths of {len(sample)} users", bool((found == expected).all()))
 
 
 def _ours(given: Inputs) -> Call:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from headrace.benchmarks.gpu.peers import percent
+from headrace.benchmarks.gpu.peers import told
 from headrace.benchmarks.gpu.site import Check, Site, close, equal, refused
 from headrace.benchmarks.harness.case import Case, Wrong
 from headrace.kernels.dpp import Picks, Rules
@@ -127,7 +127,7 @@ def case(site: Site, op: str, pick: Pick, work: Callable[[int, int, int, int], W
             right += bool((answer[b] == expected[0]).all())
         if answer.shape != (batch, k) or right < LEAST_RIGHT * len(sample):
             raise Wrong(f"{right} of {len(sample)} lists right")
-        return f"{percent(right / len(sample))}, of {len(sample)} lists"
+        return told(right / len(sample), f"of {len(sample)} lists")
 
     params = {"batch": batch, "items": items, "dim": dim, "k": k}
     name = f"B{batch} n{items} d{dim} k{k}"

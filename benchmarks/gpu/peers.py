@@ -1,4 +1,4 @@
-"""What the peers of several ops share: compiling under a time limit, and shares in words."""
+"""What the peers of several ops share: compiling under a time limit, and how right an answer is in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from headrace.benchmarks.gpu.limits import OutOfTime, time_limit
 from headrace.benchmarks.gpu.site import Site
-from headrace.benchmarks.harness.case import Call, Case, Kind, Provider
+from headrace.benchmarks.harness.case import Call, Case, Kind, Near, Provider
 
 #: The name of the peers whose first call compiles, under a limit of time.
 COMPILED = "torch.compile"
@@ -47,6 +47,6 @@ def _warm(call: Call) -> None:
         raise TimeoutError(f"torch.compile {error}") from error
 
 
-def percent(share: float) -> str:
-    """A share in words that says 100 % only of all."""
-    return "exact" if share == 1.0 else f"{min(share, 0.9999):.2%} right"
+def told(share: float, of: str, same_order: bool = True) -> str:
+    """How right an answer is: "exact" only when all of it is."""
+    return "exact" if share == 1.0 and same_order else Near(share, of)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headrace.benchmarks.gpu.peers import COMPILED, compiled, percent, provider
+from headrace.benchmarks.gpu.peers import COMPILED, compiled, provider, told
 from headrace.benchmarks.gpu.site import Check, Part, Site, equal, refused
 from headrace.benchmarks.harness.case import Bench, Call, Case, Wrong
 from headrace.kernels.segment_topk import segment_topk
@@ -72,7 +72,7 @@ def bench(site: Site) -> Bench:
         right = float((answer == expected).double().mean()) if answer.shape == expected.shape else 0.0
         if right < LEAST_RIGHT:
             raise Wrong(f"{right:.2%} of the positions right")
-        return percent(right)
+        return told(right, "of the positions")
 
     def padded(score: Tensor) -> Tensor:
         """Segments here have one length; ties go anywhere."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headrace.benchmarks.gpu.peers import COMPILED, compiled, percent, provider
+from headrace.benchmarks.gpu.peers import COMPILED, compiled, provider, told
 from headrace.benchmarks.gpu.site import Check, Part, Site, equal, refused
 from headrace.benchmarks.harness.case import Bench, Call, Case, Provider, Wrong
 from headrace.kernels.topk import METRICS, topk
@@ -122,8 +122,7 @@ def _check(inputs: Inputs, answer: Any) -> str:
     if right < LEAST_RIGHT:
         raise Wrong(f"{right:.1%} of the ids right")
     same_order = bool((ids[sample] == expected).all())
-    words = percent(right) if right < 1 or same_order else "same ids, near ties swapped"
-    return words if len(sample) == len(queries) else f"{words}, of {len(sample)} queries"
+    return told(right, f"of the ids of {len(sample)} queries", same_order)
 
 
 def _chunked(queries: Tensor, items: Tensor, k: int, rows: int) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,8 @@ class Row:
 
     min, median, p99, rounds: in `unit` for one call, None and [] when nothing was timed; `error` says why. inner: calls
     a round. checked: how right the answer was. limit: the ceiling that binds; fraction: of the speed it allows.
-    pairing: rows of two files with the same one were timed in turns, round by round.
+    pairing: rows of two files with the same one were timed in turns, round by round. launches: the rounds came from
+    that many fresh processes, one after another, equally many from each.
     """
 
     op: str
@@ -53,6 +54,7 @@ class Row:
     fraction: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     pairing: str | None = None
+    launches: int = 1
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:

@@ -12,11 +12,12 @@ import torch
 
 import headrace.benchmarks
 from headrace.benchmarks.harness import ceilings, provenance
-from headrace.benchmarks.harness.case import Bench, Call, Case, Provider, Wrong
+from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.ceilings import Ceiling
 from headrace.benchmarks.harness.clock import FULL, QUICK, Budget, Timing, interleave, nothing
+from headrace.benchmarks.harness.keep import forget
 from headrace.benchmarks.harness.results import Results, Row, summary
-from headrace.benchmarks.harness.threads import pin
+from headrace.benchmarks.harness.threads import cores, pin
 from headrace.kernels import settings
 
 if TYPE_CHECKING:
@@ -65,14 +66,20 @@ def run(options: Options, progress: Progress | None = None, chosen: Sequence[Ben
     with settings.isa(level):
         pin(options.threads)
         results = Results(provenance.facts())
-        _step(progress, "ceilings", 1, lambda: results.ceilings.extend(ceilings.measure()))
+        counts = sorted({1, *(case.threads(settings.get_threads()) for _, case in cases)})
+        _step(progress, "ceilings", 1, lambda: results.ceilings.extend(ceilings.measure(counts)))
         task = progress.add_task("cases", total=len(cases)) if progress else None
+        op = ""
         for bench, case in cases:
+            if op != case.op:
+                forget()
+            op = case.op
             if progress and task is not None:
                 progress.update(task, description=f"{case.op}: {case.name}"[:40])
             results.rows += run_case(case, providers_for(bench, case, options, results), options, results.ceilings)
             if progress and task is not None:
                 progress.advance(task)
+        forget()
     return results
 
 
@@ -88,15 +95,16 @@ def run_case(
     budget: None for that of the suite.
     """
     inputs = case.inputs()
+    threads = case.threads(options.threads)
     calls: dict[str, Call] = {}
     told: dict[str, tuple[str, str | None]] = {}
     asked = list(providers)
     for provider in asked:
         try:
-            pin(options.threads)
+            pin(threads)
             call = provider.prepare(inputs, case)
-            pin(options.threads)  # libraries that `prepare` loaded
-            told[provider.name] = (case.check(inputs, call()), None)
+            pin(threads)  # libraries that `prepare` loaded
+            told[provider.name] = (case.judge(provider.kind, inputs, call()), None)
             calls[provider.name] = call
         except Wrong as error:
             told[provider.name] = ("wrong", f"wrong answer: {error}")
@@ -104,8 +112,19 @@ def run_case(
             told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
     wait = torch.cuda.synchronize if options.device == "cuda" else nothing
     timings = interleave(calls, budget or (QUICK if options.suite == "quick" else FULL), wait=wait)
+    measured: dict[str, dict[str, float]] = {}
+    for provider in asked:
+        if provider.measure and provider.name in timings:
+            try:
+                measured[provider.name] = provider.measure(inputs, case, calls[provider.name], timings[provider.name])
+            except Exception as error:
+                told[provider.name] = ("failed", f"{type(error).__name__}: {error}")
+                del timings[provider.name]
     stamp = provenance.stamp(options.device)
-    return [_row(case, p, *told[p.name], timings.get(p.name), options, limits, stamp) for p in asked]
+    return [
+        _row(case, p, *told[p.name], timings.get(p.name), measured.get(p.name, {}), options, limits, stamp)
+        for p in asked
+    ]
 
 
 def _row(
@@ -114,11 +133,14 @@ def _row(
     checked: str,
     error: str | None,
     timing: Timing | None,
+    metrics: dict[str, float],
     options: Options,
     limits: Sequence[Ceiling],
     stamp: dict[str, Any],
 ) -> Row:
-    row: dict[str, Any] = {"checked": checked, "error": error}
+    row: dict[str, Any] = {"checked": str(checked), "error": error, "metrics": metrics}
+    if isinstance(checked, Near):
+        row["metrics"] = {"share right": checked.share, **metrics}
     if case.work is not None:
         work = case.work
         row.update(flops=work.flops, bytes=work.bytes, dtype=work.dtype, random=work.random)
@@ -149,13 +171,15 @@ def _named(chosen: Sequence[Bench], options: Options) -> list[Bench]:
 
 
 def _wanted(case: Case, options: Options) -> bool:
-    return options.suite in case.suites and options.case.lower() in case.name.lower()
+    """Whether the case is asked for and needs no more threads than there are."""
+    enough = case.threads(0) <= (options.threads or cores())
+    return enough and options.suite in case.suites and options.case.lower() in case.name.lower()
 
 
 def _insist(chosen: Sequence[Bench]) -> None:
-    missing = sorted({name for bench in chosen for provider in bench.providers for name in provider.missing()})
+    missing = sorted({line for bench in chosen for provider in bench.providers for line in provider.missing()})
     if missing:
-        raise ImportError(f"peers: {', '.join(missing)} not installed; `make bench-peers` installs them")
+        raise ImportError(f"peers: {'; '.join(missing)}. `make bench-peers` installs them")
 
 
 def providers_for(bench: Bench, case: Case, options: Options, results: Results) -> list[Provider]:
@@ -165,7 +189,7 @@ def providers_for(bench: Bench, case: Case, options: Options, results: Results) 
         if provider.device != options.device or (options.peers == "none" and provider.kind == "peer"):
             continue
         missing = provider.missing()
-        reason = f"{', '.join(missing)} not installed" if missing else provider.why
+        reason = "; ".join(missing) or provider.why
         if missing or not provider.serves(case):
             results.skipped.append(
                 {"op": case.op, "case": case.name, "provider": provider.name, "why": reason or "does not serve it"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from headrace.benchmarks.harness.compare import Difference
@@ -24,6 +26,8 @@ def print_results(results: Results, console: Console) -> None:
         for case, rows in groupby(group, key=lambda row: row.case):
             _add_case(table, case, list(rows))
         console.print(table)
+    for (op, case), group in groupby(results.rows, key=lambda row: (row.op, row.case)):
+        _print_metrics(f"{op}: {case}", [row for row in group if row.metrics], console)
     for name in sorted({f"{entry['provider']} ({entry['why']})" for entry in results.skipped}):
         console.print(f"left out: {name}", highlight=False)
 
@@ -34,7 +38,8 @@ def _add_case(table: Table, case: str, rows: list[Row]) -> None:
         name = case if place == 0 else ""
         last = place == len(rows) - 1
         if row.median is None:
-            table.add_row(name, row.provider, "-", "", "", "", "", "", f"[red]{row.error}[/]", end_section=last)
+            error = escape(row.error or "")
+            table.add_row(name, row.provider, "-", "", "", "", "", "", f"[red]{error}[/]", end_section=last)
             continue
         ratio = f"{row.median / min(ours):.2f}" if ours and row.kind != "headrace" else ""
         share = f"{row.fraction:.0%}" if row.fraction is not None else ""
@@ -42,8 +47,31 @@ def _add_case(table: Table, case: str, rows: list[Row]) -> None:
         table.add_row(name, row.provider, *times, ratio, share, row.limit or "", row.checked, end_section=last)
 
 
+def _print_metrics(title: str, rows: list[Row], console: Console) -> None:
+    """What providers measured besides their time, and how many times ours everybody else's is."""
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    ours = next((row for row in rows if row.kind == "headrace"), None)
+    others = [row for row in rows if row is not ours] if ours else []
+    for row in rows:
+        table.add_column(row.provider, justify="right")
+    for row in others:
+        table.add_column(f"{row.provider} / ours", justify="right")
+    for name in dict.fromkeys(name for row in rows for name in row.metrics):
+        values = [milliseconds(row.metrics.get(name)) for row in rows]
+        table.add_row(name, *values, *(_ratio(row.metrics.get(name), ours, name) for row in others))
+    console.print(table)
+
+
+def _ratio(value: float | None, ours: Row | None, name: str) -> str:
+    own = ours.metrics.get(name) if ours else None
+    return f"{value / own:.2f}" if value is not None and own else ""
+
+
 def print_differences(differences: list[Difference], console: Console) -> None:
-    """Ratios of two files, the slower ones last."""
+    """Ratios of two files, what needs a look last."""
     table = Table(title="B against A", title_justify="left")
     for heading in ("op", "case", "provider"):
         table.add_column(heading)
@@ -51,14 +79,14 @@ def print_differences(differences: list[Difference], console: Console) -> None:
         table.add_column(heading, justify="right")
     for heading in ("verdict", ""):
         table.add_column(heading)
-    order = {"no time": 0, "no difference": 1, "faster": 2, "slower": 3}
+    order = {"no verdict": 0, "no difference": 1, "faster": 2, "no time": 3, "slower": 4}
     for one in sorted(differences, key=lambda d: order[d.verdict]):
         colour = {"slower": "red", "faster": "green", "no time": "red"}.get(one.verdict, "")
         word = f"[{colour}]{one.verdict}[/]" if colour else one.verdict
-        how = one.note or ("paired" if one.paired else "")
+        how = ", ".join(part for part in ("paired" if one.paired else "", one.note) if part)
         times = (milliseconds(value) for value in (one.a_ms, one.b_ms))
-        ratio, noise = ("-", "-") if one.verdict == "no time" else (f"{one.ratio:.3f}", f"{one.noise:.2f}x")
-        table.add_row(one.op, one.case, one.provider, *times, ratio, noise, word, how)
+        ratio, noise = ("-", "-") if math.isnan(one.ratio) else (f"{one.ratio:.3f}", f"{one.noise:.3f}x")
+        table.add_row(one.op, one.case, one.provider, *times, ratio, noise, word, escape(how))
     console.print(table)
 
 

@@ -8,6 +8,9 @@ from itertools import groupby
 
 from headrace.benchmarks.harness.results import Results, Row
 
+#: A peer that ranks in float32 may swap near ties in this much of its answer at most; one below it is approximate.
+EXACT = 0.99
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -24,7 +27,9 @@ class Answers:
 
     @property
     def best_peer(self) -> Row | None:
-        return _fastest([row for row in self.rows if row.kind == "peer"])
+        """The fastest of the peers that answer as well as float32 allows; approximate ones are no match."""
+        exact = [row for row in self.rows if row.metrics.get("share right", 1.0) >= EXACT]
+        return _fastest([row for row in exact if row.kind == "peer"])
 
     @property
     def speedup(self) -> float | None:

@@ -15,7 +15,7 @@ namespace {
 
 using hr::bad;
 
-constexpr int64_t kLeast = hr::kMaxBlock, kMost = 8 * hr::kMaxBlock;
+constexpr int64_t kLeast = hr::kMaxBlock, kMost = 16 * hr::kMaxBlock;
 // Small enough that no product of them overflows.
 constexpr int64_t kMaxWidth = 1 << 12, kMaxRows = int64_t{1} << 34;
 

@@ -118,3 +118,20 @@ def table(
         else:
             rewrite(write, text)
             Console().print(f"wrote the table into {write}", soft_wrap=True)
+
+
+@app.command()
+def check(
+    base: Annotated[str | None, typer.Option(help="Revision to compare with; where the branch left main.")] = None,
+    op: Annotated[list[str] | None, typer.Option(help="Only this op; may be given several times.")] = None,
+    case: Annotated[str, typer.Option(help="Only cases with this in their name.")] = "",
+    threads: Annotated[int, typer.Option(min=0, help="Threads for both; 0: the cores of this process.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for both JSON files.")] = Path("runs/bench"),
+) -> None:
+    """Build a base revision beside this one and time both in turns; exits with 1 when something is slower or wrong."""
+    from headrace.benchmarks.guard.check import Choice
+    from headrace.benchmarks.guard.command import guard
+
+    with friendly():
+        if not guard(base, Choice("quick", tuple(op or ()), case), threads, out, Console(), progress_bar):
+            raise typer.Exit(1)

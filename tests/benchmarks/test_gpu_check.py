@@ -18,7 +18,7 @@ import headrace.kernels  # noqa: F401  registers every op
 from headrace.benchmarks import gpu_build, gpu_check
 from headrace.benchmarks.gpu.limits import Deadline, OutOfTime, time_limit
 from headrace.benchmarks.gpu.site import Check, Part, Site, equal, parts, refused
-from headrace.benchmarks.harness.case import Bench, Case, Provider, Wrong
+from headrace.benchmarks.harness.case import Bench, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.results import Results
 from headrace.kernels.registry import OPS
 
@@ -115,7 +115,7 @@ def test_a_failing_check_stops_none_and_makes_the_exit_code_1(tmp_path: Path) ->
     assert [row.median is not None for row in results.rows] == [True]
 
 
-@pytest.mark.parametrize(("words", "answer"), [("99 % right", 4), ("exact", 10)])
+@pytest.mark.parametrize(("words", "answer"), [(Near(0.99, "of sums"), 4), ("exact", 10)])
 def test_an_answer_of_ours_that_is_not_exact_has_no_time_and_makes_the_exit_code_1(
     tmp_path: Path, words: str, answer: int
 ) -> None:

@@ -1,0 +1,75 @@
+"""Greedy DPP and MMR in NumPy, one list after the other, in float32: as published, vectorised over items."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def dpp(vectors: Floats, rewards: Floats, offsets: Ints, k: int, theta: float, window: int | None, eps: float) -> Ints:
+    """int64 [B, k]: positions in each list, of k items or more."""
+    pick = _dpp_all if window is None else _dpp_window
+    out = np.empty((len(offsets) - 1, k), np.int64)
+    for b, (start, stop) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+        pick(vectors[start:stop], theta * rewards[start:stop], 1 - theta, window or k, eps, out[b])
+    return out
+
+
+def _dpp_all(v: Floats, reward: Floats, share: float, window: int, eps: float, out: Ints) -> None:
+    """Chen, Zhang, Zhou, NeurIPS 2018, algorithm 1: one row of the Cholesky factor a pick, kernel rows on demand."""
+    basis = np.zeros((len(out), len(v)), np.float32)
+    d2 = np.einsum("nd,nd->n", v, v)
+    for t in range(len(out)):
+        j = int((reward + share * np.log(np.maximum(d2, eps))).argmax())
+        out[t] = j
+        reward[j] = -np.inf
+        row = basis[t]
+        np.matmul(v, v[j], out=row)
+        row -= basis[:t, j] @ basis[:t]
+        row /= np.sqrt(max(d2[j], eps))
+        d2 -= row * row
+
+
+def _dpp_window(v: Floats, reward: Floats, share: float, window: int, eps: float, out: Ints) -> None:
+    """The same over the last picks: their factor is so small that building it anew beats rotating it row by row."""
+    rows = np.zeros((window, len(v)), np.float32)
+    members = np.zeros(window, np.int64)
+    norms = np.einsum("nd,nd->n", v, v)
+    ridge = np.float32(eps) * np.eye(window, dtype=np.float32)
+    d2 = norms
+    for t in range(len(out)):
+        j = int((reward + share * np.log(np.maximum(d2, eps))).argmax())
+        out[t] = j
+        reward[j] = -np.inf
+        np.matmul(v, v[j], out=rows[t % window])
+        members[t % window] = j
+        held = min(t + 1, window)
+        gram = rows[:held, members[:held]] + ridge[:held, :held]
+        whitened = np.linalg.inv(np.linalg.cholesky(gram)) @ rows[:held]
+        d2 = norms - np.einsum("tn,tn->n", whitened, whitened)
+
+
+def mmr(vectors: Floats, rewards: Floats, offsets: Ints, k: int, theta: float, window: int | None) -> Ints:
+    """int64 [B, k]: positions in each list, of k items or more. Carbonell, Goldstein, SIGIR 1998."""
+    out = np.empty((len(offsets) - 1, k), np.int64)
+    for b, (start, stop) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+        _mmr(vectors[start:stop], theta * rewards[start:stop], 1 - theta, window, out[b])
+    return out
+
+
+def _mmr(v: Floats, reward: Floats, share: float, window: int | None, out: Ints) -> None:
+    likeness = np.full((window or 1, len(v)), -np.inf, np.float32)
+    objective = reward
+    for t in range(len(out)):
+        j = int(objective.argmax())
+        out[t] = j
+        reward[j] = -np.inf
+        if window is None:
+            np.maximum(likeness[0], v @ v[j], out=likeness[0])
+            objective = reward - share * likeness[0]
+        else:
+            np.matmul(v, v[j], out=likeness[t % window])
+            objective = reward - share * likeness[: t + 1].max(0)

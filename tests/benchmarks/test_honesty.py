@@ -1,0 +1,100 @@
+"""The suite must not lie: what is slowed is told, what is wrong has no time, what is the same is not told apart."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from toy import bench, check, inputs, prepare, slowed
+from typer.testing import CliRunner
+
+from headrace.benchmarks.guard.turns import plan, take
+from headrace.benchmarks.harness import runner
+from headrace.benchmarks.harness.case import Call, Provider
+from headrace.benchmarks.harness.compare import Verdict, compare, paired
+from headrace.benchmarks.harness.runner import Options, run
+from headrace.benchmarks.harness.table import print_differences
+from headrace.cli import app
+
+
+def in_turns(a: Call, b: Call, seed: int, pairs: int = 0) -> tuple[float, float, Verdict]:
+    """Real rounds of both, as the guard takes them, in this process."""
+
+    def seconds(call: Call, times: int) -> float:
+        start = time.perf_counter()
+        for _ in range(times):
+            call()
+        return (time.perf_counter() - start) / times
+
+    inner, planned = plan(*(min(seconds(call, 1) for _ in range(3)) for call in (a, b)))
+    return paired(*take(lambda: seconds(a, inner), lambda: seconds(b, inner), pairs or planned, seed))
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Call:
+    given = inputs()
+    call = prepare(given, {})
+    assert check(given, call()) == "exact"
+    return call
+
+
+def test_a_kernel_that_takes_a_quarter_longer_is_slower(kernel: Call) -> None:
+    ratio, noise, verdict = in_turns(kernel, slowed(kernel, 1.25), seed=0, pairs=200)
+    assert verdict == "slower"
+    assert ratio > noise
+    assert in_turns(slowed(kernel, 1.25), kernel, seed=1, pairs=200)[2] == "faster"
+
+
+@pytest.mark.slow
+def test_the_same_kernel_shows_no_difference_in_twenty_of_twenty_runs(kernel: Call) -> None:
+    # Both sides are one call on one input, and a coin draws who goes first: each pair's sign is that coin, on however
+    # loaded a machine. A run then fails with a chance of 1e-4 at most, all twenty together with 0.002.
+    assert [in_turns(kernel, kernel, seed)[2] for seed in range(20)] == ["no difference"] * 20
+
+
+@pytest.fixture
+def no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.ceilings, "measure", lambda *_, **__: [])
+
+
+@pytest.mark.usefixtures("no_ceilings")
+def test_a_wrong_answer_has_no_time() -> None:
+    toy = bench(right={}, wrong={"wrong": True})
+    failing = Provider("breaks", "peer", lambda given, case: lambda: 1 / 0)
+    results = run(Options(), chosen=[replace(toy, providers=(*toy.providers, failing))])
+    rows = {(row.case, row.provider): row for row in results.rows}
+    assert rows["right", "headrace"].rounds
+    assert rows["right", "headrace"].checked == "exact"
+    for key in (("wrong", "headrace"), ("right", "breaks")):
+        row = rows[key]
+        assert (row.min, row.median, row.p99, row.rounds) == (None, None, None, [])
+    assert rows["wrong", "headrace"].error == "wrong answer: ids differ from a float64 brute force [in brackets]"
+    assert "ZeroDivisionError" in (rows["right", "breaks"].error or "")
+
+
+@pytest.mark.usefixtures("no_ceilings")
+def test_the_command_prints_no_time_for_a_wrong_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runner, "benches", lambda: [bench(wrong={"wrong": True})])
+    done = CliRunner().invoke(app, ["bench", "--out", str(tmp_path)], env={"COLUMNS": "200"})
+    assert done.exit_code == 1
+    line = next(line for line in done.output.splitlines() if "headrace" in line and "wrong" in line)
+    cells = [cell.strip() for cell in line.strip("│┃ ").split("│")]
+    assert cells[:4] == ["wrong", "headrace", "-", ""]
+    assert "[in brackets]" in cells[-1]
+    (file,) = tmp_path.glob("*.json")
+    assert json.loads(file.read_text())["rows"][0]["median"] is None
+
+
+@pytest.mark.usefixtures("no_ceilings")
+def test_a_comparison_with_a_wrong_answer_prints_no_ratio() -> None:
+    right, wrong = (run(Options(), chosen=[bench(one=ask)]) for ask in ({}, {"wrong": True}))
+    console = Console(record=True, width=200)
+    print_differences(compare(right, wrong), console)
+    line = next(line for line in console.export_text().splitlines() if "toy" in line)
+    assert "no time" in line
+    assert "wrong answer" in line
+    assert line.count(" - ") == 3
