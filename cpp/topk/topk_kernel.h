@@ -1,8 +1,8 @@
 // The top-k scan, written once and built once per instruction set.
 #pragma once
 
-#include "topk/kernels.h"
 #include "core/transpose.h"
+#include "topk/kernels.h"
 
 namespace hr {
 namespace {
