@@ -89,7 +89,7 @@ def pinned_rows(pins: Sequence[Pin], ids: IdMap) -> Tensor:
         rows = ids.rows([pin.item for pin in pins])
     except TypeError as error:
         raise ValueError(f"pins: item: {error}") from error
-    for p in np.flatnonzero(rows < 0):
+    for p in np.flatnonzero(rows < 0).tolist():
         raise ValueError(f"pins[{p}]: item {pins[p].item!r} is not in the catalogue")
     return torch.from_numpy(rows)
 
