@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, choose, dots, scratch
+from headrace.kernels.dpp import reference
 from headrace.kernels.dpp.picks import check_values
 
 
@@ -187,15 +188,20 @@ def dpp(
     eps: float,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    check_values(vectors, rewards, offsets)
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if pinned is not None:
+        return reference.dpp(
+            vectors, rewards, offsets, k, theta, window, eps, kinds, limits, pinned, threads
+        )
+    check_values(vectors, rewards, offsets, pinned)
     batch, items = offsets.shape[0] - 1, vectors.shape[0]
     picked = offsets.new_full((batch, k), -1)
     gain = torch.full((batch, k), -torch.inf, device=vectors.device)
     ruled = offsets.new_zeros((batch, 2))
     if items == 0:
-        return picked, gain, ruled
+        return picked, gain, ruled, torch.full_like(gain, torch.nan)
     held = min(k, int(offsets.diff().max()), window or k)
     rows, spans, counts, forbidden, rules = scratch(vectors, kinds, limits)
     settings = torch.tensor([theta, 1.0 - theta, eps], dtype=torch.float64, device=vectors.device)
@@ -223,4 +229,4 @@ def dpp(
         BLOCK=BLOCK,
         BLOCK_D=BLOCK_D,
     )
-    return picked, gain, ruled
+    return picked, gain, ruled, torch.full_like(gain, torch.nan)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from headrace.kernels.dpp import reference
 from headrace.kernels.dpp.picks import outputs
 from headrace.kernels.settings import extension
 
@@ -18,8 +20,13 @@ def dpp(
     eps: float,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if pinned is not None:
+        return reference.dpp(
+            vectors, rewards, offsets, k, theta, window, eps, kinds, limits, pinned, threads
+        )
     out = outputs(offsets, k)
     extension().dpp(
         vectors.contiguous().numpy(),
@@ -34,4 +41,4 @@ def dpp(
         threads,
         *(tensor.numpy() for tensor in out),
     )
-    return out
+    return *out, torch.full_like(out[1], torch.nan)

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, choose, dots, scratch
+from headrace.kernels.mmr import reference
 from headrace.kernels.dpp.picks import check_values
 
 
@@ -101,9 +102,14 @@ def mmr(
     window: int | None,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    check_values(vectors, rewards, offsets)
+    if pinned is not None:
+        return reference.mmr(
+            vectors, rewards, offsets, k, theta, window, kinds, limits, pinned, threads
+        )
+    check_values(vectors, rewards, offsets, pinned)
     batch, items = offsets.shape[0] - 1, vectors.shape[0]
     picked = offsets.new_full((batch, k), -1)
     gain = torch.full((batch, k), -torch.inf, device=vectors.device)

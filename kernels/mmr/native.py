@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from headrace.kernels.mmr import reference
 from headrace.kernels.dpp.picks import outputs
 from headrace.kernels.settings import extension
 
@@ -17,8 +18,13 @@ def mmr(
     window: int | None,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    if pinned is not None:
+        return reference.mmr(
+            vectors, rewards, offsets, k, theta, window, kinds, limits, pinned, threads
+        )
     out = outputs(offsets, k)
     extension().mmr(
         vectors.contiguous().numpy(),

@@ -318,7 +318,7 @@ def test_bad_rules_are_named(rules, error, words):
 
 def test_opcheck():
     vectors, rewards, offsets = ragged([9, 4], 6, 31)
-    arguments = (vectors, rewards, offsets, 3, 0.5, 2, 1e-6, None, None, "auto", 1)
+    arguments = (vectors, rewards, offsets, 3, 0.5, 2, 1e-6, None, None, None, "auto", 1)
     torch.library.opcheck(torch.ops.headrace.dpp.default, arguments)
 
 
