@@ -129,7 +129,8 @@ def page_value(
     gram = rows @ rows.mT
     there = picked >= 0
     if objective == "dpp":
-        return total + (1 - theta) * torch.linalg.slogdet(_regular(gram, there)).logabsdet
+        volume: Tensor = torch.linalg.slogdet(_regular(gram, there)).logabsdet
+        return total + (1 - theta) * volume
     pairs = there[:, :, None] & there[:, None, :] & ~torch.eye(picked.shape[1], dtype=torch.bool)
     return total + _pair_weight(lists, picked.shape[1], theta)[:, 0] / 2 * ((1 - gram) * pairs).sum((1, 2))
 
@@ -170,7 +171,7 @@ def swap_search(
 def _dpp_gains(lists: Lists, picked: Tensor, theta: float) -> Tensor:
     """float64 [B, k, n]: what `page_value` rises by when pick i makes way for item j (Schur complements of the Gram)."""
     rows = lists.rows(picked)
-    inverse = torch.linalg.inv(_regular(rows @ rows.mT, picked >= 0))
+    inverse: Tensor = torch.linalg.inv(_regular(rows @ rows.mT, picked >= 0))
     cross = rows @ lists.vectors.mT
     solved = inverse @ cross
     height = lists.vectors.square().sum(2) + RIDGE - (cross * solved).sum(1)
@@ -210,9 +211,7 @@ def _pair_weight(lists: Lists, k: int, theta: float) -> Tensor:
     return 2 * (1 - theta) / (size - 1).clamp_min(1).double()
 
 
-def _lists(
-    vectors: Tensor, rewards: Tensor, offsets: Tensor, k: int, theta: float, window: int | None
-) -> Lists:
-    check_lists(vectors, rewards, offsets, k, theta, window, None)
-    check_values(vectors, rewards, offsets)
+def _lists(vectors: Tensor, rewards: Tensor, offsets: Tensor, k: int, theta: float, window: int | None) -> Lists:
+    check_lists(vectors, rewards, offsets, k, theta, window, None, None)
+    check_values(vectors, rewards, offsets, None)
     return Lists.of(vectors, rewards, offsets)

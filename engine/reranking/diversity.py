@@ -106,13 +106,12 @@ class Reranker:
         settings, candidates, rewards = self.settings, placed.candidates, placed.reward
         rules = compile_rules(settings.rules, self.kinds, candidates.item)
         pinned = placed.pinned if settings.pins or settings.slots else None
-        extra = {} if pinned is None else {"pinned": pinned}
         if settings.method == "none":
             alike = rewards.new_zeros((len(candidates), 1))
-            return mmr_picks(alike, rewards, candidates.offsets, k, 1.0, 1, rules, **extra)
+            return mmr_picks(alike, rewards, candidates.offsets, k, 1.0, 1, rules, pinned)
         pick = dpp_picks if settings.method == "dpp" else mmr_picks
         vectors = self.vectors[candidates.item]
-        return pick(vectors, rewards, candidates.offsets, k, settings.theta, settings.window, rules, **extra)
+        return pick(vectors, rewards, candidates.offsets, k, settings.theta, settings.window, rules, pinned)
 
     def _broken(self, page: Candidates, shown: Tensor, which: Tensor) -> Tensor:
         """int64 [nnz]: bit r where an entry breaks rule r; only requests in `which` (bool [B]) can have any."""

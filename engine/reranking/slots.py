@@ -21,7 +21,7 @@ class Pin(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     item: int | str
-    position: int = Field(ge=1)
+    position: int = Field(ge=1, le=1000)
 
 
 class Slots(BaseModel):
@@ -50,8 +50,8 @@ def check_slots(pins: Sequence[Pin], slots: Sequence[Slots], rules: Sequence[Rul
             raise ValueError(f"slots[{s}]: kind {given.kind} has its slots in slots[{kinds[given.kind]}] already")
         kinds[given.kind] = s
         for position in given.positions:
-            if position < 1:
-                raise ValueError(f"slots[{s}]: positions: expected at least 1, got {position}")
+            if not 1 <= position <= 1000:
+                raise ValueError(f"slots[{s}]: positions: expected 1 to 1000, got {position}")
             _claim(taken, position, f"slots[{s}]")
         _check_rules(s, given, rules)
 
@@ -86,7 +86,7 @@ def pinned_rows(pins: Sequence[Pin], ids: IdMap) -> Tensor:
     if not pins:
         return torch.zeros(0, dtype=torch.int64)
     try:
-        rows = ids.rows([pin.item for pin in pins])
+        rows = ids.rows(np.array([pin.item for pin in pins]))
     except TypeError as error:
         raise ValueError(f"pins: item: {error}") from error
     for p in np.flatnonzero(rows < 0).tolist():

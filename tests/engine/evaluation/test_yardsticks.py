@@ -57,7 +57,7 @@ def test_ssd_is_its_definition(window):
 
 
 def test_ssd_residuals_are_those_of_dpp():
-    vectors, rewards, offsets = lists([40], d=16)
+    vectors, _, offsets = lists([40], d=16)
     picked, gain = ssd(vectors, torch.zeros(40), offsets, 12, 0.0)
     other, logs = dpp(vectors, torch.zeros(40), offsets, 12, 0.0)
     assert torch.equal(picked, other)
@@ -118,7 +118,7 @@ def test_one_round_is_the_best_exchange():
     start = torch.tensor([[0, 1, 2]])
     for objective in ("dpp", "msd"):
         found = swap_search(*given, start, 0.3, objective, rounds=1)
-        (v, r), = each(*given)
+        ((v, r),) = each(*given)
         values = {
             (place, item): value(v, r, [item if p == place else p for p in range(3)], 3, 0.3, objective)
             for place in range(3)

@@ -123,7 +123,7 @@ def test_pages_have_what_was_given_away(method):
             r"slots\[0\]: position 4 is taken by pins",
         ),
         ({"slots": [{"positions": [4, 4]}]}, r"slots\[0\]: position 4 is taken by slots\[0\]"),
-        ({"slots": [{"positions": [0]}]}, r"slots\[0\]: positions: expected at least 1, got 0"),
+        ({"slots": [{"positions": [0]}]}, r"slots\[0\]: positions: expected 1 to 1000, got 0"),
         ({"slots": [{"positions": []}]}, "at least 1 item"),
         ({"slots": [{"positions": [4]}, {"positions": [9]}]}, r"slots\[1\]: kind marked has its slots in slots\[0\]"),
         (
