@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headrace.data.dataset import Catalogue
 from headrace.jagged import offsets_of, segment_of
-from headrace.kernels.dpp import Picks, dpp_picks
+from headrace.kernels.dpp import Picks, Rules, dpp_picks
 from headrace.kernels.mmr import mmr_picks
 from headrace.reranking.clusters import content_clusters
 from headrace.reranking.rules import broken, catalogue_kinds, check_kinds, compile_rules
@@ -81,7 +81,9 @@ class Reranker:
             raise ValueError("candidates.score: expected finite numbers, got NaN or infinity")
         placed = self.place(candidates, k)
         candidates = placed.candidates
-        picks = self._pick(placed, k)
+        rules = compile_rules(self.settings.rules, self.kinds, candidates.item)
+        pinned = placed.pinned if self.settings.pins or self.settings.slots else None
+        picks = pick_pages(self.settings, self.vectors, candidates, placed.reward, k, rules, pinned)
         shown = picks.picked >= 0
         counts = shown.sum(1)
         index = (picks.picked + candidates.offsets[:-1, None])[shown]
@@ -101,17 +103,6 @@ class Reranker:
         if not settings.pins and not settings.slots:
             return Placed(candidates, torch.full((candidates.batch, k), -1), reward)
         return place(candidates, reward, k, settings.pins, self.pins, settings.slots, self.kinds)
-
-    def _pick(self, placed: Placed, k: int) -> Picks:
-        settings, candidates, rewards = self.settings, placed.candidates, placed.reward
-        rules = compile_rules(settings.rules, self.kinds, candidates.item)
-        pinned = placed.pinned if settings.pins or settings.slots else None
-        if settings.method == "none":
-            alike = rewards.new_zeros((len(candidates), 1))
-            return mmr_picks(alike, rewards, candidates.offsets, k, 1.0, 1, rules, pinned)
-        pick = dpp_picks if settings.method == "dpp" else mmr_picks
-        vectors = self.vectors[candidates.item]
-        return pick(vectors, rewards, candidates.offsets, k, settings.theta, settings.window, rules, pinned)
 
     def _broken(self, page: Candidates, shown: Tensor, which: Tensor) -> Tensor:
         """int64 [nnz]: bit r where an entry breaks rule r; only requests in `which` (bool [B]) can have any."""
@@ -140,6 +131,25 @@ class Reranker:
         settings = RerankSettings(**json.loads(bytes(state["settings"].tolist())))
         kinds = {name.removeprefix(_KIND): column for name, column in state.items() if name.startswith(_KIND)}
         return cls(settings, state["vectors"], kinds, state.get("pins"))
+
+
+def pick_pages(
+    settings: RerankSettings,
+    vectors: Tensor,
+    candidates: Candidates,
+    reward: Tensor,
+    k: int,
+    rules: Rules | None,
+    pinned: Tensor | None,
+) -> Picks:
+    """The kernel that the settings ask for. vectors: of the catalogue; reward: float32 [nnz]; the rest as kernels.dpp."""
+    offsets = candidates.offsets
+    if settings.method == "none":
+        alike = reward.new_zeros((len(candidates), 1))
+        return mmr_picks(alike, reward, offsets, k, 1.0, 1, rules, pinned)
+    pick = dpp_picks if settings.method == "dpp" else mmr_picks
+    rows = vectors.index_select(0, candidates.item)
+    return pick(rows, reward, offsets, k, settings.theta, settings.window, rules, pinned)
 
 
 def standardise(offsets: Tensor, score: Tensor) -> Tensor:
