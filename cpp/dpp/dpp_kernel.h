@@ -1,15 +1,19 @@
 // The greedy loops' inner kernels, written once for Vec64. Every item has its own lane and its sums run in one fixed
-// order, so all instruction sets give the same bits; fma is used only where the product is exact anyway.
+// order, so all instruction sets give the same bits.
 #pragma once
 
-#include "core/simd64.h"
 #include "dpp/kernels.h"
+#include "dpp/lanes.h"
 
 namespace hr {
 namespace {
 
-constexpr int kVecs = static_cast<int>(kPanel) / Vec64::kLanes;
-constexpr int kPanelsAtOnce = kVecs == 2 ? 4 : kVecs == 4 ? 2 : 1;
+constexpr int kLanes = Vec64::kLanes;
+constexpr int kVecs = static_cast<int>(kPanel) / kLanes;
+constexpr int kBlockVecs = static_cast<int>(kBlock) / kLanes;
+// Vectors that Dots handles at once, and how many rows with them: two sums each, all of them in registers.
+constexpr int kAtOnce = kVecs < 2 ? kVecs : 2;
+constexpr int kMostRows = kLanes == 8 ? 6 : 3;
 constexpr double kMinusInfinity = -__builtin_inf();
 
 bool finite(const float* x, int64_t n) {
@@ -23,139 +27,107 @@ bool finite(const float* x, int64_t n) {
     return worst < 0x7F800000u;  // the bits of infinity; those of NaN are larger
 }
 
-void pack(const float* rows, int64_t n, int64_t width, float* panels) {
-    for (int64_t first = 0; first < n; first += kPanel, panels += kPanel * width) {
-        const int64_t filled = n - first < kPanel ? n - first : kPanel;
-        for (int64_t lane = 0; lane < kPanel; ++lane) {
-            const float* row = rows + (first + lane) * width;
-            for (int64_t c = 0; c < width; ++c) panels[c * kPanel + lane] = lane < filled ? row[c] : 0.0f;
-        }
+#if HEADRACE_SIMD_AVX512 || HEADRACE_SIMD_AVX2
+// Eight rows' columns c..c+7 into eight panel rows.
+void transpose(const float* const* rows, int64_t c, float* out) {
+    __m256 r[8], t[8];
+    for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[i] + c);
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
+    }
+    for (int i = 0; i < 4; ++i) {
+        _mm256_storeu_ps(out + i * kPanel, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+        _mm256_storeu_ps(out + (i + 4) * kPanel, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
     }
 }
+#endif
 
-void squares(const Items& items, double* out) {
-    for (int64_t i = 0; i < items.padded; i += Vec64::kLanes) {
-        const float* lane = items.panels + i / kPanel * kPanel * items.width + i % kPanel;
-        Vec64 sum = Vec64::zero();
-        for (int64_t c = 0; c < items.width; ++c) {
-            const Vec64 a = Vec64::load(lane + c * kPanel);
-            sum = fma(a, a, sum);
-        }
-        sum.store(out + i);
+void pack(const float* const* rows, int64_t width, float* panel, double* squares) {
+    int64_t c = 0;
+#if HEADRACE_SIMD_AVX512 || HEADRACE_SIMD_AVX2
+    for (; c + 8 <= width; c += 8) {
+        transpose(rows, c, panel + c * kPanel);
+        transpose(rows + 8, c, panel + c * kPanel + 8);
     }
-}
-
-// Inner products of P panels with x, left in registers.
-template <int P>
-struct Dots {
-    Vec64 sum[P][kVecs];
-
-    Dots(const float* panels, int64_t width, const float* x) {
-        for (auto& panel : sum)
-            for (Vec64& s : panel) s = Vec64::zero();
-        for (int64_t c = 0; c < width; ++c) {
-            const Vec64 b = Vec64::all(static_cast<double>(x[c]));
-            for (int p = 0; p < P; ++p)
-                for (int v = 0; v < kVecs; ++v) {
-                    const float* a = panels + (p * width + c) * kPanel + v * Vec64::kLanes;
-                    sum[p][v] = fma(Vec64::load(a), b, sum[p][v]);  // a product of two float32 is exact in float64
-                }
-        }
-    }
-};
-
-// Calls step.template run<P>(first item) for all panels, several at once where they last.
-template <class Step>
-void each_panel(int64_t padded, const Step& step) {
-    int64_t i = 0;
-    for (; i + kPanelsAtOnce * kPanel <= padded; i += kPanelsAtOnce * kPanel) step.template run<kPanelsAtOnce>(i);
-    for (; i < padded; i += kPanel) step.template run<1>(i);
-}
-
-struct Join {
-    const Items& items;
-    const float* x;
-    const Columns& columns;
-    int64_t count;
-    const double* weight;
-    double scale;
-    double* d2;
-
-    template <int P>
-    void run(int64_t first) const {
-        Dots<P> dots(items.panels + first * items.width, items.width, x);
-        for (int p = 0; p < P; ++p) {
-            double* column = columns.data + (first + p * kPanel) * columns.held;
-            Vec64* e = dots.sum[p];
-            for (int64_t t = 0; t < count; ++t, column += kPanel) {
-                const Vec64 w = Vec64::all(weight[t]);
-                for (int v = 0; v < kVecs; ++v) e[v] = e[v] - w * Vec64::load(column + v * Vec64::kLanes);
-            }
-            for (int v = 0; v < kVecs; ++v) {
-                double* rest = d2 + first + p * kPanel + v * Vec64::kLanes;
-                e[v] = e[v] * Vec64::all(scale);
-                e[v].store(column + v * Vec64::kLanes);
-                (Vec64::load(rest) - e[v] * e[v]).store(rest);
-            }
-        }
-    }
-};
-
-void join(const Items& items, const float* x, const Columns& columns, int64_t count, const double* weight, double scale,
-          double* d2) {
-    each_panel(items.padded, Join{items, x, columns, count, weight, scale, d2});
-}
-
-void leave(const Columns& columns, int64_t padded, int64_t from, int64_t count, const double* cosine,
-           const double* sine, double* d2) {
-    for (int64_t i = 0; i < padded; i += kPanel) {
-        double* column = columns.data + i * columns.held + from * kPanel;
-        Vec64 last[kVecs];
-        for (int v = 0; v < kVecs; ++v) last[v] = Vec64::load(column + v * Vec64::kLanes);
-        for (int64_t t = from; t + 1 < count; ++t, column += kPanel) {
-            const Vec64 c = Vec64::all(cosine[t]), s = Vec64::all(sine[t]);
-            for (int v = 0; v < kVecs; ++v) {
-                const Vec64 next = Vec64::load(column + kPanel + v * Vec64::kLanes);
-                (c * last[v] + s * next).store(column + v * Vec64::kLanes);
-                last[v] = c * next - s * last[v];
-            }
-        }
+#endif
+    for (; c < width; ++c)
+        for (int64_t lane = 0; lane < kPanel; ++lane) panel[c * kPanel + lane] = rows[lane][c];
+    Vec64 sum[kVecs];
+    for (Vec64& s : sum) s = Vec64::zero();
+    for (int64_t at = 0; at < width; ++at)
         for (int v = 0; v < kVecs; ++v) {
-            double* rest = d2 + i + v * Vec64::kLanes;
-            (Vec64::load(rest) + last[v] * last[v]).store(rest);
+            const Vec64 a = Vec64::load(panel + at * kPanel + v * kLanes);
+            sum[v] = fma(a, a, sum[v]);  // a product of two float32 is exact in float64
         }
-    }
+    for (int v = 0; v < kVecs; ++v) sum[v].store(squares + v * kLanes);
 }
 
-struct Compare {
-    const Items& items;
-    const float* x;
-    const Columns& columns;
-    int64_t slot, count;
-    const double* base;
-    double weight;
-    double* score;
+// Inner products of M rows with kAtOnce vectors of a panel's lanes. Even and odd columns are summed apart.
+template <int M>
+struct Dots {
+    Vec64 sum[M][kAtOnce];
 
-    template <int P>
-    void run(int64_t first) const {
-        Dots<P> dots(items.panels + first * items.width, items.width, x);
-        for (int p = 0; p < P; ++p)
-            for (int v = 0; v < kVecs; ++v) {
-                const int64_t at = first + p * kPanel;
-                double* column = columns.data + at * columns.held + v * Vec64::kLanes;
-                Vec64 peak = dots.sum[p][v];
-                if (columns.held > 1) peak.store(column + slot * kPanel);
-                for (int64_t t = 0; t < count; ++t) peak = max(Vec64::load(column + t * kPanel), peak);
-                if (columns.held == 1) peak.store(column);
-                const int64_t lane = at + v * Vec64::kLanes;
-                (Vec64::load(base + lane) - Vec64::all(weight) * peak).store(score + lane);
-            }
+    Dots(const float* panel, int64_t width, const double* row, int64_t stride) {
+        Vec64 odd[M][kAtOnce];
+        for (int m = 0; m < M; ++m)
+            for (int v = 0; v < kAtOnce; ++v) sum[m][v] = odd[m][v] = Vec64::zero();
+        int64_t c = 0;
+        for (; c + 1 < width; c += 2, panel += 2 * kPanel) {
+            add(panel, row + c, stride, sum);
+            add(panel + kPanel, row + c + 1, stride, odd);
+        }
+        if (c < width) add(panel, row + c, stride, sum);
+        for (int m = 0; m < M; ++m)
+            for (int v = 0; v < kAtOnce; ++v) sum[m][v] = sum[m][v] + odd[m][v];
+    }
+
+  private:
+    static void add(const float* panel, const double* row, int64_t stride, Vec64 (&to)[M][kAtOnce]) {
+        Vec64 a[kAtOnce];
+        for (int v = 0; v < kAtOnce; ++v) a[v] = Vec64::load(panel + v * kLanes);
+        for (int m = 0; m < M; ++m) {
+            const Vec64 b = Vec64::all(row[m * stride]);
+            for (int v = 0; v < kAtOnce; ++v) to[m][v] = fused(a[v], b, to[m][v]);
+        }
     }
 };
 
-void compare(const Items& items, const float* x, const Columns& columns, int64_t slot, int64_t count,
-             const double* base, double weight, double* score) {
-    each_panel(items.padded, Compare{items, x, columns, slot, count, base, weight, score});
+// Calls use(t, first lane, product) for rows from..to-1 in turn, M and then fewer at once.
+template <int M, class Use>
+void each_row(const float* panel, int64_t width, Rows rows, int64_t from, int64_t to, int64_t lane, const Use& use) {
+    for (; from + M <= to; from += M) {
+        const Dots<M> dots(panel + lane, width, rows.at(from), rows.stride);
+        for (int m = 0; m < M; ++m)
+            for (int v = 0; v < kAtOnce; ++v) use(from + m, v, dots.sum[m][v]);
+    }
+    if constexpr (M > 1) each_row<M / 2>(panel, width, rows, from, to, lane, use);
+}
+
+void move(const float* panel, int64_t width, Rows rows, const double* sign, int64_t from, int64_t to, double* d2) {
+    for (int64_t lane = 0; lane < kPanel; lane += kAtOnce * kLanes) {
+        Vec64 rest[kAtOnce];
+        for (int v = 0; v < kAtOnce; ++v) rest[v] = Vec64::load(d2 + lane + v * kLanes);
+        each_row<kMostRows>(panel, width, rows, from, to, lane,
+                            [&](int64_t t, int v, Vec64 e) { rest[v] = rest[v] + Vec64::all(sign[t]) * (e * e); });
+        for (int v = 0; v < kAtOnce; ++v) rest[v].store(d2 + lane + v * kLanes);
+    }
+}
+
+double largest(const Vec64 (&x)[kVecs]) {
+    Vec64 top = x[0];
+    for (int v = 1; v < kVecs; ++v) top = max(x[v], top);
+    double tops[kLanes];
+    top.store(tops);
+    double out = tops[0];
+    for (int lane = 1; lane < kLanes; ++lane) out = tops[lane] > out ? tops[lane] : out;
+    return out;
 }
 
 // log x of a positive normal x = 2^e m with sqrt(1/2) <= m < sqrt(2), by the series of 2 atanh((m - 1) / (m + 1)).
@@ -172,42 +144,144 @@ Vec64 log_of(Vec64 x) {
     return exponent * Vec64::all(0.693147180559945309417) + s * series;
 }
 
-void log_score(const double* base, const double* d2, double weight, double eps, int64_t padded, double* out) {
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes) {
-        const Vec64 gain = log_of(max(Vec64::load(d2 + i), Vec64::all(eps)));
-        (Vec64::load(base + i) + Vec64::all(weight) * gain).store(out + i);
+double logarithm(double x) {
+    double out[kLanes];
+    log_of(Vec64::all(x)).store(out);
+    return out[0];
+}
+
+// exp(x) = 2^k exp(r), |r| <= log(2) / 2, by the series of exp.
+Vec64 exp_of(Vec64 x) {
+    const Vec64 whole = Vec64::all(6755399441055744.0);  // 1.5 * 2^52: adding it rounds to an integer in the low bits
+    const Vec64 shifted = x * Vec64::all(1.44269504088896340736) + whole;
+    const Vec64 k = shifted - whole;
+    // The first 32 bits of log 2, times which k is exact, and the rest.
+    const Vec64 r = (x - k * Vec64::all(0.693147180369123816490)) - k * Vec64::all(1.90821492927058770002e-10);
+    Vec64 series = Vec64::all(1.0 / 6227020800.0);
+    constexpr double kFactorials[] = {479001600.0, 39916800.0, 3628800.0, 362880.0, 40320.0, 5040.0, 720.0,
+                                      120.0,       24.0,       6.0,       2.0,      1.0,     1.0};
+    for (double factorial : kFactorials) series = series * r + Vec64::all(1.0 / factorial);
+    return scaled(series, shifted);
+}
+
+void exponentials(const double* x, int64_t n, double scale, double shift, double* out) {
+    for (int64_t i = 0; i < n; i += kLanes)
+        exp_of(Vec64::all(scale) * (Vec64::load(x + i) - Vec64::all(shift))).store(out + i);
+}
+
+double score(const double* base, const double* d2, const Scoring& scoring, double* score) {
+    Vec64 out[kVecs];
+    for (int v = 0; v < kVecs; ++v) {
+        const Vec64 rest = max(Vec64::load(d2 + v * kLanes), Vec64::all(scoring.eps));
+        const Vec64 b = Vec64::load(base + v * kLanes);
+        out[v] = scoring.product ? b * rest : b + Vec64::all(scoring.weight) * log_of(rest);
+        out[v].store(score + v * kLanes);
+    }
+    return largest(out);
+}
+
+double relevance(const double* base, double weight, const Vec64 (&peak)[kVecs], double* score) {
+    Vec64 out[kVecs];
+    for (int v = 0; v < kVecs; ++v) {
+        out[v] = Vec64::load(base + v * kLanes) - Vec64::all(weight) * peak[v];
+        out[v].store(score + v * kLanes);
+    }
+    return largest(out);
+}
+
+double grow(const float* panel, int64_t width, Rows rows, int64_t from, int64_t to, const double* base, double weight,
+            double* peak, double* score) {
+    Vec64 peaks[kVecs];
+    for (int v = 0; v < kVecs; ++v) peaks[v] = Vec64::load(peak + v * kLanes);
+    for (int first = 0; first < kVecs; first += kAtOnce)
+        each_row<kMostRows>(panel, width, rows, from, to, first * kLanes,
+                            [&](int64_t, int v, Vec64 x) { peaks[first + v] = max(x, peaks[first + v]); });
+    for (int v = 0; v < kVecs; ++v) peaks[v].store(peak + v * kLanes);
+    return relevance(base, weight, peaks, score);
+}
+
+double slide(const float* panel, int64_t width, Rows rows, int64_t from, int64_t to, int64_t held, const double* base,
+             double weight, double* columns, double* score) {
+    for (int first = 0; first < kVecs; first += kAtOnce)
+        each_row<kMostRows>(panel, width, rows, from, to, first * kLanes, [&](int64_t t, int v, Vec64 x) {
+            x.store(columns + t % held * kPanel + (first + v) * kLanes);
+        });
+    Vec64 peaks[kVecs];
+    for (Vec64& peak : peaks) peak = Vec64::all(kMinusInfinity);
+    const int64_t filled = to < held ? to : held;
+    for (int64_t t = 0; t < filled; ++t)
+        for (int v = 0; v < kVecs; ++v) peaks[v] = max(Vec64::load(columns + t * kPanel + v * kLanes), peaks[v]);
+    return relevance(base, weight, peaks, score);
+}
+
+uint32_t best(const double* score, uint32_t allowed, double* top) {
+    Vec64 x[kVecs];
+    for (int v = 0; v < kVecs; ++v)
+        x[v] = choose(allowed >> (v * kLanes), Vec64::load(score + v * kLanes), Vec64::all(kMinusInfinity));
+    *top = largest(x);
+    if (*top == kMinusInfinity) return 0;
+    uint32_t lanes = 0;
+    for (int v = 0; v < kVecs; ++v) lanes |= equal(x[v], Vec64::all(*top)) << (v * kLanes);
+    return lanes;
+}
+
+uint32_t among(const int32_t* kinds, const int32_t* some, int64_t count) {
+    int32_t found[kPanel] = {};
+    for (int64_t i = 0; i < count; ++i)
+        for (int64_t lane = 0; lane < kPanel; ++lane) found[lane] |= kinds[lane] == some[i];
+    uint32_t lanes = 0;
+    for (int64_t lane = 0; lane < kPanel; ++lane) lanes |= static_cast<uint32_t>(found[lane]) << lane;
+    return lanes;
+}
+
+// The sum of a block's eight lanes, in one order whatever the width of the registers.
+double total(const Vec64 (&x)[kBlockVecs]) {
+    double lane[kBlock];
+    for (int v = 0; v < kBlockVecs; ++v) x[v].store(lane + v * kLanes);
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+double inner(const double* a, const double* b, int64_t n) {
+    Vec64 sum[kBlockVecs];
+    for (Vec64& s : sum) s = Vec64::zero();
+    for (int64_t c = 0; c < n; c += kBlock)
+        for (int v = 0; v < kBlockVecs; ++v)
+            sum[v] = fused(Vec64::load(a + c + v * kLanes), Vec64::load(b + c + v * kLanes), sum[v]);
+    return total(sum);
+}
+
+// rest -= sum_t weight[t] * row t over B blocks from column c on.
+template <int B>
+void subtract(Rows rows, int64_t count, const double* weight, int64_t c, double* rest) {
+    Vec64 x[B * kBlockVecs];
+    for (int v = 0; v < B * kBlockVecs; ++v) x[v] = Vec64::load(rest + c + v * kLanes);
+    for (int64_t t = 0; t < count; ++t) {
+        const Vec64 w = Vec64::all(-weight[t]);
+        for (int v = 0; v < B * kBlockVecs; ++v) x[v] = fused(w, Vec64::load(rows.at(t) + c + v * kLanes), x[v]);
+    }
+    for (int v = 0; v < B * kBlockVecs; ++v) x[v].store(rest + c + v * kLanes);
+}
+
+double project(Rows rows, int64_t count, double* weight, double* rest) {
+    for (int64_t t = 0; t < count; ++t) weight[t] = inner(rows.at(t), rest, rows.stride);
+    constexpr int kBlocks = kLanes == 8 ? 8 : kLanes == 4 ? 4 : 1;
+    int64_t c = 0;
+    for (; c + kBlocks * kBlock <= rows.stride; c += kBlocks * kBlock) subtract<kBlocks>(rows, count, weight, c, rest);
+    for (; c < rows.stride; c += kBlock) subtract<1>(rows, count, weight, c, rest);
+    return inner(rest, rest, rows.stride);
+}
+
+void rotate(double* x, double* y, int64_t n, double c, double s) {
+    const Vec64 cosine = Vec64::all(c), sine = Vec64::all(s);
+    for (int64_t i = 0; i < n; i += kLanes) {
+        const Vec64 a = Vec64::load(x + i), b = Vec64::load(y + i);
+        (cosine * a + sine * b).store(x + i);
+        (cosine * b - sine * a).store(y + i);
     }
 }
 
-Best best(const double* score, const uint32_t* forbidden, int64_t padded) {
-    Vec64 top = Vec64::all(kMinusInfinity), where = Vec64::all(-1.0);
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes) {
-        Vec64 x = Vec64::load(score + i);
-        if (forbidden) x = Vec64::where_zero(forbidden + i, x, Vec64::all(kMinusInfinity));
-        where = Vec64::where_greater(x, top, Vec64::all(static_cast<double>(i)), where);
-        top = max(x, top);
-    }
-    double tops[Vec64::kLanes], wheres[Vec64::kLanes];
-    top.store(tops);
-    where.store(wheres);
-    Best found{-1, kMinusInfinity};
-    for (int lane = 0; lane < Vec64::kLanes; ++lane) {
-        const int64_t index = static_cast<int64_t>(wheres[lane]) + lane;
-        if (wheres[lane] >= 0.0 && (tops[lane] > found.score || (tops[lane] == found.score && index < found.index)))
-            found = {index, tops[lane]};
-    }
-    return found;
-}
-
-void rule(const int32_t* kinds, int64_t n, int32_t enter, int32_t leave, int32_t most, uint32_t bit, int32_t* count,
-          uint32_t* forbidden) {
-    for (int64_t i = 0; i < n; ++i) {
-        count[i] += (kinds[i] == enter) - (kinds[i] == leave);
-        forbidden[i] |= kinds[i] >= 0 && count[i] >= most ? bit : 0u;
-    }
-}
-
-const GreedyKernels kTable{finite, pack, squares, join, leave, compare, log_score, best, rule};
+const GreedyKernels kTable{finite, pack,  move,    score,  grow,         slide,
+                           best,   among, project, rotate, exponentials, logarithm};
 
 }  // namespace
 }  // namespace hr

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import registry
-from headrace.kernels.dpp.picks import Picks, check_lists, outputs
+from headrace.kernels.dpp.picks import Picks, check_lists, outputs, paths
 from headrace.kernels.dpp.rules import Rules
 
 __all__ = ["Picks", "Rules", "dpp", "dpp_picks"]
@@ -101,7 +101,7 @@ def _dpp(
 
 
 def _fake(vectors: Tensor, rewards: Tensor, offsets: Tensor, k: int, *_: object) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return *outputs(offsets, k), offsets.new_empty((offsets.shape[0] - 1, k), dtype=torch.float32)
+    return *outputs(offsets, k), paths(offsets, k)
 
 
 registry.register(_SCHEMA, _dpp, _fake)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from headrace.kernels.dpp import reference
-from headrace.kernels.dpp.picks import outputs
+from headrace.kernels.dpp.picks import outputs, paths
 from headrace.kernels.settings import extension
 
 
@@ -23,11 +21,7 @@ def dpp(
     pinned: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    if pinned is not None:
-        return reference.dpp(
-            vectors, rewards, offsets, k, theta, window, eps, kinds, limits, pinned, threads
-        )
-    out = outputs(offsets, k)
+    out = *outputs(offsets, k), paths(offsets, k)
     extension().dpp(
         vectors.contiguous().numpy(),
         rewards.contiguous().numpy(),
@@ -38,7 +32,8 @@ def dpp(
         eps,
         None if kinds is None else kinds.contiguous().numpy(),
         None if limits is None else limits.contiguous().numpy(),
+        None if pinned is None else pinned.contiguous().numpy(),
         threads,
         *(tensor.numpy() for tensor in out),
     )
-    return *out, torch.full_like(out[1], torch.nan)
+    return out

@@ -108,3 +108,8 @@ def outputs(offsets: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
         offsets.new_empty((batch, k), dtype=torch.float32),
         offsets.new_empty((batch, 2)),
     )
+
+
+def paths(offsets: Tensor, k: int) -> Tensor:
+    """Unfilled logdet float32 [B, k]."""
+    return offsets.new_empty((offsets.shape[0] - 1, k), dtype=torch.float32)

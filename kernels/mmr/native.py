@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from headrace.kernels.mmr import reference
 from headrace.kernels.dpp.picks import outputs
 from headrace.kernels.settings import extension
 
@@ -21,10 +20,6 @@ def mmr(
     pinned: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if pinned is not None:
-        return reference.mmr(
-            vectors, rewards, offsets, k, theta, window, kinds, limits, pinned, threads
-        )
     out = outputs(offsets, k)
     extension().mmr(
         vectors.contiguous().numpy(),
@@ -35,6 +30,7 @@ def mmr(
         window or 0,
         None if kinds is None else kinds.contiguous().numpy(),
         None if limits is None else limits.contiguous().numpy(),
+        None if pinned is None else pinned.contiguous().numpy(),
         threads,
         *(tensor.numpy() for tensor in out),
     )
