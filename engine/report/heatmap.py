@@ -14,14 +14,14 @@ _SIDE, _STRIP, _EDGE = 320.0, 12.0, 14.0
 @dataclass(frozen=True)
 class HeatMap:
     """title: above it. likeness: K rows of K numbers, drawn from 0 (paper) to 1 (full colour). names: K items, in page
-    order. groups: the category of each. marks: positions to mark, counted from 0, for the reason in `mark_words`."""
+    order. groups: the category of each. note: under it. marks: positions that get a dot, counted from 0."""
 
     title: str
     likeness: Sequence[Sequence[float]]
     names: Sequence[str]
     groups: Sequence[str]
+    note: str = ""
     marks: Sequence[int] = ()
-    mark_words: str = ""
 
 
 def draw(maps: Sequence[HeatMap]) -> str:
@@ -68,7 +68,7 @@ def _figure(one: HeatMap, colours: dict[str, str]) -> str:
         middle = first + (mark + 0.5) * step
         parts.append(f'<circle class="mark" cx="{middle:.1f}" cy="{_EDGE + _STRIP / 2:.1f}" r="2.5"/>')
     parts.append("</svg>")
-    note = f'<p class="axis-name">dots: {escape(one.mark_words)}</p>' if one.marks else ""
+    note = f'<p class="axis-name">{escape(one.note)}</p>'
     svg = "\n".join(parts)
     return f'<figure class="lines-chart"><figcaption>{escape(one.title)}</figcaption>\n{svg}\n{note}</figure>'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ def rerank_page(headline: str, reranker: Reranker, sections: list[Section]) -> P
     facts = [
         ("Method", f"{chosen.method}, theta {chosen.theta:g}, against {window}"),
         ("Rules", "; ".join(rule.words for rule in chosen.rules) or "none"),
-        ("Given away", _given_away(reranker)),
+        ("Positions given away", _given_away(reranker)),
         *machine_facts(machine_record()),
     ]
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
@@ -58,7 +58,7 @@ def _given_away(reranker: Reranker) -> str:
     chosen = reranker.settings
     parts = [f"item {pin.item} at {pin.position}" for pin in chosen.pins]
     parts += [f"{slot.kind} at {', '.join(map(str, slot.positions))}" for slot in chosen.slots]
-    return "; ".join(parts) or "no positions"
+    return "; ".join(parts) or "none"
 
 
 def explained_headline(told: Sequence[Explained], reranker: Reranker) -> str:
@@ -106,13 +106,13 @@ def explained_sections(
 def _map(title: str, rows: Tensor, reranker: Reranker, names: Names) -> HeatMap:
     vectors = reranker.vectors[rows].double()
     groups = [text or "no category" for text in names.category(rows)]
-    return HeatMap(title, (vectors @ vectors.T).tolist(), names.item(rows), groups)
+    return HeatMap(title, (vectors @ vectors.T).tolist(), names.item(rows), groups, "in order of score")
 
 
 def _after(one: Explained, reranker: Reranker, names: Names) -> HeatMap:
-    drawn = _map("Re-ranked", one.after, reranker, names)
     bound = [t for t, rules in enumerate(one.bound) if rules]
-    return HeatMap(drawn.title, drawn.likeness, drawn.names, drawn.groups, bound, "a rule kept a better item away")
+    note = "dots: a rule kept a better item away" if bound else "no rule stepped in"
+    return replace(_map("Re-ranked", one.after, reranker, names), note=note, marks=bound)
 
 
 def _summary(one: Explained, reranker: Reranker) -> Table:
@@ -159,8 +159,8 @@ def _picks(one: Explained, names: Names) -> Table:
     rows = []
     for t, (item, category, author) in enumerate(texts):
         notes = ["pinned"] if one.pinned[t] else []
-        notes += [f"{name} kept a better item away" for name in one.bound[t]]
-        notes += [f"breaks {name}" for name in one.broken[t]]
+        notes += [f"held by {_numbers(one.bound[t])}"] if one.bound[t] else []
+        notes += [f"breaks {_numbers(one.broken[t])}"] if one.broken[t] else []
         rank = int(one.rank[t])
         rows.append(
             [
@@ -169,7 +169,13 @@ def _picks(one: Explained, names: Names) -> Table:
             ]
         )  # fmt: skip
     columns = ["position", "item", "category", "author", "notes", "rank by score", "score", "gain"]
-    return Table("The re-ranked page", columns, rows, text_columns=5)
+    note = "held by: these rules kept an item of a higher gain away from the position."
+    return Table("The re-ranked page", columns, rows, text_columns=5, note=note)
+
+
+def _numbers(names: Sequence[str]) -> str:
+    """The places of rules: `rules[0], rules[2]`."""
+    return ", ".join(name.split()[0] for name in names)
 
 
 def sweep_section(found: Sweep) -> Section:
