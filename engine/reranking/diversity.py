@@ -58,7 +58,8 @@ class Reranker:
 
         Content clusters are computed when a rule asks for them. Raises ValueError for a pinned item that is not there.
         """
-        vectors, kinds = content_vectors(catalogue), catalogue_kinds(catalogue)
+        vectors = content_vectors(catalogue, attributes=settings.attributes)
+        kinds = catalogue_kinds(catalogue)
         if any(rule.kind == "cluster" for rule in settings.rules):
             kinds["cluster"] = content_clusters(vectors, settings.clusters)
         return cls(settings, vectors, kinds, pinned_rows(settings.pins, catalogue.ids))

@@ -17,6 +17,8 @@ class RerankSettings(BaseModel):
     to 1. window: how many of the last picks an item is compared with (None: all). rules: in order of priority; when
     they leave nothing, the last is dropped first. pins, slots: positions given away before anything is picked; what
     stands there is not held to the rules, what is picked after it is. clusters: of content, for rules of that kind.
+    attributes: share of two items' likeness that comes from shared categories, keywords and authors, where the
+    catalogue has content vectors for the rest (see `content_vectors`).
     Raises ValueError naming the rule when rules, pins and slots contradict each other.
     """
 
@@ -28,6 +30,7 @@ class RerankSettings(BaseModel):
     pins: tuple[Pin, ...] = ()
     slots: tuple[Slots, ...] = ()
     clusters: int = Field(default=1000, ge=1)
+    attributes: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @model_validator(mode="after")
     def _consistent(self) -> RerankSettings:
