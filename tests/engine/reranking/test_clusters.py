@@ -10,7 +10,9 @@ from headrace.reranking.clusters import content_clusters
 def planted(each=60, count=5, noise=0.1):
     generator = torch.Generator().manual_seed(3)
     truth = torch.arange(count).repeat(each)
-    return normalize(torch.eye(count, 16)[truth] + noise * torch.randn(len(truth), 16, generator=generator), dim=1), truth
+    return normalize(
+        torch.eye(count, 16)[truth] + noise * torch.randn(len(truth), 16, generator=generator), dim=1
+    ), truth
 
 
 def test_planted_clusters_are_found():
