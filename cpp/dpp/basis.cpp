@@ -16,7 +16,7 @@ hr::Basis::Basis(const GreedyKernels& kernels, int64_t width, int64_t steps, int
       // Long epochs: a panel that is always up to date must begin anew with each.
       room_(window ? 64 + 4 * held_ : held_) {
     rows_ = scratch.rows.take(held_, stride_);
-    moves_ = scratch.moves.take(room_, stride_);
+    moves_ = scratch.moves.take(room_, width_);
     signs_ = scratch.signs.take(room_);
     weights_ = scratch.weights.take(held_, 2);
     rest_ = scratch.rest.take(stride_);
@@ -25,24 +25,36 @@ hr::Basis::Basis(const GreedyKernels& kernels, int64_t width, int64_t steps, int
     if (factor_) std::fill_n(factor_, held_ * held_, 0.0);
 }
 
-void hr::Basis::join(const float* vector, int64_t slot) {
-    make_room();
+double hr::Basis::distance(const float* vector, double square, int64_t slot) {
+    if (full()) return 0.0;
+    if (known_ == slot) return known_distance_;
     std::copy_n(vector, width_, rest_);
     std::fill(rest_ + width_, rest_ + stride_, 0.0);
-    const Rows rows{rows_, stride_};
-    double before = 0.0;
-    for (int64_t c = 0; c < width_; ++c) before += rest_[c] * rest_[c];
-    double square = kernels_.project(rows, count_, weights_, rest_);
+    kernels_.products({rows_, stride_}, count_, rest_, weights_);
+    known_ = slot;
+    known_distance_ = square;
+    for (int64_t t = 0; t < count_; ++t) known_distance_ -= weights_[t] * weights_[t];
+    return known_distance_;
+}
+
+void hr::Basis::join(const float* vector, double square, int64_t slot) {
+    make_room();
+    distance(vector, square, slot);
+    known_ = -1;
+    const Rows<double> rows{rows_, stride_};
+    double left = kernels_.subtract(rows, count_, weights_, rest_);
     // Projecting again removes what rounding leaves of a vector close to the span.
-    if (square < 0.01 * before) {
+    if (left < 0.01 * square) {
         double* again = weights_ + held_;
-        square = kernels_.project(rows, count_, again, rest_);
+        kernels_.products(rows, count_, rest_, again);
+        left = kernels_.subtract(rows, count_, again, rest_);
         for (int64_t t = 0; t < count_; ++t) weights_[t] += again[t];
     }
-    const double length = std::sqrt(square);
+    const double length = std::sqrt(left);
     if (!(length > 0.0)) return;
+    const double inverse = 1.0 / length;
     double* direction = row(count_);
-    for (int64_t c = 0; c < stride_; ++c) direction[c] = rest_[c] / length;
+    for (int64_t c = 0; c < stride_; ++c) direction[c] = rest_[c] * inverse;
     if (factor_) {
         for (int64_t t = 0; t < count_; ++t) factor(t)[count_] = weights_[t];
         factor(count_)[count_] = length;
@@ -55,6 +67,7 @@ bool hr::Basis::leave(int64_t slot) {
     const int64_t from = std::find(members_, members_ + count_, slot) - members_;
     if (from == count_) return false;
     make_room();
+    known_ = -1;
     std::copy(members_ + from + 1, members_ + count_, members_ + from);
     for (int64_t t = 0; t < count_; ++t) {
         double* line = factor(t);
@@ -74,7 +87,8 @@ bool hr::Basis::leave(int64_t slot) {
 }
 
 void hr::Basis::move(const double* direction, double sign) {
-    std::copy_n(direction, stride_, moves_ + moved_ * stride_);
+    float* to = moves_ + moved_ * width_;
+    for (int64_t c = 0; c < width_; ++c) to[c] = static_cast<float>(direction[c]);
     signs_[moved_++] = sign;
 }
 

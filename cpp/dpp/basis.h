@@ -15,8 +15,10 @@ class Basis {
 
     // Whether the window spans the whole space.
     bool full() const { return count_ == width_; }
-    // Adds the direction of `vector` off the span, the pick `slot`'s own.
-    void join(const float* vector, int64_t slot);
+    // The squared distance of the slot's vector, |vector|^2 = `square`, from the span.
+    double distance(const float* vector, double square, int64_t slot);
+    // Adds the direction of the vector off the span.
+    void join(const float* vector, double square, int64_t slot);
     // Turns the basis until one direction is off the span of all picks but `slot`, and drops it; false when the pick
     // has none of its own.
     bool leave(int64_t slot);
@@ -24,7 +26,7 @@ class Basis {
     // Moves begin anew with each epoch, from d2 = |item|^2: the basis itself, then what changes it.
     int64_t epoch() const { return epoch_; }
     int64_t moves() const { return moved_; }
-    Rows rows() const { return {moves_, stride_}; }
+    Rows<float> rows() const { return {moves_, width_}; }
     const double* signs() const { return signs_; }
 
   private:
@@ -35,9 +37,12 @@ class Basis {
 
     const GreedyKernels& kernels_;
     const int64_t width_, stride_, held_, room_;
-    double *rows_, *factor_, *moves_, *signs_, *weights_, *rest_;
+    double *rows_, *factor_, *signs_, *weights_, *rest_;
+    float* moves_;
     int64_t* members_;  // the picks with a direction of their own, in the order of the factor's columns
     int64_t count_ = 0, moved_ = 0, epoch_ = 0;
+    int64_t known_ = -1;  // the slot whose products with the basis are in weights_, and the distance that they give
+    double known_distance_ = 0.0;
 };
 
 }  // namespace hr

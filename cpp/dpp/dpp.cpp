@@ -29,7 +29,9 @@ class Dpp {
           basis_(kernels, list.batch->width, steps, window_, scratch) {
         base_ = scratch.base.take(list.padded);
         d2_ = scratch.d2.take(list.padded);
-        score_ = scratch.score.take(list.padded);
+        drift_ = scratch.drift.take(list.padded);
+        lower_ = scratch.lower.take(list.padded);
+        upper_ = scratch.upper.take(list.padded);
         ceiling_ = scratch.ceiling.take(list.count());
         applied_ = scratch.applied.take(list.count());
         epoch_ = scratch.epoch.take(list.count());
@@ -37,25 +39,41 @@ class Dpp {
         // theta r + (1 - theta) log d2 grows with exp(theta / (1 - theta) r) d2, which needs no logarithm; r is taken
         // from the highest reward on, so that it never overflows.
         const double steep = theta < 1.0 ? theta / (1.0 - theta) : std::numeric_limits<double>::infinity();
-        scoring_ = {steep * (list.highest - list.lowest) < 600.0, 1.0 - theta, eps};
+        scoring_ = {steep * (list.highest - list.lowest) < 600.0, 1.0 - theta, eps, list.delta};
         if (scoring_.product)
             kernels.exponentials(list.rewards, list.padded, steep, list.highest, base_);
         else
             for (int64_t slot = 0; slot < list.padded; ++slot) base_[slot] = theta * list.rewards[slot];
         std::fill(base_ + list.n, base_ + list.padded, hr::kNothing);
         std::copy_n(list.squares, list.padded, d2_);
+        std::fill_n(drift_, list.padded, 0.0);
         std::fill_n(applied_, list.count(), int64_t{0});
         std::fill_n(epoch_, list.count(), int64_t{0});
         for (int64_t p = 0; p < list.count(); ++p) lift(p);
     }
 
     double ceiling(int64_t p) const { return ceiling_[p]; }
-    const double* scores(int64_t p) const { return score_ + p * kPanel; }
+    hr::Bounds bounds(int64_t p) const { return {lower_ + p * kPanel, upper_ + p * kPanel}; }
 
     double visit(int64_t p) {
-        const double top = kernels_.score(base_ + p * kPanel, distances(p), scoring_, score_ + p * kPanel);
+        const double* base = base_ + p * kPanel;
+        double top;
+        if (basis_.full()) {
+            top = kernels_.bound(base, kZeros, kZeros, kZeros, 0, scoring_, bounds(p));
+        } else {
+            catch_up(p);
+            top = kernels_.bound(base, d2_ + p * kPanel, drift_ + p * kPanel, list_.squares + p * kPanel, applied_[p],
+                                 scoring_, bounds(p));
+        }
         if (!window_) ceiling_[p] = above(top);
         return top;
+    }
+
+    // In float64. An item that needed it once starts from there.
+    double exact(int64_t slot) {
+        const double d2 = distance(slot), rest = std::max(d2, scoring_.eps);
+        if (!basis_.full()) d2_[slot] = d2, drift_[slot] = 0.0;
+        return scoring_.product ? base_[slot] * rest : base_[slot] + scoring_.weight * kernels_.logarithm(rest);
     }
 
     void take(int64_t slot) {
@@ -63,9 +81,7 @@ class Dpp {
         if (window_) lift(slot / kPanel);
     }
 
-    double log_distance(int64_t slot) {
-        return kernels_.logarithm(std::max(distances(slot / kPanel)[slot % kPanel], scoring_.eps));
-    }
+    double log_distance(int64_t slot) { return kernels_.logarithm(std::max(distance(slot), scoring_.eps)); }
     double gain(int64_t slot) { return theta_ * list_.rewards[slot] + (1.0 - theta_) * log_distance(slot); }
 
     void add(const int64_t* slots, int64_t position) {
@@ -80,31 +96,31 @@ class Dpp {
 
     // Without picks in the window no item is farther from its span.
     void lift(int64_t p) {
-        double scores[kPanel];
-        ceiling_[p] = above(kernels_.score(base_ + p * kPanel, list_.squares + p * kPanel, scoring_, scores));
+        double lower[kPanel], upper[kPanel];
+        const double* squares = list_.squares + p * kPanel;
+        ceiling_[p] = above(kernels_.bound(base_ + p * kPanel, squares, kZeros, squares, 0, scoring_, {lower, upper}));
     }
 
-    // The panel's d2, brought up to date.
-    const double* distances(int64_t p) {
-        if (basis_.full()) return kZeros;
-        double* d2 = d2_ + p * kPanel;
+    void catch_up(int64_t p) {
+        double *d2 = d2_ + p * kPanel, *drift = drift_ + p * kPanel;
         if (epoch_[p] != basis_.epoch()) {
             std::copy_n(list_.squares + p * kPanel, kPanel, d2);
+            std::fill_n(drift, kPanel, 0.0);
             epoch_[p] = basis_.epoch();
             applied_[p] = 0;
         }
-        if (applied_[p] < basis_.moves()) {
-            kernels_.move(list_.panel(p), list_.batch->width, basis_.rows(), basis_.signs(), applied_[p],
-                          basis_.moves(), d2);
-            applied_[p] = basis_.moves();
-        }
-        return d2;
+        if (applied_[p] == basis_.moves()) return;
+        kernels_.move(list_.panel(p), list_.batch->width, basis_.rows(), basis_.signs(), applied_[p], basis_.moves(),
+                      d2, drift);
+        applied_[p] = basis_.moves();
     }
+
+    double distance(int64_t slot) { return basis_.distance(list_.vector(slot), list_.squares[slot], slot); }
 
     // Adds the pick's direction, unless the window's span holds it already.
     bool join(int64_t slot) {
-        if (!(distances(slot / kPanel)[slot % kPanel] > scoring_.eps)) return false;
-        basis_.join(list_.vector(slot), slot);
+        if (!(distance(slot) > scoring_.eps)) return false;
+        basis_.join(list_.vector(slot), list_.squares[slot], slot);
         return true;
     }
 
@@ -126,7 +142,8 @@ class Dpp {
     const int64_t window_;
     hr::Basis basis_;
     hr::Scoring scoring_;
-    double *base_, *d2_, *score_, *ceiling_;
+    double *base_, *d2_, *drift_;  // d2 as the moves give it, and the sum of their coordinates' sizes
+    double *lower_, *upper_, *ceiling_;
     int64_t *applied_, *epoch_;  // of each panel: the moves that its d2 has seen
     int64_t* dormant_;           // the window's picks without a direction of their own
     int64_t dormant_count_ = 0;

@@ -1,5 +1,5 @@
-// The greedy loops' inner kernels, written once for Vec64. Every item has its own lane and its sums run in one fixed
-// order, so all instruction sets give the same bits.
+// The greedy loops' inner kernels, written once for Vec and Vec64. Every item has its own lane. What decides is
+// float64 and summed in one fixed order, so all instruction sets give the same bits.
 #pragma once
 
 #include "dpp/kernels.h"
@@ -11,8 +11,8 @@ namespace {
 constexpr int kLanes = Vec64::kLanes;
 constexpr int kVecs = static_cast<int>(kPanel) / kLanes;
 constexpr int kBlockVecs = static_cast<int>(kBlock) / kLanes;
-// Vectors that Dots handles at once, and how many rows with them: two sums each, all of them in registers.
-constexpr int kAtOnce = kVecs < 2 ? kVecs : 2;
+// Sums that a product is split into, and how many rows are taken at once, so that all sums stay in registers.
+constexpr int kSums = 4;
 constexpr int kMostRows = kLanes == 8 ? 6 : 3;
 constexpr double kMinusInfinity = -__builtin_inf();
 
@@ -69,55 +69,66 @@ void pack(const float* const* rows, int64_t width, float* panel, double* squares
     for (int v = 0; v < kVecs; ++v) sum[v].store(squares + v * kLanes);
 }
 
-// Inner products of M rows with kAtOnce vectors of a panel's lanes. Even and odd columns are summed apart.
+// Inner products of M rows with the items of one vector of lanes, each in kSums interleaved sums.
 template <int M>
-struct Dots {
-    Vec64 sum[M][kAtOnce];
-
-    Dots(const float* panel, int64_t width, const double* row, int64_t stride) {
-        Vec64 odd[M][kAtOnce];
-        for (int m = 0; m < M; ++m)
-            for (int v = 0; v < kAtOnce; ++v) sum[m][v] = odd[m][v] = Vec64::zero();
-        int64_t c = 0;
-        for (; c + 1 < width; c += 2, panel += 2 * kPanel) {
-            add(panel, row + c, stride, sum);
-            add(panel + kPanel, row + c + 1, stride, odd);
+void dots(const float* panel, int64_t width, const float* row, int64_t stride, Vec (&out)[M]) {
+    Vec sum[M][kSums];
+    for (int m = 0; m < M; ++m)
+        for (Vec& s : sum[m]) s = Vec::zero();
+    int64_t c = 0;
+    for (; c + kSums <= width; c += kSums)
+        for (int s = 0; s < kSums; ++s) {
+            const Vec a = Vec::load(panel + (c + s) * kPanel);
+            for (int m = 0; m < M; ++m) sum[m][s] = fma(a, Vec::all(row[m * stride + c + s]), sum[m][s]);
         }
-        if (c < width) add(panel, row + c, stride, sum);
-        for (int m = 0; m < M; ++m)
-            for (int v = 0; v < kAtOnce; ++v) sum[m][v] = sum[m][v] + odd[m][v];
+    for (; c < width; ++c) {
+        const Vec a = Vec::load(panel + c * kPanel);
+        for (int m = 0; m < M; ++m) sum[m][0] = fma(a, Vec::all(row[m * stride + c]), sum[m][0]);
     }
-
-  private:
-    static void add(const float* panel, const double* row, int64_t stride, Vec64 (&to)[M][kAtOnce]) {
-        Vec64 a[kAtOnce];
-        for (int v = 0; v < kAtOnce; ++v) a[v] = Vec64::load(panel + v * kLanes);
-        for (int m = 0; m < M; ++m) {
-            const Vec64 b = Vec64::all(row[m * stride]);
-            for (int v = 0; v < kAtOnce; ++v) to[m][v] = fused(a[v], b, to[m][v]);
-        }
-    }
-};
-
-// Calls use(t, first lane, product) for rows from..to-1 in turn, M and then fewer at once.
-template <int M, class Use>
-void each_row(const float* panel, int64_t width, Rows rows, int64_t from, int64_t to, int64_t lane, const Use& use) {
-    for (; from + M <= to; from += M) {
-        const Dots<M> dots(panel + lane, width, rows.at(from), rows.stride);
-        for (int m = 0; m < M; ++m)
-            for (int v = 0; v < kAtOnce; ++v) use(from + m, v, dots.sum[m][v]);
-    }
-    if constexpr (M > 1) each_row<M / 2>(panel, width, rows, from, to, lane, use);
+    for (int m = 0; m < M; ++m) out[m] = (sum[m][0] + sum[m][1]) + (sum[m][2] + sum[m][3]);
 }
 
-void move(const float* panel, int64_t width, Rows rows, const double* sign, int64_t from, int64_t to, double* d2) {
-    for (int64_t lane = 0; lane < kPanel; lane += kAtOnce * kLanes) {
-        Vec64 rest[kAtOnce];
-        for (int v = 0; v < kAtOnce; ++v) rest[v] = Vec64::load(d2 + lane + v * kLanes);
-        each_row<kMostRows>(panel, width, rows, from, to, lane,
-                            [&](int64_t t, int v, Vec64 e) { rest[v] = rest[v] + Vec64::all(sign[t]) * (e * e); });
-        for (int v = 0; v < kAtOnce; ++v) rest[v].store(d2 + lane + v * kLanes);
+template <int M, class Use>
+void rows_at_once(const float* panel, int64_t width, Rows<float> rows, int64_t from, const Use& use) {
+    for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
+        Vec out[M];
+        dots<M>(panel + lane, width, rows.at(from), rows.stride, out);
+        for (int m = 0; m < M; ++m) use(from + m, lane, out[m]);
     }
+}
+
+// Calls use(t, first lane, product) for rows from..to-1, in even portions.
+template <class Use>
+void each_row(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const Use& use) {
+    while (from < to) {
+        const int64_t left = to - from, portions = (left + kMostRows - 1) / kMostRows;
+        const int64_t take = (left + portions - 1) / portions;
+        if (take == 1) rows_at_once<1>(panel, width, rows, from, use);
+        if (take == 2) rows_at_once<2>(panel, width, rows, from, use);
+        if (take == 3) rows_at_once<3>(panel, width, rows, from, use);
+        if constexpr (kMostRows > 3) {
+            if (take == 4) rows_at_once<4>(panel, width, rows, from, use);
+            if (take == 5) rows_at_once<5>(panel, width, rows, from, use);
+            if (take == 6) rows_at_once<6>(panel, width, rows, from, use);
+        }
+        from += take;
+    }
+}
+
+void move(const float* panel, int64_t width, Rows<float> rows, const double* sign, int64_t from, int64_t to, double* d2,
+          double* drift) {
+    each_row(panel, width, rows, from, to, [&](int64_t t, int lane, Vec product) {
+        float e[Vec::kLanes];
+        product.store(e);
+        constexpr int kStep = kLanes < Vec::kLanes ? kLanes : Vec::kLanes;
+        for (int i = 0; i < Vec::kLanes; i += kStep) {
+            const Vec64 x = Vec64::load(e + i);
+            double* rest = d2 + lane + i;
+            double* sum = drift + lane + i;
+            (Vec64::load(rest) + Vec64::all(sign[t]) * (x * x)).store(rest);
+            (Vec64::load(sum) + max(x, Vec64::zero() - x)).store(sum);
+        }
+    });
 }
 
 double largest(const Vec64 (&x)[kVecs]) {
@@ -169,59 +180,74 @@ void exponentials(const double* x, int64_t n, double scale, double shift, double
         exp_of(Vec64::all(scale) * (Vec64::load(x + i) - Vec64::all(shift))).store(out + i);
 }
 
-double score(const double* base, const double* d2, const Scoring& scoring, double* score) {
-    Vec64 out[kVecs];
+double bound(const double* base, const double* d2, const double* drift, const double* squares, int64_t moves,
+             const Scoring& scoring, Bounds bounds) {
+    const Vec64 eps = Vec64::all(scoring.eps), weight = Vec64::all(scoring.weight), twice = Vec64::all(2.0);
+    const Vec64 delta = Vec64::all(scoring.delta), count = Vec64::all(static_cast<double>(moves) * scoring.delta);
+    Vec64 upper[kVecs];
     for (int v = 0; v < kVecs; ++v) {
-        const Vec64 rest = max(Vec64::load(d2 + v * kLanes), Vec64::all(scoring.eps));
-        const Vec64 b = Vec64::load(base + v * kLanes);
-        out[v] = scoring.product ? b * rest : b + Vec64::all(scoring.weight) * log_of(rest);
-        out[v].store(score + v * kLanes);
+        const int at = v * kLanes;
+        // |e^2 - e'^2| <= (2 |e'| + delta |item|) delta |item|, and what float64 rounds itself.
+        const Vec64 square = Vec64::load(squares + at), norm = root(square);
+        const Vec64 error =
+            norm * delta * (twice * Vec64::load(drift + at) + count * norm) + Vec64::all(1e-13) * square;
+        const Vec64 rest = Vec64::load(d2 + at), b = Vec64::load(base + at);
+        const Vec64 high = max(rest + error, eps), low = max(rest - error, eps);
+        if (scoring.product) {
+            upper[v] = b * high;
+            (b * low * Vec64::all(1.0 - 1e-12)).store(bounds.lower + at);
+        } else {
+            upper[v] = b + weight * log_of(high);
+            (b + weight * log_of(low)).store(bounds.lower + at);
+        }
+        upper[v].store(bounds.upper + at);
     }
-    return largest(out);
+    return largest(upper);
 }
 
-double relevance(const double* base, double weight, const Vec64 (&peak)[kVecs], double* score) {
-    Vec64 out[kVecs];
+double relevances(const double* base, const Relevance& relevance, const float* peak, Bounds bounds) {
+    Vec64 upper[kVecs];
     for (int v = 0; v < kVecs; ++v) {
-        out[v] = Vec64::load(base + v * kLanes) - Vec64::all(weight) * peak[v];
-        out[v].store(score + v * kLanes);
+        const Vec64 score =
+            Vec64::load(base + v * kLanes) - Vec64::all(relevance.weight) * Vec64::load(peak + v * kLanes);
+        upper[v] = score + Vec64::all(relevance.slack);
+        upper[v].store(bounds.upper + v * kLanes);
+        (score - Vec64::all(relevance.slack)).store(bounds.lower + v * kLanes);
     }
-    return largest(out);
+    return largest(upper);
 }
 
-double grow(const float* panel, int64_t width, Rows rows, int64_t from, int64_t to, const double* base, double weight,
-            double* peak, double* score) {
-    Vec64 peaks[kVecs];
-    for (int v = 0; v < kVecs; ++v) peaks[v] = Vec64::load(peak + v * kLanes);
-    for (int first = 0; first < kVecs; first += kAtOnce)
-        each_row<kMostRows>(panel, width, rows, from, to, first * kLanes,
-                            [&](int64_t, int v, Vec64 x) { peaks[first + v] = max(x, peaks[first + v]); });
-    for (int v = 0; v < kVecs; ++v) peaks[v].store(peak + v * kLanes);
-    return relevance(base, weight, peaks, score);
+double grow(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
+            const Relevance& relevance, float* peak, Bounds bounds) {
+    each_row(panel, width, rows, from, to,
+             [&](int64_t, int lane, Vec x) { max(x, Vec::load(peak + lane)).store(peak + lane); });
+    return relevances(base, relevance, peak, bounds);
 }
 
-double slide(const float* panel, int64_t width, Rows rows, int64_t from, int64_t to, int64_t held, const double* base,
-             double weight, double* columns, double* score) {
-    for (int first = 0; first < kVecs; first += kAtOnce)
-        each_row<kMostRows>(panel, width, rows, from, to, first * kLanes, [&](int64_t t, int v, Vec64 x) {
-            x.store(columns + t % held * kPanel + (first + v) * kLanes);
-        });
-    Vec64 peaks[kVecs];
-    for (Vec64& peak : peaks) peak = Vec64::all(kMinusInfinity);
+double slide(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
+             const double* base, const Relevance& relevance, float* columns, Bounds bounds) {
+    each_row(panel, width, rows, from, to,
+             [&](int64_t t, int lane, Vec x) { x.store(columns + t % held * kPanel + lane); });
+    float peak[kPanel];
     const int64_t filled = to < held ? to : held;
-    for (int64_t t = 0; t < filled; ++t)
-        for (int v = 0; v < kVecs; ++v) peaks[v] = max(Vec64::load(columns + t * kPanel + v * kLanes), peaks[v]);
-    return relevance(base, weight, peaks, score);
+    for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
+        Vec top = Vec::load(columns + lane);
+        for (int64_t t = 1; t < filled; ++t) top = max(Vec::load(columns + t * kPanel + lane), top);
+        top.store(peak + lane);
+    }
+    return relevances(base, relevance, peak, bounds);
 }
 
-uint32_t best(const double* score, uint32_t allowed, double* top) {
-    Vec64 x[kVecs];
+double largest_of(const double* x, uint32_t allowed) {
+    Vec64 lanes[kVecs];
     for (int v = 0; v < kVecs; ++v)
-        x[v] = choose(allowed >> (v * kLanes), Vec64::load(score + v * kLanes), Vec64::all(kMinusInfinity));
-    *top = largest(x);
-    if (*top == kMinusInfinity) return 0;
+        lanes[v] = choose(allowed >> (v * kLanes), Vec64::load(x + v * kLanes), Vec64::all(kMinusInfinity));
+    return largest(lanes);
+}
+
+uint32_t reach(const double* x, double bar) {
     uint32_t lanes = 0;
-    for (int v = 0; v < kVecs; ++v) lanes |= equal(x[v], Vec64::all(*top)) << (v * kLanes);
+    for (int v = 0; v < kVecs; ++v) lanes |= at_least(Vec64::load(x + v * kLanes), Vec64::all(bar)) << (v * kLanes);
     return lanes;
 }
 
@@ -232,13 +258,6 @@ uint32_t among(const int32_t* kinds, const int32_t* some, int64_t count) {
     uint32_t lanes = 0;
     for (int64_t lane = 0; lane < kPanel; ++lane) lanes |= static_cast<uint32_t>(found[lane]) << lane;
     return lanes;
-}
-
-// The sum of a block's eight lanes, in one order whatever the width of the registers.
-double total(const Vec64 (&x)[kBlockVecs]) {
-    double lane[kBlock];
-    for (int v = 0; v < kBlockVecs; ++v) x[v].store(lane + v * kLanes);
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
 double inner(const double* a, const double* b, int64_t n) {
@@ -252,7 +271,7 @@ double inner(const double* a, const double* b, int64_t n) {
 
 // rest -= sum_t weight[t] * row t over B blocks from column c on.
 template <int B>
-void subtract(Rows rows, int64_t count, const double* weight, int64_t c, double* rest) {
+void take_away(Rows<double> rows, int64_t count, const double* weight, int64_t c, double* rest) {
     Vec64 x[B * kBlockVecs];
     for (int v = 0; v < B * kBlockVecs; ++v) x[v] = Vec64::load(rest + c + v * kLanes);
     for (int64_t t = 0; t < count; ++t) {
@@ -262,12 +281,15 @@ void subtract(Rows rows, int64_t count, const double* weight, int64_t c, double*
     for (int v = 0; v < B * kBlockVecs; ++v) x[v].store(rest + c + v * kLanes);
 }
 
-double project(Rows rows, int64_t count, double* weight, double* rest) {
-    for (int64_t t = 0; t < count; ++t) weight[t] = inner(rows.at(t), rest, rows.stride);
+void products(Rows<double> rows, int64_t count, const double* x, double* out) {
+    for (int64_t t = 0; t < count; ++t) out[t] = inner(rows.at(t), x, rows.stride);
+}
+
+double subtract(Rows<double> rows, int64_t count, const double* weight, double* rest) {
     constexpr int kBlocks = kLanes == 8 ? 8 : kLanes == 4 ? 4 : 1;
     int64_t c = 0;
-    for (; c + kBlocks * kBlock <= rows.stride; c += kBlocks * kBlock) subtract<kBlocks>(rows, count, weight, c, rest);
-    for (; c < rows.stride; c += kBlock) subtract<1>(rows, count, weight, c, rest);
+    for (; c + kBlocks * kBlock <= rows.stride; c += kBlocks * kBlock) take_away<kBlocks>(rows, count, weight, c, rest);
+    for (; c < rows.stride; c += kBlock) take_away<1>(rows, count, weight, c, rest);
     return inner(rest, rest, rows.stride);
 }
 
@@ -280,8 +302,8 @@ void rotate(double* x, double* y, int64_t n, double c, double s) {
     }
 }
 
-const GreedyKernels kTable{finite, pack,  move,    score,  grow,         slide,
-                           best,   among, project, rotate, exponentials, logarithm};
+const GreedyKernels kTable{finite, pack,  move,     bound,    grow,   slide,        largest_of,
+                           reach,  among, products, subtract, rotate, exponentials, logarithm};
 
 }  // namespace
 }  // namespace hr

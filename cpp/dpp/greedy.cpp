@@ -112,10 +112,20 @@ void hr::load(List& list, const GreedyKernels& kernels, Scratch& scratch) {
             by_slot[slot + lane] = item < list.n ? static_cast<double>(rewards[item]) : 0.0;
         }
         kernels.pack(rows, width, panels + slot * width, squares + slot);
-        for (int64_t lane = 0; lane < kPanel; ++lane) sum += squares[slot + lane];
+        for (int64_t lane = 0; lane < kPanel; ++lane) {
+            sum += squares[slot + lane];
+            list.longest = std::max(list.longest, squares[slot + lane]);
+        }
     }
     // A square of a finite float32 is far from overflowing a float64.
     if (!std::isfinite(sum)) not_finite("vectors", list);
+    // A sum in four parts, its products and the row itself are rounded: width / 4 + 4 roundings, each at most 2^-24.
+    list.delta = (static_cast<double>(width) / 4.0 + 8.0) * 0x1.02p-24;
+    // Products that may overflow are taken as 0, known to |item| * |row|.
+    if (list.longest > 1e36) {
+        std::fill_n(panels, list.padded * width, 0.0f);
+        list.delta = 1.0;
+    }
 }
 
 const int64_t* hr::pinned_slots(const List& list, int64_t k, Scratch& scratch) {

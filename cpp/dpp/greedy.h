@@ -1,11 +1,11 @@
 // What the greedy loops of DPP and MMR share: scratch memory, one list of the batch in panels, and the loop itself.
 //
 // The loop is lazy. A panel has a ceiling that no score of its items can exceed, and is brought up to date only when
-// its ceiling reaches the best score found so far; the picks are those of a loop that updates every item.
+// its ceiling reaches the best score found so far. Scores are then bounded in float32, and float64 decides among those
+// that the bounds leave: the picks are those of a loop over all items in float64.
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <limits>
 
@@ -22,11 +22,13 @@ constexpr double kNothing = -std::numeric_limits<double>::infinity();
 struct List {
     const hr_lists* batch;
     int64_t request, first, n, padded;
-    const float* panels = nullptr;    // [padded / 16][width][16]
-    const double* squares = nullptr;  // [padded], <item, item>
-    const double* rewards = nullptr;  // [padded], of each slot; 0 in the padding
-    const int64_t* items = nullptr;   // [padded], which item has the slot; n and above in the padding
-    double highest = 0.0, lowest = 0.0;
+    const float* panels = nullptr;       // [padded / 16][width][16]
+    const double* squares = nullptr;     // [padded], <item, item>
+    const double* rewards = nullptr;     // [padded], of each slot; 0 in the padding
+    const int64_t* items = nullptr;      // [padded], which item has the slot; n and above in the padding
+    double highest = 0.0, lowest = 0.0;  // rewards
+    double longest = 0.0;                // the largest square
+    double delta = 0.0;                  // a product taken in float32 is known to delta * |item| * |row|
 
     int64_t count() const { return padded / kPanel; }
     const float* panel(int64_t p) const { return panels + p * kPanel * batch->width; }
@@ -49,11 +51,8 @@ struct Choice {
     int64_t slot = -1, item = -1;
     double score = kNothing;
 
-    void offer(const List& list, int64_t first, uint32_t lanes, double top) {
-        for (; lanes; lanes &= lanes - 1) {
-            const int64_t at = first + std::countr_zero(lanes), its = list.items[at];
-            if (top > score || (top == score && its < item)) *this = {at, its, top};
-        }
+    void offer(int64_t at, int64_t its, double value) {
+        if (slot < 0 || value > score || (value == score && its < item)) *this = {at, its, value};
     }
 };
 

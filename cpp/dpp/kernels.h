@@ -10,41 +10,59 @@ constexpr int64_t kPanel = 16;
 // Rows of float64 are padded with zeros to whole blocks.
 constexpr int64_t kBlock = 8;
 
-// Rows of float64, each `stride` apart (whole blocks).
+// Rows of numbers, each `stride` apart (float64: whole blocks).
+template <class T>
 struct Rows {
-    const double* data;
+    const T* data;
     int64_t stride;
-    const double* at(int64_t t) const { return data + t * stride; }
+    const T* at(int64_t t) const { return data + t * stride; }
 };
 
-// How a panel's d2 becomes its score: base * max(d2, eps), or base + weight * log(max(d2, eps)).
+// How an item's d2 becomes its score: base * max(d2, eps), or base + weight * log(max(d2, eps)). A product of an item
+// with a unit vector is known to delta * |item|.
 struct Scoring {
     bool product;
-    double weight, eps;
+    double weight, eps, delta;
 };
 
+// score = base - weight * likeness, and how far a score may be off.
+struct Relevance {
+    double weight, slack;
+};
+
+// Bounds of the scores of a panel's items, [16] each. Items that are gone have -infinity.
+struct Bounds {
+    double *lower, *upper;
+};
+
+// Products of items and rows are taken in float32; the bounds allow for their rounding.
 struct GreedyKernels {
     bool (*finite)(const float* x, int64_t n);
     // panel[c * 16 + lane] = rows[lane][c]; squares = <row, row>.
     void (*pack)(const float* const* rows, int64_t width, float* panel, double* squares);
-    // d2 += sign[t] * <item, row t>^2 for t = from..to-1 in turn.
-    void (*move)(const float* panel, int64_t width, Rows rows, const double* sign, int64_t from, int64_t to,
-                 double* d2);
-    // Writes the scores and returns the largest.
-    double (*score)(const double* base, const double* d2, const Scoring& scoring, double* score);
-    // peak = largest of itself and <item, row t>, t = from..to-1; score = base - weight * peak. Returns the largest.
-    double (*grow)(const float* panel, int64_t width, Rows rows, int64_t from, int64_t to, const double* base,
-                   double weight, double* peak, double* score);
-    // columns[t % held] = <item, row t>, t = from..to-1; score = base - weight * largest of the columns of rows
+    // d2 += sign[t] * <item, row t>^2 and drift += |<item, row t>| for t = from..to-1.
+    void (*move)(const float* panel, int64_t width, Rows<float> rows, const double* sign, int64_t from, int64_t to,
+                 double* d2, double* drift);
+    // Bounds of the scores of items whose d2 is the sum of `moves` moves. Returns the largest upper bound.
+    double (*bound)(const double* base, const double* d2, const double* drift, const double* squares, int64_t moves,
+                    const Scoring& scoring, Bounds bounds);
+    // peak = largest of itself and <item, row t>, t = from..to-1: bounds of base - weight * peak. Returns the largest.
+    double (*grow)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
+                   const Relevance& relevance, float* peak, Bounds bounds);
+    // columns[t % held] = <item, row t>, t = from..to-1: bounds of base - weight * largest of the columns of rows
     // max(0, to - held)..to-1. Returns the largest.
-    double (*slide)(const float* panel, int64_t width, Rows rows, int64_t from, int64_t to, int64_t held,
-                    const double* base, double weight, double* columns, double* score);
-    // The largest score of the lanes whose bit is set in `allowed`; the lanes that have it (0 where it is -infinity).
-    uint32_t (*best)(const double* score, uint32_t allowed, double* top);
+    double (*slide)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
+                    const double* base, const Relevance& relevance, float* columns, Bounds bounds);
+    // The largest of the lanes whose bit is set in `allowed`.
+    double (*largest)(const double* x, uint32_t allowed);
+    // The lanes that are at least `bar`.
+    uint32_t (*reach)(const double* x, double bar);
     // The lanes of a panel whose kind is among `some`.
     uint32_t (*among)(const int32_t* kinds, const int32_t* some, int64_t count);
-    // rest -= sum_t weight[t] * row t with weight[t] = <row t, rest>; returns <rest, rest>.
-    double (*project)(Rows rows, int64_t count, double* weight, double* rest);
+    // out[t] = <row t, x>.
+    void (*products)(Rows<double> rows, int64_t count, const double* x, double* out);
+    // rest -= sum_t weight[t] * row t; returns <rest, rest>.
+    double (*subtract)(Rows<double> rows, int64_t count, const double* weight, double* rest);
     // (x, y) = (c x + s y, c y - s x) over n numbers, whole blocks.
     void (*rotate)(double* x, double* y, int64_t n, double c, double s);
     // out = exp(scale * (x - shift)), n numbers, whole blocks; scale * (x - shift) in [-700, 0].

@@ -1,12 +1,15 @@
 // The greedy loop of one list.
 #pragma once
 
+#include <bit>
+
 #include "dpp/rules.h"
 
 namespace hr {
 
-// Picks min(k, n) items of one list. Objective: ceiling(panel), visit(panel) -> the panel's largest score, brought up
-// to date; scores(panel), take(slot), gain(slot), log_distance(slot), add(slots, position).
+// Picks min(k, n) items of one list. Objective: ceiling(panel); visit(panel), which brings its bounds up to date and
+// returns the largest; bounds(panel); exact(slot), its score; take(slot), gain(slot), log_distance(slot), add(slots,
+// position).
 template <class Objective>
 class Loop {
   public:
@@ -18,7 +21,8 @@ class Loop {
           steps_(std::min(k, list.n)),
           rules_(list, kernels, steps_, scratch),
           pins_(pinned_slots(list, k, scratch)),
-          slots_(scratch.history.take(k)) {}
+          slots_(scratch.history.take(k)),
+          visited_(scratch.visited.take(list.count())) {}
 
     void run(const hr_picks& picks) {
         int64_t* picked = picks.picked + list_.request * k_;
@@ -46,7 +50,6 @@ class Loop {
 
   private:
     int64_t pin(int64_t slot) {
-        objective_.visit(slot / kPanel);
         relaxed_ += rules_.forbidden(slot / kPanel, rules_.count()) >> (slot % kPanel) & 1u;
         return slot;
     }
@@ -67,31 +70,58 @@ class Loop {
 
     // The best that the first `kept` rules allow, and the best of all.
     Choice search(int64_t kept, Choice& any) {
-        const bool bound = rules_.bind(kept);
-        Choice allowed;
+        if (!rules_.bind(kept)) kept = 0;
+        Bars bars;
+        visits_ = 0;
         int64_t first = 0;
         for (int64_t p = 1; p < list_.count(); ++p)
             if (objective_.ceiling(p) > objective_.ceiling(first)) first = p;
-        look(first, bound ? kept : 0, any, allowed);
+        look(first, kept, bars);
         for (int64_t p = 0; p < list_.count(); ++p) {
             const double ceiling = objective_.ceiling(p);
-            if (p != first && ceiling >= allowed.score && ceiling > kNothing) look(p, bound ? kept : 0, any, allowed);
+            if (p != first && ceiling >= bars.allowed && ceiling > kNothing) look(p, kept, bars);
         }
-        return allowed;
+        const Choice best = settle(kept, bars.allowed);
+        any = kept ? settle(0, bars.any) : best;
+        return best;
     }
 
-    void look(int64_t p, int64_t kept, Choice& any, Choice& allowed) {
-        constexpr uint32_t kAll = (1u << kPanel) - 1u;
+    // What the best score is at least.
+    struct Bars {
+        double any = kNothing, allowed = kNothing;
+    };
+    static constexpr uint32_t kAll = (1u << kPanel) - 1u;
+
+    uint32_t allowed(int64_t p, int64_t kept) const { return kept ? kAll & ~rules_.forbidden(p, kept) : kAll; }
+
+    void look(int64_t p, int64_t kept, Bars& bars) {
         const double top = objective_.visit(p);
-        if (top < allowed.score || top == kNothing) return;
-        const double* scores = objective_.scores(p);
-        double value = top;
-        if (top >= any.score) any.offer(list_, p * kPanel, kernels_.best(scores, kAll, &value), top);
-        const uint32_t forbidden = kept ? rules_.forbidden(p, kept) : 0u;
-        if (!kept)
-            allowed = any;
-        else if (const uint32_t lanes = kernels_.best(scores, kAll & ~forbidden, &value))
-            allowed.offer(list_, p * kPanel, lanes, value);
+        if (top < bars.allowed || top == kNothing) return;
+        visited_[visits_++] = p;
+        const double* lower = objective_.bounds(p).lower;
+        bars.any = std::max(bars.any, kernels_.largest(lower, kAll));
+        bars.allowed = kept ? std::max(bars.allowed, kernels_.largest(lower, allowed(p, kept))) : bars.any;
+    }
+
+    // The best of the allowed slots that may reach the bar.
+    Choice settle(int64_t kept, double bar) {
+        Choice best;
+        if (bar == kNothing) return best;
+        bool alone = true;
+        for (int64_t i = 0; i < visits_; ++i) {
+            const int64_t p = visited_[i];
+            uint32_t lanes = kernels_.reach(objective_.bounds(p).upper, bar);
+            if (lanes) lanes &= allowed(p, kept);
+            for (; lanes; lanes &= lanes - 1) {
+                const int64_t slot = p * kPanel + std::countr_zero(lanes);
+                if (best.slot >= 0 && alone) {
+                    best.score = objective_.exact(best.slot);
+                    alone = false;
+                }
+                best.offer(slot, list_.items[slot], alone ? 0.0 : objective_.exact(slot));
+            }
+        }
+        return best;
     }
 
     const List& list_;
@@ -100,7 +130,8 @@ class Loop {
     const int64_t k_, steps_;
     Rules rules_;
     const int64_t* pins_;
-    int64_t* slots_;
+    int64_t *slots_, *visited_;  // the picks so far; the panels that may hold the next one
+    int64_t visits_ = 0;
     int64_t relaxed_ = 0, overruled_ = 0;
 };
 

@@ -44,10 +44,12 @@ struct Scratch {
     Buffer<double> squares, rewards;
     Buffer<int64_t> items, buckets, pins, slots;
     // The objectives' state.
-    Buffer<double> base, d2, score, ceiling, columns, vectors;
-    Buffer<int64_t> applied, epoch, history, dormant;
+    Buffer<double> base, d2, drift, lower, upper, ceiling, vectors, query;
+    Buffer<float> columns, queries;
+    Buffer<int64_t> applied, epoch, history, dormant, visited;
     // The basis of DPP.
-    Buffer<double> rows, factor, moves, signs, weights, rest;
+    Buffer<double> rows, factor, signs, weights, rest;
+    Buffer<float> moves;
     Buffer<int64_t> members;
     // The rules.
     Buffer<int32_t> kinds, present, counts, blocked;
