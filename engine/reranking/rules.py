@@ -108,14 +108,15 @@ def name_of(rules: Sequence[Rule], r: int) -> str:
 def check_order(rules: Sequence[Rule]) -> None:
     """Raises ValueError naming the rule when there are too many, or one can never act.
 
-    A rule never acts when one before it forbids all that it forbids: that one is kept longer. The other order has its
-    use, a strict rule that gives way to a looser one.
+    Two rules of one name and kind say different things about the same. When the one before forbids all that the other
+    does, the other has nothing to say: that one is kept longer. The other order has its use, a strict rule that gives way
+    to a looser one.
     """
     if len(rules) > MAX_RULES:
         raise ValueError(f"rules: expected at most {MAX_RULES}, got {len(rules)}")
     for r, rule in enumerate(rules):
         for q, other in enumerate(rules[:r]):
-            if other.kind == rule.kind and _implies(other.limit(), rule.limit()):
+            if (other.rule, other.kind) == (rule.rule, rule.kind) and _implies(other.limit(), rule.limit()):
                 raise ValueError(
                     f"{name_of(rules, r)}: can never act, since {name_of(rules, q)} forbids as much and is dropped "
                     "later; put the stricter rule last or remove one"

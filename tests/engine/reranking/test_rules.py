@@ -73,11 +73,11 @@ def test_compiled_rules():
     ("first", "second"),
     [
         (MaxRun(kind="a", k=2), MaxRun(kind="a", k=5)),
-        (Scatter(kind="a", gap=8), OneInWindow(kind="a", window=7)),
-        (Scatter(kind="a", gap=5), MaxRun(kind="a", k=1)),
-        (MaxOnPage(kind="a", most=2), OneInWindow(kind="a", window=9, most=3)),
-        (MaxOnPage(kind="a", most=1), MaxInPrefix(kind="a", first=4, most=1)),
+        (Scatter(kind="a", gap=8), Scatter(kind="a", gap=3)),
+        (OneInWindow(kind="a", window=9), OneInWindow(kind="a", window=18, most=2)),
+        (MaxOnPage(kind="a", most=2), MaxOnPage(kind="a", most=3)),
         (MaxInPrefix(kind="a", first=8, most=1), MaxInPrefix(kind="a", first=4, most=1)),
+        (MaxInPrefix(kind="a", first=4, most=1), MaxInPrefix(kind="a", first=6, most=3)),
     ],
 )
 def test_a_rule_that_cannot_act_is_named(first, second):
@@ -85,6 +85,8 @@ def test_a_rule_that_cannot_act_is_named(first, second):
         RerankSettings(rules=(first, second))
     assert RerankSettings(rules=(second, first)).rules == (second, first)
     assert RerankSettings(rules=(first, second.model_copy(update={"kind": "b"})))
+    with pytest.raises(ValidationError, match="can never act"):
+        RerankSettings(rules=(first, first))
 
 
 def test_too_many_rules():
