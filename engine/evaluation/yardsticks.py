@@ -2,7 +2,8 @@
 
 Plain float64 torch over padded lists, [B, n, d]: no kernels, and no rules. Arguments and results are those of
 `headrace.kernels.dpp`: vectors float32 [nnz, d], about unit length; rewards float32 [nnz]; offsets int64 [B+1]; picked
-int64 [B, k], positions inside each list, padded with -1; gain float32 [B, k], the objective when picked, padded with -inf.
+int64 [B, k], positions inside each list, padded with -1; gain float32 [B, k], the objective when picked, padded with
+-infinity.
 """
 
 from __future__ import annotations
@@ -103,9 +104,9 @@ def ssd(
 def msd(vectors: Tensor, rewards: Tensor, offsets: Tensor, k: int, theta: float = 0.5) -> tuple[Tensor, Tensor]:
     """Max-sum diversification: reward against the distances 1 - cosine between all picks of a page.
 
-    The set's value is `theta * sum reward + (1 - theta) * 2 / (m - 1) * sum of distances over pairs`, m = min(k, n): each
-    item's mean distance to the others counts as its reward does. Each pick maximises half its reward's part plus its
-    distances' part, which is at least half as good as the best set. O(k n d).
+    The set's value is `theta * sum reward + (1 - theta) * 2 / (m - 1) * sum of distances over pairs`, m = min(k, n):
+    each item's mean distance to the others counts as its reward does. Each pick maximises half its reward's part plus
+    its distances' part, which is at least half as good as the best set. O(k n d).
     Sources: Gollapudi, Sharma, "An Axiomatic Approach for Result Diversification", WWW 2009; Borodin, Lee, Ye, "Max-Sum
     Diversification, Monotone Submodular Functions and Dynamic Updates", PODS 2012 (the greedy).
     """
@@ -146,9 +147,9 @@ def swap_search(
 ) -> Tensor:
     """int64 [B, k]: `picked` after exchanging items for better ones while `page_value` rises.
 
-    Each round makes the best exchange of one picked item for one that is not, in every list that has one worth more than
-    1e-9; a list without is at a local optimum. The new item takes the old one's place. The gains of all k n exchanges
-    come from the inverse of the picks' Gram matrix: O(k^3 + k^2 n + k n d) a round.
+    Each round makes the best exchange of one picked item for one that is not, in every list that has one worth more
+    than 1e-9; a list without is at a local optimum. The new item takes the old one's place. The gains of all k n
+    exchanges come from the inverse of the picks' Gram matrix: O(k^3 + k^2 n + k n d) a round.
     """
     lists = _lists(vectors, rewards, offsets, picked.shape[1], theta, None)
     picked = picked.clone()
@@ -169,7 +170,7 @@ def swap_search(
 
 
 def _dpp_gains(lists: Lists, picked: Tensor, theta: float) -> Tensor:
-    """float64 [B, k, n]: what `page_value` rises by when pick i makes way for item j (Schur complements of the Gram)."""
+    """float64 [B, k, n]: the rise of `page_value` when pick i makes way for item j (Schur complements)."""
     rows = lists.rows(picked)
     inverse: Tensor = torch.linalg.inv(_regular(rows @ rows.mT, picked >= 0))
     cross = rows @ lists.vectors.mT

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,8 +51,9 @@ def rerank_page(headline: str, reranker: Reranker, sections: list[Section]) -> P
         ("Positions given away", _given_away(reranker)),
         *machine_facts(machine_record()),
     ]
+    notes = _NOTES if any(section.drawings for section in sections) else []
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    return Page("Re-ranking", headline, facts, sections, f"Headrace {headrace.__version__}, {created}", notes=_NOTES)
+    return Page("Re-ranking", headline, facts, sections, f"Headrace {headrace.__version__}, {created}", notes=notes)
 
 
 def _given_away(reranker: Reranker) -> str:
@@ -76,14 +78,17 @@ def explained_headline(told: Sequence[Explained], reranker: Reranker) -> str:
 
 
 def sweep_headline(found: Sweep) -> str:
-    """The most distance that each method has for at most a tenth of a standard deviation of reward."""
-    best = max(row.reward for row in found.rows)
+    """The distance that each method has for a tenth of a standard deviation of reward, read off its line."""
+    alone = max(found.rows, key=lambda row: row.reward)
     parts = []
     for method in dict.fromkeys(row.method for row in found.rows):
-        cheap = [row for row in found.rows if row.method == method and row.reward >= best - 0.1]
-        if cheap:
-            parts.append(f"{method} {max(row.distance for row in cheap):.2f}")
-    return f"For a tenth of a standard deviation of reward, the mean distance of a page's items is {', '.join(parts)}."
+        points = sorted((row.reward, row.distance) for row in found.rows if row.method == method)
+        rewards, distances = zip(*points, strict=True)
+        parts.append(f"{np.interp(alone.reward - 0.1, rewards, distances):.3f} ({method})")
+    return (
+        "A tenth of a standard deviation of reward takes the mean distance of two items of a page from "
+        f"{alone.distance:.3f} to {', '.join(parts)}."
+    )
 
 
 def explained_sections(
@@ -197,9 +202,9 @@ def _chart(found: Sweep) -> Chart:
 def _sweep_tables(found: Sweep) -> list[Table]:
     window = "all picks" if found.window is None else f"the last {found.window} picks"
     note = (
-        f"{f.count(found.requests)} requests of {f.count(found.candidates)} candidates on average, pages of {found.k}, no "
-        f"rules; MSD compares with all picks, the others with {window}. Reward: standard deviations above the mean of a "
-        "request's candidates."
+        f"{f.count(found.requests)} requests of {f.count(found.candidates)} candidates on average, pages of {found.k}, "
+        f"no rules; MSD compares with all picks, the others with {window}. Reward: standard deviations above the mean "
+        "of a request's candidates."
     )
     shown = [row for row in found.rows if row.theta in _SHOWN]
     columns = ["method", "theta", "reward", "distance", "categories"]

@@ -28,8 +28,8 @@ class Reranker:
     vectors: float32 [N, d] of unit length, one for each item of the catalogue; content vectors do well here, vectors of
     a two-tower model do not (docs/reranking.md). kinds: name -> int32 [N], what the rules look at. pins: int64 [P], the
     rows of the pinned items, in the order of `settings.pins`.
-    Raises ValueError when shapes differ, a rule or a slot names a column that is not in `kinds`, or pinned items break a
-    rule among themselves.
+    Raises ValueError when shapes differ, a rule or a slot names a column that is not in `kinds`, or pinned items break
+    a rule among themselves.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ def pick_pages(
     rules: Rules | None,
     pinned: Tensor | None,
 ) -> Picks:
-    """The kernel that the settings ask for. vectors: of the catalogue; reward: float32 [nnz]; the rest as kernels.dpp."""
+    """The kernel that the settings ask for. vectors: of the catalogue; reward: float32 [nnz]; else as kernels.dpp."""
     offsets = candidates.offsets
     if settings.method == "none":
         alike = reward.new_zeros((len(candidates), 1))

@@ -109,8 +109,8 @@ def check_order(rules: Sequence[Rule]) -> None:
     """Raises ValueError naming the rule when there are too many, or one can never act.
 
     Two rules of one name and kind say different things about the same. When the one before forbids all that the other
-    does, the other has nothing to say: that one is kept longer. The other order has its use, a strict rule that gives way
-    to a looser one.
+    does, the other has nothing to say: that one is kept longer. The other order has its use, a strict rule that gives
+    way to a looser one.
     """
     if len(rules) > MAX_RULES:
         raise ValueError(f"rules: expected at most {MAX_RULES}, got {len(rules)}")

@@ -18,8 +18,8 @@ def content_vectors(catalogue: Catalogue, width: int = 64, seed: int = 0, attrib
     """float32 [N, d] content vectors of unit length: the catalogue's own where it has any, else hashed fields.
 
     attributes: 0 to 1, the share of two items' likeness that comes from shared attributes where the catalogue has
-    vectors of its own: the likeness is then `(1 - attributes) * cosine + attributes * cosine of hashed fields`, and d the
-    own width plus `width`. An item whose own vector is all zeros gets a hashed one of the same width.
+    vectors of its own: the likeness is then `(1 - attributes) * cosine + attributes * cosine of hashed fields`, and d
+    the own width plus `width`. An item whose own vector is all zeros gets a hashed one of the same width.
     Raises ValueError for NaN or infinity, and attributes outside [0, 1].
     """
     if not 0 <= attributes <= 1:
