@@ -24,6 +24,7 @@ struct List {
     int64_t request, first, n, padded;
     const float* panels = nullptr;       // [padded / 16][width][16]
     const double* squares = nullptr;     // [padded], <item, item>
+    const double* norms = nullptr;       // their roots
     const double* rewards = nullptr;     // [padded], of each slot; 0 in the padding
     const int64_t* items = nullptr;      // [padded], which item has the slot; n and above in the padding
     double highest = 0.0, lowest = 0.0;  // rewards

@@ -8,8 +8,8 @@
 namespace hr {
 
 // Picks min(k, n) items of one list. Objective: ceiling(panel); visit(panel), which brings its bounds up to date and
-// returns the largest; bounds(panel); exact(slot), its score; take(slot), gain(slot), log_distance(slot), add(slots,
-// position).
+// returns the largest; bounds(panel); exact(slot), its score; take(slot), log_distance(slot), gain(slot, its log
+// distance), add(slots, position).
 template <class Objective>
 class Loop {
   public:
@@ -35,8 +35,9 @@ class Loop {
             const int64_t slot = pins_ && pins_[t] >= 0 ? pin(pins_[t]) : choose();
             slots_[t] = slot;
             picked[t] = list_.items[slot];
-            gain[t] = static_cast<float>(objective_.gain(slot));
-            if (path) path[t] = static_cast<float>(logdet += objective_.log_distance(slot));
+            const double step = objective_.log_distance(slot);
+            gain[t] = static_cast<float>(objective_.gain(slot, step));
+            if (path) path[t] = static_cast<float>(logdet += step);
             if (t + 1 == steps_) break;
             objective_.take(slot);
             objective_.add(slots_, t);
