@@ -32,7 +32,8 @@ class Dpp {
         drift_ = scratch.drift.take(list.padded);
         lower_ = scratch.lower.take(list.padded);
         upper_ = scratch.upper.take(list.padded);
-        ceiling_ = scratch.ceiling.take(list.count());
+        ceiling_ = scratch.ceiling.take(hr::blocks(list.count()));
+        std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
         applied_ = scratch.applied.take(list.count());
         epoch_ = scratch.epoch.take(list.count());
         dormant_ = scratch.dormant.take(steps);
@@ -52,7 +53,7 @@ class Dpp {
         for (int64_t p = 0; p < list.count(); ++p) lift(p);
     }
 
-    double ceiling(int64_t p) const { return ceiling_[p]; }
+    const double* ceilings() const { return ceiling_; }
     hr::Bounds bounds(int64_t p) const { return {lower_ + p * kPanel, upper_ + p * kPanel}; }
 
     double visit(int64_t p) {

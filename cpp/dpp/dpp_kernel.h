@@ -251,6 +251,20 @@ double slide(const float* panel, int64_t width, Rows<float> rows, int64_t from, 
     return relevances(base, relevance, peak, bounds);
 }
 
+int64_t highest(const double* x, int64_t n) {
+    Vec64 top[kBlockVecs];
+    for (int v = 0; v < kBlockVecs; ++v) top[v] = Vec64::load(x + v * kLanes);
+    for (int64_t i = kBlock; i < n; i += kBlock)
+        for (int v = 0; v < kBlockVecs; ++v) top[v] = max(Vec64::load(x + i + v * kLanes), top[v]);
+    double tops[kBlock];
+    for (int v = 0; v < kBlockVecs; ++v) top[v].store(tops + v * kLanes);
+    double most = tops[0];
+    for (double value : tops) most = value > most ? value : most;
+    for (int64_t i = 0; i < n; i += kLanes)
+        if (const uint32_t lanes = at_least(Vec64::load(x + i), Vec64::all(most))) return i + __builtin_ctz(lanes);
+    return 0;
+}
+
 double largest_of(const double* x, uint32_t allowed) {
     Vec64 lanes[kVecs];
     for (int v = 0; v < kVecs; ++v)
@@ -326,7 +340,7 @@ void rotate(double* x, double* y, int64_t n, double c, double s) {
     }
 }
 
-const GreedyKernels kTable{finite, pack,  move,     bound,    grow,   slide,        largest_of,
+const GreedyKernels kTable{finite, pack,  move,     bound,    grow,   slide,        highest,  largest_of,
                            reach,  among, products, subtract, rotate, exponentials, logarithm};
 
 }  // namespace

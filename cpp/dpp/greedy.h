@@ -36,6 +36,8 @@ struct List {
     const float* vector(int64_t slot) const { return batch->vectors + (first + items[slot]) * batch->width; }
 };
 
+inline int64_t blocks(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
+
 // Throws std::invalid_argument for what both calls have in common.
 void check_lists(const hr_lists* lists, int64_t k, double theta, int64_t window, const hr_picks* picks);
 

@@ -54,6 +54,8 @@ struct GreedyKernels {
     double (*slide)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
                     const double* base, const Relevance& relevance, float* columns, Bounds bounds, int64_t newest,
                     double* later);
+    // The index of the largest of n numbers, whole blocks; ties go to the lower.
+    int64_t (*highest)(const double* x, int64_t n);
     // The largest of the lanes whose bit is set in `allowed`.
     double (*largest)(const double* x, uint32_t allowed);
     // The lanes that are at least `bar`.
