@@ -2,12 +2,6 @@
 
 #include <cmath>
 
-namespace {
-
-int64_t blocks(int64_t n) { return (n + hr::kBlock - 1) / hr::kBlock * hr::kBlock; }
-
-}  // namespace
-
 hr::Basis::Basis(const GreedyKernels& kernels, int64_t width, int64_t steps, int64_t window, Scratch& scratch)
     : kernels_(kernels),
       width_(width),

@@ -32,7 +32,8 @@ class Dpp {
         drift_ = scratch.drift.take(list.padded);
         lower_ = scratch.lower.take(list.padded);
         upper_ = scratch.upper.take(list.padded);
-        ceiling_ = scratch.ceiling.take(list.count());
+        ceiling_ = scratch.ceiling.take(hr::blocks(list.count()));
+        std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
         applied_ = scratch.applied.take(list.count());
         epoch_ = scratch.epoch.take(list.count());
         dormant_ = scratch.dormant.take(steps);
@@ -52,7 +53,7 @@ class Dpp {
         for (int64_t p = 0; p < list.count(); ++p) lift(p);
     }
 
-    double ceiling(int64_t p) const { return ceiling_[p]; }
+    const double* ceilings() const { return ceiling_; }
     hr::Bounds bounds(int64_t p) const { return {lower_ + p * kPanel, upper_ + p * kPanel}; }
 
     double visit(int64_t p) {
@@ -62,7 +63,7 @@ class Dpp {
             top = kernels_.bound(base, kZeros, kZeros, kZeros, 0, scoring_, bounds(p));
         } else {
             catch_up(p);
-            top = kernels_.bound(base, d2_ + p * kPanel, drift_ + p * kPanel, list_.squares + p * kPanel, applied_[p],
+            top = kernels_.bound(base, d2_ + p * kPanel, drift_ + p * kPanel, list_.norms + p * kPanel, applied_[p],
                                  scoring_, bounds(p));
         }
         if (!window_) ceiling_[p] = above(top);
@@ -82,7 +83,9 @@ class Dpp {
     }
 
     double log_distance(int64_t slot) { return kernels_.logarithm(std::max(distance(slot), scoring_.eps)); }
-    double gain(int64_t slot) { return theta_ * list_.rewards[slot] + (1.0 - theta_) * log_distance(slot); }
+    double gain(int64_t slot, double log_distance) const {
+        return theta_ * list_.rewards[slot] + (1.0 - theta_) * log_distance;
+    }
 
     void add(const int64_t* slots, int64_t position) {
         if (window_ && position >= window_) leave(slots[position - window_]);
@@ -97,8 +100,8 @@ class Dpp {
     // Without picks in the window no item is farther from its span.
     void lift(int64_t p) {
         double lower[kPanel], upper[kPanel];
-        const double* squares = list_.squares + p * kPanel;
-        ceiling_[p] = above(kernels_.bound(base_ + p * kPanel, squares, kZeros, squares, 0, scoring_, {lower, upper}));
+        ceiling_[p] = above(kernels_.bound(base_ + p * kPanel, list_.squares + p * kPanel, kZeros,
+                                           list_.norms + p * kPanel, 0, scoring_, {lower, upper}));
     }
 
     void catch_up(int64_t p) {

@@ -49,7 +49,7 @@ void transpose(const float* const* rows, int64_t c, float* out) {
 }
 #endif
 
-void pack(const float* const* rows, int64_t width, float* panel, double* squares) {
+void pack(const float* const* rows, int64_t width, float* panel, double* squares, double* norms) {
     int64_t c = 0;
 #if HEADRACE_SIMD_AVX512 || HEADRACE_SIMD_AVX2
     for (; c + 8 <= width; c += 8) {
@@ -66,12 +66,16 @@ void pack(const float* const* rows, int64_t width, float* panel, double* squares
             const Vec64 a = Vec64::load(panel + at * kPanel + v * kLanes);
             sum[v] = fma(a, a, sum[v]);  // a product of two float32 is exact in float64
         }
-    for (int v = 0; v < kVecs; ++v) sum[v].store(squares + v * kLanes);
+    for (int v = 0; v < kVecs; ++v) {
+        sum[v].store(squares + v * kLanes);
+        root(sum[v]).store(norms + v * kLanes);
+    }
 }
 
 // Inner products of M rows with the items of one vector of lanes, each in kSums interleaved sums.
 template <int M>
-void dots(const float* panel, int64_t width, const float* row, int64_t stride, Vec (&out)[M]) {
+__attribute__((always_inline)) inline void dots(const float* panel, int64_t width, const float* row, int64_t stride,
+                                                Vec (&out)[M]) {
     Vec sum[M][kSums];
     for (int m = 0; m < M; ++m)
         for (Vec& s : sum[m]) s = Vec::zero();
@@ -89,7 +93,8 @@ void dots(const float* panel, int64_t width, const float* row, int64_t stride, V
 }
 
 template <int M, class Use>
-void rows_at_once(const float* panel, int64_t width, Rows<float> rows, int64_t from, const Use& use) {
+__attribute__((always_inline)) inline void rows_at_once(const float* panel, int64_t width, Rows<float> rows,
+                                                        int64_t from, const Use& use) {
     for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
         Vec out[M];
         dots<M>(panel + lane, width, rows.at(from), rows.stride, out);
@@ -180,7 +185,7 @@ void exponentials(const double* x, int64_t n, double scale, double shift, double
         exp_of(Vec64::all(scale) * (Vec64::load(x + i) - Vec64::all(shift))).store(out + i);
 }
 
-double bound(const double* base, const double* d2, const double* drift, const double* squares, int64_t moves,
+double bound(const double* base, const double* d2, const double* drift, const double* norms, int64_t moves,
              const Scoring& scoring, Bounds bounds) {
     const Vec64 eps = Vec64::all(scoring.eps), weight = Vec64::all(scoring.weight), twice = Vec64::all(2.0);
     const Vec64 delta = Vec64::all(scoring.delta), count = Vec64::all(static_cast<double>(moves) * scoring.delta);
@@ -188,9 +193,9 @@ double bound(const double* base, const double* d2, const double* drift, const do
     for (int v = 0; v < kVecs; ++v) {
         const int at = v * kLanes;
         // |e^2 - e'^2| <= (2 |e'| + delta |item|) delta |item|, and what float64 rounds itself.
-        const Vec64 square = Vec64::load(squares + at), norm = root(square);
+        const Vec64 norm = Vec64::load(norms + at);
         const Vec64 error =
-            norm * delta * (twice * Vec64::load(drift + at) + count * norm) + Vec64::all(1e-13) * square;
+            norm * (delta * (twice * Vec64::load(drift + at) + count * norm) + Vec64::all(1e-13) * norm);
         const Vec64 rest = Vec64::load(d2 + at), b = Vec64::load(base + at);
         const Vec64 high = max(rest + error, eps), low = max(rest - error, eps);
         if (scoring.product) {
@@ -225,17 +230,39 @@ double grow(const float* panel, int64_t width, Rows<float> rows, int64_t from, i
 }
 
 double slide(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
-             const double* base, const Relevance& relevance, float* columns, Bounds bounds) {
+             const double* base, const Relevance& relevance, float* columns, Bounds bounds, int64_t newest,
+             double* later) {
     each_row(panel, width, rows, from, to,
              [&](int64_t t, int lane, Vec x) { x.store(columns + t % held * kPanel + lane); });
-    float peak[kPanel];
     const int64_t filled = to < held ? to : held;
+    float recent[kPanel], peak[kPanel];
     for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
-        Vec top = Vec::load(columns + lane);
-        for (int64_t t = 1; t < filled; ++t) top = max(Vec::load(columns + t * kPanel + lane), top);
+        int64_t at = (to - 1) % held;
+        Vec top = Vec::load(columns + at * kPanel + lane);
+        for (int64_t age = 1; age < filled; ++age) {
+            if (age == newest) top.store(recent + lane);
+            at = at ? at - 1 : held - 1;
+            top = max(Vec::load(columns + at * kPanel + lane), top);
+        }
         top.store(peak + lane);
+        if (filled <= newest) top.store(recent + lane);
     }
+    *later = relevances(base, relevance, recent, bounds);
     return relevances(base, relevance, peak, bounds);
+}
+
+int64_t highest(const double* x, int64_t n) {
+    Vec64 top[kBlockVecs];
+    for (int v = 0; v < kBlockVecs; ++v) top[v] = Vec64::load(x + v * kLanes);
+    for (int64_t i = kBlock; i < n; i += kBlock)
+        for (int v = 0; v < kBlockVecs; ++v) top[v] = max(Vec64::load(x + i + v * kLanes), top[v]);
+    double tops[kBlock];
+    for (int v = 0; v < kBlockVecs; ++v) top[v].store(tops + v * kLanes);
+    double most = tops[0];
+    for (double value : tops) most = value > most ? value : most;
+    for (int64_t i = 0; i < n; i += kLanes)
+        if (const uint32_t lanes = at_least(Vec64::load(x + i), Vec64::all(most))) return i + __builtin_ctz(lanes);
+    return 0;
 }
 
 double largest_of(const double* x, uint32_t allowed) {
@@ -260,15 +287,6 @@ uint32_t among(const int32_t* kinds, const int32_t* some, int64_t count) {
     return lanes;
 }
 
-double inner(const double* a, const double* b, int64_t n) {
-    Vec64 sum[kBlockVecs];
-    for (Vec64& s : sum) s = Vec64::zero();
-    for (int64_t c = 0; c < n; c += kBlock)
-        for (int v = 0; v < kBlockVecs; ++v)
-            sum[v] = fused(Vec64::load(a + c + v * kLanes), Vec64::load(b + c + v * kLanes), sum[v]);
-    return total(sum);
-}
-
 // rest -= sum_t weight[t] * row t over B blocks from column c on.
 template <int B>
 void take_away(Rows<double> rows, int64_t count, const double* weight, int64_t c, double* rest) {
@@ -281,8 +299,26 @@ void take_away(Rows<double> rows, int64_t count, const double* weight, int64_t c
     for (int v = 0; v < B * kBlockVecs; ++v) x[v].store(rest + c + v * kLanes);
 }
 
+// Products of x with R rows, whose blocks share the loads of x.
+template <int R>
+__attribute__((always_inline)) inline void products_of(const double* row, int64_t stride, const double* x,
+                                                       double* out) {
+    Vec64 sum[R][kBlockVecs];
+    for (auto& of_row : sum)
+        for (Vec64& s : of_row) s = Vec64::zero();
+    for (int64_t c = 0; c < stride; c += kBlock)
+        for (int v = 0; v < kBlockVecs; ++v) {
+            const Vec64 b = Vec64::load(x + c + v * kLanes);
+            for (int r = 0; r < R; ++r) sum[r][v] = fused(Vec64::load(row + r * stride + c + v * kLanes), b, sum[r][v]);
+        }
+    for (int r = 0; r < R; ++r) out[r] = total(sum[r]);
+}
+
 void products(Rows<double> rows, int64_t count, const double* x, double* out) {
-    for (int64_t t = 0; t < count; ++t) out[t] = inner(rows.at(t), x, rows.stride);
+    constexpr int kRows = kLanes == 1 ? 1 : 4;
+    int64_t t = 0;
+    for (; t + kRows <= count; t += kRows) products_of<kRows>(rows.at(t), rows.stride, x, out + t);
+    for (; t < count; ++t) products_of<1>(rows.at(t), rows.stride, x, out + t);
 }
 
 double subtract(Rows<double> rows, int64_t count, const double* weight, double* rest) {
@@ -290,7 +326,9 @@ double subtract(Rows<double> rows, int64_t count, const double* weight, double* 
     int64_t c = 0;
     for (; c + kBlocks * kBlock <= rows.stride; c += kBlocks * kBlock) take_away<kBlocks>(rows, count, weight, c, rest);
     for (; c < rows.stride; c += kBlock) take_away<1>(rows, count, weight, c, rest);
-    return inner(rest, rest, rows.stride);
+    double square;
+    products_of<1>(rest, rows.stride, rest, &square);
+    return square;
 }
 
 void rotate(double* x, double* y, int64_t n, double c, double s) {
@@ -302,7 +340,7 @@ void rotate(double* x, double* y, int64_t n, double c, double s) {
     }
 }
 
-const GreedyKernels kTable{finite, pack,  move,     bound,    grow,   slide,        largest_of,
+const GreedyKernels kTable{finite, pack,  move,     bound,    grow,   slide,        highest,  largest_of,
                            reach,  among, products, subtract, rotate, exponentials, logarithm};
 
 }  // namespace

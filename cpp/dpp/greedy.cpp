@@ -59,6 +59,14 @@ void order(const hr::List& list, const float* rewards, hr::Scratch& scratch, int
     for (int64_t i = list.n; i < list.padded; ++i) items[i] = i;
 }
 
+// The rows of a panel's items come from all over the list.
+void prefetch(const hr::List& list, int64_t slot) {
+    for (int64_t end = std::min(slot + hr::kPanel, list.n); slot < end; ++slot) {
+        const float* row = list.vector(slot);
+        for (int64_t c = 0; c < list.batch->width; c += 16) __builtin_prefetch(row + c);
+    }
+}
+
 }  // namespace
 
 void hr::check_lists(const hr_lists* lists, int64_t k, double theta, int64_t window, const hr_picks* picks) {
@@ -98,20 +106,23 @@ void hr::load(List& list, const GreedyKernels& kernels, Scratch& scratch) {
     int64_t* items = scratch.items.take(list.padded);
     order(list, rewards, scratch, items);
     double* squares = scratch.squares.take(list.padded);
+    double* norms = scratch.norms.take(list.padded);
     double* by_slot = scratch.rewards.take(list.padded);
     float* panels = scratch.panels.take(list.padded, width);
     float* blank = scratch.blank.take(width);
     std::fill_n(blank, width, 0.0f);
-    list.items = items, list.panels = panels, list.squares = squares, list.rewards = by_slot;
+    list.items = items, list.panels = panels, list.squares = squares, list.norms = norms, list.rewards = by_slot;
     double sum = 0.0;
+    prefetch(list, 0);
     for (int64_t slot = 0; slot < list.padded; slot += kPanel) {
         const float* rows[kPanel];
+        prefetch(list, slot + kPanel);
         for (int64_t lane = 0; lane < kPanel; ++lane) {
             const int64_t item = items[slot + lane];
             rows[lane] = item < list.n ? list.vector(slot + lane) : blank;
             by_slot[slot + lane] = item < list.n ? static_cast<double>(rewards[item]) : 0.0;
         }
-        kernels.pack(rows, width, panels + slot * width, squares + slot);
+        kernels.pack(rows, width, panels + slot * width, squares + slot, norms + slot);
         for (int64_t lane = 0; lane < kPanel; ++lane) {
             sum += squares[slot + lane];
             list.longest = std::max(list.longest, squares[slot + lane]);

@@ -24,6 +24,7 @@ struct List {
     int64_t request, first, n, padded;
     const float* panels = nullptr;       // [padded / 16][width][16]
     const double* squares = nullptr;     // [padded], <item, item>
+    const double* norms = nullptr;       // their roots
     const double* rewards = nullptr;     // [padded], of each slot; 0 in the padding
     const int64_t* items = nullptr;      // [padded], which item has the slot; n and above in the padding
     double highest = 0.0, lowest = 0.0;  // rewards
@@ -34,6 +35,8 @@ struct List {
     const float* panel(int64_t p) const { return panels + p * kPanel * batch->width; }
     const float* vector(int64_t slot) const { return batch->vectors + (first + items[slot]) * batch->width; }
 };
+
+inline int64_t blocks(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
 
 // Throws std::invalid_argument for what both calls have in common.
 void check_lists(const hr_lists* lists, int64_t k, double theta, int64_t window, const hr_picks* picks);

@@ -7,9 +7,10 @@
 
 namespace hr {
 
-// Picks min(k, n) items of one list. Objective: ceiling(panel); visit(panel), which brings its bounds up to date and
-// returns the largest; bounds(panel); exact(slot), its score; take(slot), gain(slot), log_distance(slot), add(slots,
-// position).
+// Picks min(k, n) items of one list. Objective: ceilings() of the panels, -infinity
+// up to whole blocks; visit(panel), which brings its bounds up to date and
+// returns the largest; bounds(panel); exact(slot), its score; take(slot), log_distance(slot), gain(slot, its log
+// distance), add(slots, position).
 template <class Objective>
 class Loop {
   public:
@@ -35,8 +36,9 @@ class Loop {
             const int64_t slot = pins_ && pins_[t] >= 0 ? pin(pins_[t]) : choose();
             slots_[t] = slot;
             picked[t] = list_.items[slot];
-            gain[t] = static_cast<float>(objective_.gain(slot));
-            if (path) path[t] = static_cast<float>(logdet += objective_.log_distance(slot));
+            const double step = objective_.log_distance(slot);
+            gain[t] = static_cast<float>(objective_.gain(slot, step));
+            if (path) path[t] = static_cast<float>(logdet += step);
             if (t + 1 == steps_) break;
             objective_.take(slot);
             objective_.add(slots_, t);
@@ -73,14 +75,11 @@ class Loop {
         if (!rules_.bind(kept)) kept = 0;
         Bars bars;
         visits_ = 0;
-        int64_t first = 0;
-        for (int64_t p = 1; p < list_.count(); ++p)
-            if (objective_.ceiling(p) > objective_.ceiling(first)) first = p;
+        const double* ceilings = objective_.ceilings();
+        const int64_t first = kernels_.highest(ceilings, blocks(list_.count()));
         look(first, kept, bars);
-        for (int64_t p = 0; p < list_.count(); ++p) {
-            const double ceiling = objective_.ceiling(p);
-            if (p != first && ceiling >= bars.allowed && ceiling > kNothing) look(p, kept, bars);
-        }
+        for (int64_t p = 0; p < list_.count(); ++p)
+            if (ceilings[p] >= bars.allowed && p != first && ceilings[p] > kNothing) look(p, kept, bars);
         const Choice best = settle(kept, bars.allowed);
         any = kept ? settle(0, bars.any) : best;
         return best;

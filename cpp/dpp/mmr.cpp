@@ -17,11 +17,13 @@ class Mmr {
           kernels_(kernels),
           theta_(theta),
           window_(window < steps ? window : 0),
-          stride_((list.batch->width + hr::kBlock - 1) / hr::kBlock * hr::kBlock) {
+          stride_(hr::blocks(list.batch->width)) {
         base_ = scratch.base.take(list.padded);
         lower_ = scratch.lower.take(list.padded);
         upper_ = scratch.upper.take(list.padded);
-        ceiling_ = scratch.ceiling.take(list.count());
+        ceiling_ = scratch.ceiling.take(hr::blocks(list.count()));
+        std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
+        until_ = scratch.until.take(list.count());
         applied_ = scratch.applied.take(list.count());
         vectors_ = scratch.vectors.take(steps, stride_);
         queries_ = scratch.queries.take(steps, list.batch->width);
@@ -38,9 +40,10 @@ class Mmr {
         std::fill_n(applied_, list.count(), int64_t{0});
         if (!window_) std::fill_n(columns_, list.padded, -std::numeric_limits<float>::infinity());
         std::fill_n(ceiling_, list.count(), -hr::kNothing);
+        std::fill_n(until_, list.count(), int64_t{0});
     }
 
-    double ceiling(int64_t p) const { return ceiling_[p]; }
+    const double* ceilings() const { return ceiling_; }
     hr::Bounds bounds(int64_t p) const { return {lower_ + p * kPanel, upper_ + p * kPanel}; }
 
     double visit(int64_t p) {
@@ -53,9 +56,14 @@ class Mmr {
         const int64_t width = list_.batch->width, from = applied_[p];
         const hr::Rows<float> rows{queries_, width};
         applied_[p] = added_;
-        if (window_)
+        if (window_) {
+            // While the newest picks stay in the window, likeness to them alone bounds the scores.
+            const int64_t newest = (window_ + 1) / 2;
+            until_[p] = added_ + window_ - newest;
             return kernels_.slide(list_.panel(p), width, rows, std::max(from, added_ - window_), added_, window_, base,
-                                  relevance_, columns_ + p * kPanel * window_, bounds(p));
+                                  relevance_, columns_ + p * kPanel * window_, bounds(p), newest, ceiling_ + p);
+        }
+        until_[p] = std::numeric_limits<int64_t>::max();
         return ceiling_[p] = kernels_.grow(list_.panel(p), width, rows, from, added_, base, relevance_,
                                            columns_ + p * kPanel, bounds(p));
     }
@@ -64,7 +72,7 @@ class Mmr {
 
     void take(int64_t slot) { base_[slot] = hr::kNothing; }
 
-    double gain(int64_t slot) {
+    double gain(int64_t slot, double) {
         const double reward = theta_ * list_.rewards[slot];
         return added_ ? reward - relevance_.weight * likeness(slot) : reward;
     }
@@ -75,8 +83,10 @@ class Mmr {
         const int64_t width = list_.batch->width;
         std::copy_n(vector, width, queries_ + position * width);
         widen(vector, vectors_ + position * stride_);
-        if (added_++) return;
-        std::fill_n(ceiling_, list_.count(), -hr::kNothing);
+        ++added_;
+        for (int64_t p = 0; p < list_.count(); ++p)
+            if (added_ > until_[p]) ceiling_[p] = -hr::kNothing;
+        if (added_ > 1) return;
         for (int64_t slot = 0; slot < list_.n; ++slot)
             if (base_[slot] != hr::kNothing) base_[slot] = theta_ * list_.rewards[slot];
     }
@@ -104,7 +114,7 @@ class Mmr {
     double *base_, *lower_, *upper_, *ceiling_;
     double *vectors_, *query_;   // the picks' vectors; an item's, and its products with them
     float *queries_, *columns_;  // the picks' vectors; each item's products with them
-    int64_t* applied_;           // of each panel: the picks that its columns have seen
+    int64_t *applied_, *until_;  // of each panel: the picks that its columns have seen; how long its ceiling holds
     int64_t added_ = 0;
 };
 

@@ -41,12 +41,12 @@ class Buffer {
 struct Scratch {
     // The packed list and its pins.
     Buffer<float> panels, blank;
-    Buffer<double> squares, rewards;
+    Buffer<double> squares, norms, rewards;
     Buffer<int64_t> items, buckets, pins, slots;
     // The objectives' state.
     Buffer<double> base, d2, drift, lower, upper, ceiling, vectors, query;
     Buffer<float> columns, queries;
-    Buffer<int64_t> applied, epoch, history, dormant, visited;
+    Buffer<int64_t> applied, epoch, until, history, dormant, visited;
     // The basis of DPP.
     Buffer<double> rows, factor, signs, weights, rest;
     Buffer<float> moves;
