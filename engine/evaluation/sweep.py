@@ -13,7 +13,7 @@ from torch import Tensor
 
 from headrace.evaluation.diversity import distinct_per_page, intra_list_distance
 from headrace.evaluation.retrieval import pad_lists
-from headrace.evaluation.yardsticks import msd, ssd
+from headrace.evaluation.yardsticks import Objective, msd, page_value, ssd, swap_search
 from headrace.funnel import Funnel
 from headrace.jagged import gather_rows
 from headrace.kernels.dpp import dpp
@@ -23,6 +23,8 @@ from headrace.reranking.diversity import standardise
 from headrace.types import Candidates, Requests
 
 THETAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+#: Thetas at which the greedy is held against local search.
+SEARCHED = (0.3, 0.5, 0.7)
 #: name -> (picks, whether it is a kernel): vectors, rewards, offsets, k, theta, window.
 Picker = Callable[[Tensor, Tensor, Tensor, int, float, int | None], Tensor]
 METHODS: dict[str, tuple[Picker, bool]] = {
@@ -50,10 +52,24 @@ class SweepRow:
 
 
 @dataclass(frozen=True)
+class SearchRow:
+    """A greedy beside the swap search that starts from its pages, without a window: mean `page_value` of both, and the
+    mean number of items that the search exchanged on a page."""
+
+    method: str
+    theta: float
+    greedy: float
+    searched: float
+    exchanged: float
+
+
+@dataclass(frozen=True)
 class Sweep:
-    """rows: by method, then by theta. requests, k, window, candidates: what was asked, candidates as a mean."""
+    """rows: by method, then by theta. search: DPP and MSD against local search. requests, k, window, candidates: what was
+    asked, candidates as a mean. held_out: whether hits are known."""
 
     rows: list[SweepRow]
+    search: list[SearchRow]
     requests: int
     k: int
     window: int | None
@@ -96,7 +112,7 @@ def sweep(
     ]
     category = reranker.kinds.get("category")
     rows = []
-    task = progress.add_task("sweep", total=len(METHODS) * len(thetas)) if progress else None
+    task = progress.add_task("sweep", total=len(METHODS) * len(thetas) + 1) if progress else None
     for name, (pick, kernel) in METHODS.items():
         for theta in thetas:
             picked, seconds = _timed(pick, inputs, k, theta, window, 3 if kernel else 1)
@@ -120,8 +136,29 @@ def sweep(
             )
             if progress and task is not None:
                 progress.advance(task)
+    search = [_search(method, inputs, k, theta, total) for method in ("dpp", "msd") for theta in SEARCHED]
+    if progress and task is not None:
+        progress.advance(task)
     candidates = float(sum(len(one) for one in batches)) / total
-    return Sweep(rows, total, k, window, candidates, bool(wanted))
+    return Sweep(rows, search, total, k, window, candidates, bool(wanted))
+
+
+def _search(
+    method: Objective, inputs: Sequence[tuple[Tensor, Tensor, Tensor]], k: int, theta: float, total: int
+) -> SearchRow:
+    """`total` requests' greedy pages and what exchanges make of them; a request without candidates adds 0."""
+    greedy = searched = exchanged = 0.0
+    for vectors, rewards, offsets in inputs:
+        pick = (
+            dpp(vectors, rewards, offsets, k, theta)[0]
+            if method == "dpp"
+            else msd(vectors, rewards, offsets, k, theta)[0]
+        )
+        found = swap_search(vectors, rewards, offsets, pick, theta, method)
+        greedy += float(page_value(vectors, rewards, offsets, pick, theta, method).sum())
+        searched += float(page_value(vectors, rewards, offsets, found, theta, method).sum())
+        exchanged += int((pick != found).sum())
+    return SearchRow(method.upper(), theta, greedy / total, searched / total, exchanged / total)
 
 
 def _timed(

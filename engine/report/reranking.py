@@ -210,7 +210,20 @@ def _sweep_tables(found: Sweep) -> list[Table]:
     columns = ["method", "theta", "reward", "distance", "categories"]
     columns += ["held-out clicks a page"] if found.held_out else []
     rows = [[row.method, f"{row.theta:g}", *_measures(row, found.held_out)] for row in shown]
-    return [Table("Reward and variety", columns, rows, note=note), _times(found)]
+    return [Table("Reward and variety", columns, rows, note=note), _searched(found), _times(found)]
+
+
+def _searched(found: Sweep) -> Table:
+    note = (
+        "Value of a page: theta times its summed reward, plus (1 - theta) times the log-determinant (DPP) or each item's "
+        "mean distance to the others, summed (MSD); no window. The search exchanges items while that rises."
+    )
+    rows = [
+        [row.method, f"{row.theta:g}", f.fixed(row.greedy), f.fixed(row.searched), f.fixed(row.exchanged, 2)]
+        for row in found.search
+    ]
+    columns = ["objective", "theta", "greedy", "after exchanges", "items exchanged"]
+    return Table("The greedy against local search", columns, rows, note=note)
 
 
 def _measures(row: SweepRow, held_out: bool) -> list[str]:

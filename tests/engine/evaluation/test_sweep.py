@@ -55,6 +55,12 @@ def test_rows_are_means_over_the_requests():
     assert first.categories == pytest.approx(np.mean([len(set(model.kinds["category"][p].tolist())) for p in pages]))
     assert first.hits == pytest.approx(hits / 4)
     assert first.ms > 0
+    assert [(row.method, row.theta) for row in found.search] == [
+        (m, t) for m in ("DPP", "MSD") for t in (0.3, 0.5, 0.7)
+    ]
+    for row in found.search:
+        assert row.searched >= row.greedy - 1e-9
+        assert (row.exchanged > 0) == (row.searched > row.greedy + 1e-9)
 
 
 def test_reward_alone_is_the_same_for_every_method():
