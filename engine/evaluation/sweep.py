@@ -65,8 +65,8 @@ class SearchRow:
 
 @dataclass(frozen=True)
 class Sweep:
-    """rows: by method, then by theta. search: DPP and MSD against local search. requests, k, window, candidates: what was
-    asked, candidates as a mean. held_out: whether hits are known."""
+    """rows: by method, then by theta. search: DPP and MSD against local search. requests, k, window, candidates: what
+    was asked, candidates as a mean. held_out: whether hits are known."""
 
     rows: list[SweepRow]
     search: list[SearchRow]

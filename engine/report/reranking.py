@@ -69,11 +69,13 @@ def explained_headline(told: Sequence[Explained], reranker: Reranker) -> str:
     if not shown:
         return "No page to explain."
     one = shown[0]
-    before, after = _distance(one.before, reranker), _distance(one.after, reranker)
+    window = reranker.settings.window
+    before, after = _near(one.before, reranker), _near(one.after, reranker)
+    words = "two items" if window is None else f"two items within {window} positions"
     share = one.given_up / float(one.before_score.double().mean())
     return (
-        f"Re-ranking gives up {f.percent(share)} of the mean score and takes the mean distance of two items from "
-        f"{before:.2f} to {after:.2f}."
+        f"Re-ranking gives up {f.percent(share)} of the mean score and takes the mean distance of {words} from "
+        f"{before:.3f} to {after:.3f}."
     )
 
 
@@ -125,6 +127,9 @@ def _summary(one: Explained, reranker: Reranker) -> Table:
     scores = [one.before_score.double(), one.after_score.double()]
     rows = [["mean ranking score", *(f.significant(float(score.mean())) for score in scores)]]
     rows.append(["mean distance of two items", *(f.fixed(_distance(page, reranker)) for page in pages)])
+    if reranker.settings.window is not None:
+        words = f"within {reranker.settings.window} positions of each other"
+        rows.append([words, *(f.fixed(_near(page, reranker)) for page in pages)])
     for name, words in (("category", "categories"), ("author", "authors")):
         codes = reranker.kinds.get(name)
         if codes is None or not bool((codes >= 0).any()):
@@ -142,6 +147,13 @@ def _summary(one: Explained, reranker: Reranker) -> Table:
 
 def _distance(page: Tensor, reranker: Reranker) -> float:
     return float(intra_list_distance(page[None].numpy(), reranker.vectors.numpy())[0])
+
+
+def _near(page: Tensor, reranker: Reranker) -> float:
+    """The mean distance of two items that are compared: within the window of each other."""
+    vectors, place = reranker.vectors[page].double(), torch.arange(len(page))
+    back = place[:, None] - place
+    return float((1 - vectors @ vectors.T)[(back > 0) & (back <= (reranker.settings.window or len(page)))].mean())
 
 
 def _rules(one: Explained, reranker: Reranker) -> Table:
@@ -215,8 +227,8 @@ def _sweep_tables(found: Sweep) -> list[Table]:
 
 def _searched(found: Sweep) -> Table:
     note = (
-        "Value of a page: theta times its summed reward, plus (1 - theta) times the log-determinant (DPP) or each item's "
-        "mean distance to the others, summed (MSD); no window. The search exchanges items while that rises."
+        "Value of a page: theta times its summed reward, plus (1 - theta) times the log-determinant (DPP) or each "
+        "item's mean distance to the others, summed (MSD); no window. The search exchanges items while that rises."
     )
     rows = [
         [row.method, f"{row.theta:g}", f.fixed(row.greedy), f.fixed(row.searched), f.fixed(row.exchanged, 2)]
