@@ -95,4 +95,6 @@ def load_settings(path: str | Path) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path}: {name}: {first['msg']}, got {first['input']!r}") from error
+        # A check of ours says itself what came; its input would be the whole group.
+        got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+        raise ValueError(f"{path}: {name}: {first['msg'].removeprefix('Value error, ')}{got}") from error

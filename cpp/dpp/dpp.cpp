@@ -1,6 +1,5 @@
-// Greedy MAP of a DPP (Chen, Zhang, Zhou, NeurIPS 2018): every item carries its coordinates on an orthonormal basis of
-// the window's span, so that d2 = |v|^2 - |coordinates|^2. A pick adds one coordinate; when the oldest pick leaves,
-// Givens rotations turn the basis until one direction belongs to it alone, and that coordinate is dropped.
+// Greedy MAP of a DPP (Chen, Zhang, Zhou, NeurIPS 2018). d2 is an item's squared distance from the window's span:
+// |item|^2 less its squared coordinates on an orthonormal basis.
 #include "dpp/dpp.h"
 
 #include <cmath>
@@ -8,80 +7,132 @@
 #include <string>
 
 #include "core/status.h"
-#include "dpp/greedy.h"
+#include "dpp/basis.h"
+#include "dpp/loop.h"
 
 namespace {
+
+using hr::kPanel;
+
+// Ceilings stay above what rounding may add to a score.
+constexpr double kSlack = 1e-9;
+constexpr double kZeros[kPanel] = {};
 
 class Dpp {
   public:
     Dpp(const hr::List& list, const hr::GreedyKernels& kernels, hr::Scratch& scratch, int64_t steps, double theta,
         int64_t window, double eps)
-        : list_(list), kernels_(kernels), theta_(theta), eps_(eps), window_(window) {
-        const int64_t held = window ? std::min(window, steps) : steps;
-        hr::load(list, kernels, theta, scratch);
-        items_ = {scratch.panels.take(0), list.padded, list.batch->width};
-        base_ = scratch.base.take(0);
+        : list_(list),
+          kernels_(kernels),
+          theta_(theta),
+          window_(window < steps ? window : 0),
+          basis_(kernels, list.batch->width, steps, window_, scratch) {
+        base_ = scratch.base.take(list.padded);
         d2_ = scratch.d2.take(list.padded);
-        score_ = scratch.score.take(list.padded);
-        columns_ = {scratch.columns.take(held, list.padded), held};
-        weight_ = scratch.weight.take(held, 3);
-        cosine_ = weight_ + held;
-        sine_ = cosine_ + held;
-        active_ = scratch.active.take(held);
-        dormant_ = scratch.dormant.take(held);
-        kernels.squares(items_, d2_);
+        drift_ = scratch.drift.take(list.padded);
+        lower_ = scratch.lower.take(list.padded);
+        upper_ = scratch.upper.take(list.padded);
+        ceiling_ = scratch.ceiling.take(hr::blocks(list.count()));
+        std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
+        applied_ = scratch.applied.take(list.count());
+        epoch_ = scratch.epoch.take(list.count());
+        dormant_ = scratch.dormant.take(steps);
+        // theta r + (1 - theta) log d2 grows with exp(theta / (1 - theta) r) d2, which needs no logarithm; r is taken
+        // from the highest reward on, so that it never overflows.
+        const double steep = theta < 1.0 ? theta / (1.0 - theta) : std::numeric_limits<double>::infinity();
+        scoring_ = {steep * (list.highest - list.lowest) < 600.0, 1.0 - theta, eps, list.delta};
+        if (scoring_.product)
+            kernels.exponentials(list.rewards, list.padded, steep, list.highest, base_);
+        else
+            for (int64_t slot = 0; slot < list.padded; ++slot) base_[slot] = theta * list.rewards[slot];
+        std::fill(base_ + list.n, base_ + list.padded, hr::kNothing);
+        std::copy_n(list.squares, list.padded, d2_);
+        std::fill_n(drift_, list.padded, 0.0);
+        std::fill_n(applied_, list.count(), int64_t{0});
+        std::fill_n(epoch_, list.count(), int64_t{0});
+        for (int64_t p = 0; p < list.count(); ++p) lift(p);
     }
 
-    const double* score() {
-        kernels_.log_score(base_, d2_, 1.0 - theta_, eps_, list_.padded, score_);
-        return score_;
-    }
-    double gain(int64_t item) const { return score_[item]; }
+    const double* ceilings() const { return ceiling_; }
+    hr::Bounds bounds(int64_t p) const { return {lower_ + p * kPanel, upper_ + p * kPanel}; }
 
-    void add(const int64_t* picked, int64_t position) {
-        base_[picked[position]] = hr::kNothing;
-        if (window_ && position >= window_) leave(picked[position - window_]);
-        if (!join(picked[position]) && window_) dormant_[dormant_count_++] = picked[position];
+    double visit(int64_t p) {
+        const double* base = base_ + p * kPanel;
+        double top;
+        if (basis_.full()) {
+            top = kernels_.bound(base, kZeros, kZeros, kZeros, 0, scoring_, bounds(p));
+        } else {
+            catch_up(p);
+            top = kernels_.bound(base, d2_ + p * kPanel, drift_ + p * kPanel, list_.norms + p * kPanel, applied_[p],
+                                 scoring_, bounds(p));
+        }
+        if (!window_) ceiling_[p] = above(top);
+        return top;
+    }
+
+    // In float64. An item that needed it once starts from there.
+    double exact(int64_t slot) {
+        const double d2 = distance(slot), rest = std::max(d2, scoring_.eps);
+        if (!basis_.full()) d2_[slot] = d2, drift_[slot] = 0.0;
+        return scoring_.product ? base_[slot] * rest : base_[slot] + scoring_.weight * kernels_.logarithm(rest);
+    }
+
+    void take(int64_t slot) {
+        base_[slot] = hr::kNothing;
+        if (window_) lift(slot / kPanel);
+    }
+
+    double log_distance(int64_t slot) { return kernels_.logarithm(std::max(distance(slot), scoring_.eps)); }
+    double gain(int64_t slot, double log_distance) const {
+        return theta_ * list_.rewards[slot] + (1.0 - theta_) * log_distance;
+    }
+
+    void add(const int64_t* slots, int64_t position) {
+        if (window_ && position >= window_) leave(slots[position - window_]);
+        if (!join(slots[position]) && window_) dormant_[dormant_count_++] = slots[position];
     }
 
   private:
+    double above(double score) const {
+        return scoring_.product ? score * (1.0 + kSlack) : score + kSlack * (1.0 + std::abs(score));
+    }
+
+    // Without picks in the window no item is farther from its span.
+    void lift(int64_t p) {
+        double lower[kPanel], upper[kPanel];
+        ceiling_[p] = above(kernels_.bound(base_ + p * kPanel, list_.squares + p * kPanel, kZeros,
+                                           list_.norms + p * kPanel, 0, scoring_, {lower, upper}));
+    }
+
+    void catch_up(int64_t p) {
+        double *d2 = d2_ + p * kPanel, *drift = drift_ + p * kPanel;
+        if (epoch_[p] != basis_.epoch()) {
+            std::copy_n(list_.squares + p * kPanel, kPanel, d2);
+            std::fill_n(drift, kPanel, 0.0);
+            epoch_[p] = basis_.epoch();
+            applied_[p] = 0;
+        }
+        if (applied_[p] == basis_.moves()) return;
+        kernels_.move(list_.panel(p), list_.batch->width, basis_.rows(), basis_.signs(), applied_[p], basis_.moves(),
+                      d2, drift);
+        applied_[p] = basis_.moves();
+    }
+
+    double distance(int64_t slot) { return basis_.distance(list_.vector(slot), list_.squares[slot], slot); }
+
     // Adds the pick's direction, unless the window's span holds it already.
-    bool join(int64_t item) {
-        const double pivot = d2_[item];
-        if (!(pivot > eps_)) return false;
-        for (int64_t t = 0; t < count_; ++t) weight_[t] = *columns_.at(item, t);
-        kernels_.join(items_, list_.vector(item), columns_, count_, weight_, 1.0 / std::sqrt(pivot), d2_);
-        active_[count_++] = item;
+    bool join(int64_t slot) {
+        if (!(distance(slot) > scoring_.eps)) return false;
+        basis_.join(list_.vector(slot), list_.squares[slot], slot);
         return true;
     }
 
-    void leave(int64_t item) {
-        const int64_t from = std::find(active_, active_ + count_, item) - active_;
-        if (from == count_) {
-            dormant_count_ = std::remove(dormant_, dormant_ + dormant_count_, item) - dormant_;
+    void leave(int64_t slot) {
+        if (!basis_.leave(slot)) {
+            dormant_count_ = std::remove(dormant_, dormant_ + dormant_count_, slot) - dormant_;
             return;
         }
-        std::copy(active_ + from + 1, active_ + count_, active_ + from);
-        rotations(from);
-        kernels_.leave(columns_, list_.padded, from, count_--, cosine_, sine_, d2_);
-        wake();
-    }
-
-    // The Givens rotations that leave the last column to the pick that had column `from`. Member t (of those that stay)
-    // has no coordinate beyond t+1, and rotation t clears that one.
-    void rotations(int64_t from) {
-        for (int64_t t = from; t + 1 < count_; ++t) {
-            double last = *columns_.at(active_[t], from);
-            for (int64_t before = from; before < t; ++before)
-                last = cosine_[before] * *columns_.at(active_[t], before + 1) - sine_[before] * last;
-            const double next = *columns_.at(active_[t], t + 1), length = std::sqrt(last * last + next * next);
-            cosine_[t] = last / length;
-            sine_[t] = next / length;
-        }
-    }
-
-    // Picks that depended on the one that left may now have a direction of their own.
-    void wake() {
+        // Picks that depended on the one that left may now have a direction of their own.
         int64_t kept = 0;
         for (int64_t i = 0; i < dormant_count_; ++i)
             if (!join(dormant_[i])) dormant_[kept++] = dormant_[i];
@@ -90,13 +141,15 @@ class Dpp {
 
     const hr::List& list_;
     const hr::GreedyKernels& kernels_;
-    const double theta_, eps_;
+    const double theta_;
     const int64_t window_;
-    hr::Items items_;
-    hr::Columns columns_;
-    double *base_, *d2_, *score_, *weight_, *cosine_, *sine_;
-    int64_t *active_, *dormant_;  // the window's picks that have a column, and those that add no direction
-    int64_t count_ = 0, dormant_count_ = 0;
+    hr::Basis basis_;
+    hr::Scoring scoring_;
+    double *base_, *d2_, *drift_;  // d2 as the moves give it, and the sum of their coordinates' sizes
+    double *lower_, *upper_, *ceiling_;
+    int64_t *applied_, *epoch_;  // of each panel: the moves that its d2 has seen
+    int64_t* dormant_;           // the window's picks without a direction of their own
+    int64_t dormant_count_ = 0;
 };
 
 }  // namespace
@@ -109,7 +162,7 @@ hr_status hr_dpp(const hr_lists* lists, int64_t k, double theta, int64_t window,
             throw std::invalid_argument("eps: expected a finite number of at least 1e-12, got " + std::to_string(eps));
         hr::each_list(*lists, threads, [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
             Dpp objective(list, kernels, scratch, std::min(k, list.n), theta, window, eps);
-            hr::pick_list(list, kernels, scratch, k, objective, *picks);
+            hr::Loop<Dpp>(list, kernels, scratch, k, objective).run(*picks);
         });
     });
 }

@@ -18,13 +18,17 @@ typedef struct hr_lists {
     const int32_t* kinds;   // [rules, items]; a negative kind is not touched. Null without rules
     const int64_t* limits;  // [rules, 3]: span, most, prefix (0 or 1). Null without rules
     int64_t rules;          // 0 to 31
+    // The item that must stand at each position, -1 where the pick is free. It comes there, whatever its objective and
+    // the rules say, and nowhere else. Null: every pick is free.
+    const int64_t* pinned;  // [batch, k], each item once at most in its list
 } hr_lists;
 
 // What is picked, all owned by the caller.
 typedef struct hr_picks {
     int64_t* picked;  // [batch, k] positions inside each list, -1 where the list is too short
     float* gain;      // [batch, k] objective of each pick when it was picked, -infinity where the list is too short
-    int64_t* ruled;  // [batch, 2]: picks made with a rule dropped; picks where the rules forbade the best item. Or null
+    int64_t* ruled;   // [batch, 2]: picks that break a rule; free picks where the rules forbade the best item. Or null
+    float* logdet;  // [batch, k], hr_dpp only: sum of log(max(d2, eps)) of the picks so far, padded like gain. Or null
 } hr_picks;
 
 // Each pick maximises theta * reward + (1 - theta) * log(max(d2, eps)), d2 = squared distance of the item's vector from

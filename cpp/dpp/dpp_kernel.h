@@ -1,15 +1,19 @@
-// The greedy loops' inner kernels, written once for Vec64. Every item has its own lane and its sums run in one fixed
-// order, so all instruction sets give the same bits; fma is used only where the product is exact anyway.
+// The greedy loops' inner kernels, written once for Vec and Vec64. Every item has its own lane. What decides is
+// float64 and summed in one fixed order, so all instruction sets give the same bits.
 #pragma once
 
-#include "core/simd64.h"
 #include "dpp/kernels.h"
+#include "dpp/lanes.h"
 
 namespace hr {
 namespace {
 
-constexpr int kVecs = static_cast<int>(kPanel) / Vec64::kLanes;
-constexpr int kPanelsAtOnce = kVecs == 2 ? 4 : kVecs == 4 ? 2 : 1;
+constexpr int kLanes = Vec64::kLanes;
+constexpr int kVecs = static_cast<int>(kPanel) / kLanes;
+constexpr int kBlockVecs = static_cast<int>(kBlock) / kLanes;
+// Sums that a product is split into, and how many rows are taken at once, so that all sums stay in registers.
+constexpr int kSums = 4;
+constexpr int kMostRows = kLanes == 8 ? 6 : 3;
 constexpr double kMinusInfinity = -__builtin_inf();
 
 bool finite(const float* x, int64_t n) {
@@ -23,139 +27,123 @@ bool finite(const float* x, int64_t n) {
     return worst < 0x7F800000u;  // the bits of infinity; those of NaN are larger
 }
 
-void pack(const float* rows, int64_t n, int64_t width, float* panels) {
-    for (int64_t first = 0; first < n; first += kPanel, panels += kPanel * width) {
-        const int64_t filled = n - first < kPanel ? n - first : kPanel;
-        for (int64_t lane = 0; lane < kPanel; ++lane) {
-            const float* row = rows + (first + lane) * width;
-            for (int64_t c = 0; c < width; ++c) panels[c * kPanel + lane] = lane < filled ? row[c] : 0.0f;
-        }
+#if HEADRACE_SIMD_AVX512 || HEADRACE_SIMD_AVX2
+// Eight rows' columns c..c+7 into eight panel rows.
+void transpose(const float* const* rows, int64_t c, float* out) {
+    __m256 r[8], t[8];
+    for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[i] + c);
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
+    }
+    for (int i = 0; i < 4; ++i) {
+        _mm256_storeu_ps(out + i * kPanel, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+        _mm256_storeu_ps(out + (i + 4) * kPanel, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
     }
 }
+#endif
 
-void squares(const Items& items, double* out) {
-    for (int64_t i = 0; i < items.padded; i += Vec64::kLanes) {
-        const float* lane = items.panels + i / kPanel * kPanel * items.width + i % kPanel;
-        Vec64 sum = Vec64::zero();
-        for (int64_t c = 0; c < items.width; ++c) {
-            const Vec64 a = Vec64::load(lane + c * kPanel);
-            sum = fma(a, a, sum);
-        }
-        sum.store(out + i);
+void pack(const float* const* rows, int64_t width, float* panel, double* squares, double* norms) {
+    int64_t c = 0;
+#if HEADRACE_SIMD_AVX512 || HEADRACE_SIMD_AVX2
+    for (; c + 8 <= width; c += 8) {
+        transpose(rows, c, panel + c * kPanel);
+        transpose(rows + 8, c, panel + c * kPanel + 8);
     }
-}
-
-// Inner products of P panels with x, left in registers.
-template <int P>
-struct Dots {
-    Vec64 sum[P][kVecs];
-
-    Dots(const float* panels, int64_t width, const float* x) {
-        for (auto& panel : sum)
-            for (Vec64& s : panel) s = Vec64::zero();
-        for (int64_t c = 0; c < width; ++c) {
-            const Vec64 b = Vec64::all(static_cast<double>(x[c]));
-            for (int p = 0; p < P; ++p)
-                for (int v = 0; v < kVecs; ++v) {
-                    const float* a = panels + (p * width + c) * kPanel + v * Vec64::kLanes;
-                    sum[p][v] = fma(Vec64::load(a), b, sum[p][v]);  // a product of two float32 is exact in float64
-                }
-        }
-    }
-};
-
-// Calls step.template run<P>(first item) for all panels, several at once where they last.
-template <class Step>
-void each_panel(int64_t padded, const Step& step) {
-    int64_t i = 0;
-    for (; i + kPanelsAtOnce * kPanel <= padded; i += kPanelsAtOnce * kPanel) step.template run<kPanelsAtOnce>(i);
-    for (; i < padded; i += kPanel) step.template run<1>(i);
-}
-
-struct Join {
-    const Items& items;
-    const float* x;
-    const Columns& columns;
-    int64_t count;
-    const double* weight;
-    double scale;
-    double* d2;
-
-    template <int P>
-    void run(int64_t first) const {
-        Dots<P> dots(items.panels + first * items.width, items.width, x);
-        for (int p = 0; p < P; ++p) {
-            double* column = columns.data + (first + p * kPanel) * columns.held;
-            Vec64* e = dots.sum[p];
-            for (int64_t t = 0; t < count; ++t, column += kPanel) {
-                const Vec64 w = Vec64::all(weight[t]);
-                for (int v = 0; v < kVecs; ++v) e[v] = e[v] - w * Vec64::load(column + v * Vec64::kLanes);
-            }
-            for (int v = 0; v < kVecs; ++v) {
-                double* rest = d2 + first + p * kPanel + v * Vec64::kLanes;
-                e[v] = e[v] * Vec64::all(scale);
-                e[v].store(column + v * Vec64::kLanes);
-                (Vec64::load(rest) - e[v] * e[v]).store(rest);
-            }
-        }
-    }
-};
-
-void join(const Items& items, const float* x, const Columns& columns, int64_t count, const double* weight, double scale,
-          double* d2) {
-    each_panel(items.padded, Join{items, x, columns, count, weight, scale, d2});
-}
-
-void leave(const Columns& columns, int64_t padded, int64_t from, int64_t count, const double* cosine,
-           const double* sine, double* d2) {
-    for (int64_t i = 0; i < padded; i += kPanel) {
-        double* column = columns.data + i * columns.held + from * kPanel;
-        Vec64 last[kVecs];
-        for (int v = 0; v < kVecs; ++v) last[v] = Vec64::load(column + v * Vec64::kLanes);
-        for (int64_t t = from; t + 1 < count; ++t, column += kPanel) {
-            const Vec64 c = Vec64::all(cosine[t]), s = Vec64::all(sine[t]);
-            for (int v = 0; v < kVecs; ++v) {
-                const Vec64 next = Vec64::load(column + kPanel + v * Vec64::kLanes);
-                (c * last[v] + s * next).store(column + v * Vec64::kLanes);
-                last[v] = c * next - s * last[v];
-            }
-        }
+#endif
+    for (; c < width; ++c)
+        for (int64_t lane = 0; lane < kPanel; ++lane) panel[c * kPanel + lane] = rows[lane][c];
+    Vec64 sum[kVecs];
+    for (Vec64& s : sum) s = Vec64::zero();
+    for (int64_t at = 0; at < width; ++at)
         for (int v = 0; v < kVecs; ++v) {
-            double* rest = d2 + i + v * Vec64::kLanes;
-            (Vec64::load(rest) + last[v] * last[v]).store(rest);
+            const Vec64 a = Vec64::load(panel + at * kPanel + v * kLanes);
+            sum[v] = fma(a, a, sum[v]);  // a product of two float32 is exact in float64
         }
+    for (int v = 0; v < kVecs; ++v) {
+        sum[v].store(squares + v * kLanes);
+        root(sum[v]).store(norms + v * kLanes);
     }
 }
 
-struct Compare {
-    const Items& items;
-    const float* x;
-    const Columns& columns;
-    int64_t slot, count;
-    const double* base;
-    double weight;
-    double* score;
-
-    template <int P>
-    void run(int64_t first) const {
-        Dots<P> dots(items.panels + first * items.width, items.width, x);
-        for (int p = 0; p < P; ++p)
-            for (int v = 0; v < kVecs; ++v) {
-                const int64_t at = first + p * kPanel;
-                double* column = columns.data + at * columns.held + v * Vec64::kLanes;
-                Vec64 peak = dots.sum[p][v];
-                if (columns.held > 1) peak.store(column + slot * kPanel);
-                for (int64_t t = 0; t < count; ++t) peak = max(Vec64::load(column + t * kPanel), peak);
-                if (columns.held == 1) peak.store(column);
-                const int64_t lane = at + v * Vec64::kLanes;
-                (Vec64::load(base + lane) - Vec64::all(weight) * peak).store(score + lane);
-            }
+// Inner products of M rows with the items of one vector of lanes, each in kSums interleaved sums.
+template <int M>
+__attribute__((always_inline)) inline void dots(const float* panel, int64_t width, const float* row, int64_t stride,
+                                                Vec (&out)[M]) {
+    Vec sum[M][kSums];
+    for (int m = 0; m < M; ++m)
+        for (Vec& s : sum[m]) s = Vec::zero();
+    int64_t c = 0;
+    for (; c + kSums <= width; c += kSums)
+        for (int s = 0; s < kSums; ++s) {
+            const Vec a = Vec::load(panel + (c + s) * kPanel);
+            for (int m = 0; m < M; ++m) sum[m][s] = fma(a, Vec::all(row[m * stride + c + s]), sum[m][s]);
+        }
+    for (; c < width; ++c) {
+        const Vec a = Vec::load(panel + c * kPanel);
+        for (int m = 0; m < M; ++m) sum[m][0] = fma(a, Vec::all(row[m * stride + c]), sum[m][0]);
     }
-};
+    for (int m = 0; m < M; ++m) out[m] = (sum[m][0] + sum[m][1]) + (sum[m][2] + sum[m][3]);
+}
 
-void compare(const Items& items, const float* x, const Columns& columns, int64_t slot, int64_t count,
-             const double* base, double weight, double* score) {
-    each_panel(items.padded, Compare{items, x, columns, slot, count, base, weight, score});
+template <int M, class Use>
+__attribute__((always_inline)) inline void rows_at_once(const float* panel, int64_t width, Rows<float> rows,
+                                                        int64_t from, const Use& use) {
+    for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
+        Vec out[M];
+        dots<M>(panel + lane, width, rows.at(from), rows.stride, out);
+        for (int m = 0; m < M; ++m) use(from + m, lane, out[m]);
+    }
+}
+
+// Calls use(t, first lane, product) for rows from..to-1, in even portions.
+template <class Use>
+void each_row(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const Use& use) {
+    while (from < to) {
+        const int64_t left = to - from, portions = (left + kMostRows - 1) / kMostRows;
+        const int64_t take = (left + portions - 1) / portions;
+        if (take == 1) rows_at_once<1>(panel, width, rows, from, use);
+        if (take == 2) rows_at_once<2>(panel, width, rows, from, use);
+        if (take == 3) rows_at_once<3>(panel, width, rows, from, use);
+        if constexpr (kMostRows > 3) {
+            if (take == 4) rows_at_once<4>(panel, width, rows, from, use);
+            if (take == 5) rows_at_once<5>(panel, width, rows, from, use);
+            if (take == 6) rows_at_once<6>(panel, width, rows, from, use);
+        }
+        from += take;
+    }
+}
+
+void move(const float* panel, int64_t width, Rows<float> rows, const double* sign, int64_t from, int64_t to, double* d2,
+          double* drift) {
+    each_row(panel, width, rows, from, to, [&](int64_t t, int lane, Vec product) {
+        float e[Vec::kLanes];
+        product.store(e);
+        constexpr int kStep = kLanes < Vec::kLanes ? kLanes : Vec::kLanes;
+        for (int i = 0; i < Vec::kLanes; i += kStep) {
+            const Vec64 x = Vec64::load(e + i);
+            double* rest = d2 + lane + i;
+            double* sum = drift + lane + i;
+            (Vec64::load(rest) + Vec64::all(sign[t]) * (x * x)).store(rest);
+            (Vec64::load(sum) + max(x, Vec64::zero() - x)).store(sum);
+        }
+    });
+}
+
+double largest(const Vec64 (&x)[kVecs]) {
+    Vec64 top = x[0];
+    for (int v = 1; v < kVecs; ++v) top = max(x[v], top);
+    double tops[kLanes];
+    top.store(tops);
+    double out = tops[0];
+    for (int lane = 1; lane < kLanes; ++lane) out = tops[lane] > out ? tops[lane] : out;
+    return out;
 }
 
 // log x of a positive normal x = 2^e m with sqrt(1/2) <= m < sqrt(2), by the series of 2 atanh((m - 1) / (m + 1)).
@@ -172,42 +160,188 @@ Vec64 log_of(Vec64 x) {
     return exponent * Vec64::all(0.693147180559945309417) + s * series;
 }
 
-void log_score(const double* base, const double* d2, double weight, double eps, int64_t padded, double* out) {
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes) {
-        const Vec64 gain = log_of(max(Vec64::load(d2 + i), Vec64::all(eps)));
-        (Vec64::load(base + i) + Vec64::all(weight) * gain).store(out + i);
+double logarithm(double x) {
+    double out[kLanes];
+    log_of(Vec64::all(x)).store(out);
+    return out[0];
+}
+
+// exp(x) = 2^k exp(r), |r| <= log(2) / 2, by the series of exp.
+Vec64 exp_of(Vec64 x) {
+    const Vec64 whole = Vec64::all(6755399441055744.0);  // 1.5 * 2^52: adding it rounds to an integer in the low bits
+    const Vec64 shifted = x * Vec64::all(1.44269504088896340736) + whole;
+    const Vec64 k = shifted - whole;
+    // The first 32 bits of log 2, times which k is exact, and the rest.
+    const Vec64 r = (x - k * Vec64::all(0.693147180369123816490)) - k * Vec64::all(1.90821492927058770002e-10);
+    Vec64 series = Vec64::all(1.0 / 6227020800.0);
+    constexpr double kFactorials[] = {479001600.0, 39916800.0, 3628800.0, 362880.0, 40320.0, 5040.0, 720.0,
+                                      120.0,       24.0,       6.0,       2.0,      1.0,     1.0};
+    for (double factorial : kFactorials) series = series * r + Vec64::all(1.0 / factorial);
+    return scaled(series, shifted);
+}
+
+void exponentials(const double* x, int64_t n, double scale, double shift, double* out) {
+    for (int64_t i = 0; i < n; i += kLanes)
+        exp_of(Vec64::all(scale) * (Vec64::load(x + i) - Vec64::all(shift))).store(out + i);
+}
+
+double bound(const double* base, const double* d2, const double* drift, const double* norms, int64_t moves,
+             const Scoring& scoring, Bounds bounds) {
+    const Vec64 eps = Vec64::all(scoring.eps), weight = Vec64::all(scoring.weight), twice = Vec64::all(2.0);
+    const Vec64 delta = Vec64::all(scoring.delta), count = Vec64::all(static_cast<double>(moves) * scoring.delta);
+    Vec64 upper[kVecs];
+    for (int v = 0; v < kVecs; ++v) {
+        const int at = v * kLanes;
+        // |e^2 - e'^2| <= (2 |e'| + delta |item|) delta |item|, and what float64 rounds itself.
+        const Vec64 norm = Vec64::load(norms + at);
+        const Vec64 error =
+            norm * (delta * (twice * Vec64::load(drift + at) + count * norm) + Vec64::all(1e-13) * norm);
+        const Vec64 rest = Vec64::load(d2 + at), b = Vec64::load(base + at);
+        const Vec64 high = max(rest + error, eps), low = max(rest - error, eps);
+        if (scoring.product) {
+            upper[v] = b * high;
+            (b * low * Vec64::all(1.0 - 1e-12)).store(bounds.lower + at);
+        } else {
+            upper[v] = b + weight * log_of(high);
+            (b + weight * log_of(low)).store(bounds.lower + at);
+        }
+        upper[v].store(bounds.upper + at);
+    }
+    return largest(upper);
+}
+
+double relevances(const double* base, const Relevance& relevance, const float* peak, Bounds bounds) {
+    Vec64 upper[kVecs];
+    for (int v = 0; v < kVecs; ++v) {
+        const Vec64 score =
+            Vec64::load(base + v * kLanes) - Vec64::all(relevance.weight) * Vec64::load(peak + v * kLanes);
+        upper[v] = score + Vec64::all(relevance.slack);
+        upper[v].store(bounds.upper + v * kLanes);
+        (score - Vec64::all(relevance.slack)).store(bounds.lower + v * kLanes);
+    }
+    return largest(upper);
+}
+
+double grow(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
+            const Relevance& relevance, float* peak, Bounds bounds) {
+    each_row(panel, width, rows, from, to,
+             [&](int64_t, int lane, Vec x) { max(x, Vec::load(peak + lane)).store(peak + lane); });
+    return relevances(base, relevance, peak, bounds);
+}
+
+double slide(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
+             const double* base, const Relevance& relevance, float* columns, Bounds bounds, int64_t newest,
+             double* later) {
+    each_row(panel, width, rows, from, to,
+             [&](int64_t t, int lane, Vec x) { x.store(columns + t % held * kPanel + lane); });
+    const int64_t filled = to < held ? to : held;
+    float recent[kPanel], peak[kPanel];
+    for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
+        int64_t at = (to - 1) % held;
+        Vec top = Vec::load(columns + at * kPanel + lane);
+        for (int64_t age = 1; age < filled; ++age) {
+            if (age == newest) top.store(recent + lane);
+            at = at ? at - 1 : held - 1;
+            top = max(Vec::load(columns + at * kPanel + lane), top);
+        }
+        top.store(peak + lane);
+        if (filled <= newest) top.store(recent + lane);
+    }
+    *later = relevances(base, relevance, recent, bounds);
+    return relevances(base, relevance, peak, bounds);
+}
+
+int64_t highest(const double* x, int64_t n) {
+    Vec64 top[kBlockVecs];
+    for (int v = 0; v < kBlockVecs; ++v) top[v] = Vec64::load(x + v * kLanes);
+    for (int64_t i = kBlock; i < n; i += kBlock)
+        for (int v = 0; v < kBlockVecs; ++v) top[v] = max(Vec64::load(x + i + v * kLanes), top[v]);
+    double tops[kBlock];
+    for (int v = 0; v < kBlockVecs; ++v) top[v].store(tops + v * kLanes);
+    double most = tops[0];
+    for (double value : tops) most = value > most ? value : most;
+    for (int64_t i = 0; i < n; i += kLanes)
+        if (const uint32_t lanes = at_least(Vec64::load(x + i), Vec64::all(most))) return i + __builtin_ctz(lanes);
+    return 0;
+}
+
+double largest_of(const double* x, uint32_t allowed) {
+    Vec64 lanes[kVecs];
+    for (int v = 0; v < kVecs; ++v)
+        lanes[v] = choose(allowed >> (v * kLanes), Vec64::load(x + v * kLanes), Vec64::all(kMinusInfinity));
+    return largest(lanes);
+}
+
+uint32_t reach(const double* x, double bar) {
+    uint32_t lanes = 0;
+    for (int v = 0; v < kVecs; ++v) lanes |= at_least(Vec64::load(x + v * kLanes), Vec64::all(bar)) << (v * kLanes);
+    return lanes;
+}
+
+uint32_t among(const int32_t* kinds, const int32_t* some, int64_t count) {
+    int32_t found[kPanel] = {};
+    for (int64_t i = 0; i < count; ++i)
+        for (int64_t lane = 0; lane < kPanel; ++lane) found[lane] |= kinds[lane] == some[i];
+    uint32_t lanes = 0;
+    for (int64_t lane = 0; lane < kPanel; ++lane) lanes |= static_cast<uint32_t>(found[lane]) << lane;
+    return lanes;
+}
+
+// rest -= sum_t weight[t] * row t over B blocks from column c on.
+template <int B>
+void take_away(Rows<double> rows, int64_t count, const double* weight, int64_t c, double* rest) {
+    Vec64 x[B * kBlockVecs];
+    for (int v = 0; v < B * kBlockVecs; ++v) x[v] = Vec64::load(rest + c + v * kLanes);
+    for (int64_t t = 0; t < count; ++t) {
+        const Vec64 w = Vec64::all(-weight[t]);
+        for (int v = 0; v < B * kBlockVecs; ++v) x[v] = fused(w, Vec64::load(rows.at(t) + c + v * kLanes), x[v]);
+    }
+    for (int v = 0; v < B * kBlockVecs; ++v) x[v].store(rest + c + v * kLanes);
+}
+
+// Products of x with R rows, whose blocks share the loads of x.
+template <int R>
+__attribute__((always_inline)) inline void products_of(const double* row, int64_t stride, const double* x,
+                                                       double* out) {
+    Vec64 sum[R][kBlockVecs];
+    for (auto& of_row : sum)
+        for (Vec64& s : of_row) s = Vec64::zero();
+    for (int64_t c = 0; c < stride; c += kBlock)
+        for (int v = 0; v < kBlockVecs; ++v) {
+            const Vec64 b = Vec64::load(x + c + v * kLanes);
+            for (int r = 0; r < R; ++r) sum[r][v] = fused(Vec64::load(row + r * stride + c + v * kLanes), b, sum[r][v]);
+        }
+    for (int r = 0; r < R; ++r) out[r] = total(sum[r]);
+}
+
+void products(Rows<double> rows, int64_t count, const double* x, double* out) {
+    constexpr int kRows = kLanes == 1 ? 1 : 4;
+    int64_t t = 0;
+    for (; t + kRows <= count; t += kRows) products_of<kRows>(rows.at(t), rows.stride, x, out + t);
+    for (; t < count; ++t) products_of<1>(rows.at(t), rows.stride, x, out + t);
+}
+
+double subtract(Rows<double> rows, int64_t count, const double* weight, double* rest) {
+    constexpr int kBlocks = kLanes == 8 ? 8 : kLanes == 4 ? 4 : 1;
+    int64_t c = 0;
+    for (; c + kBlocks * kBlock <= rows.stride; c += kBlocks * kBlock) take_away<kBlocks>(rows, count, weight, c, rest);
+    for (; c < rows.stride; c += kBlock) take_away<1>(rows, count, weight, c, rest);
+    double square;
+    products_of<1>(rest, rows.stride, rest, &square);
+    return square;
+}
+
+void rotate(double* x, double* y, int64_t n, double c, double s) {
+    const Vec64 cosine = Vec64::all(c), sine = Vec64::all(s);
+    for (int64_t i = 0; i < n; i += kLanes) {
+        const Vec64 a = Vec64::load(x + i), b = Vec64::load(y + i);
+        (cosine * a + sine * b).store(x + i);
+        (cosine * b - sine * a).store(y + i);
     }
 }
 
-Best best(const double* score, const uint32_t* forbidden, int64_t padded) {
-    Vec64 top = Vec64::all(kMinusInfinity), where = Vec64::all(-1.0);
-    for (int64_t i = 0; i < padded; i += Vec64::kLanes) {
-        Vec64 x = Vec64::load(score + i);
-        if (forbidden) x = Vec64::where_zero(forbidden + i, x, Vec64::all(kMinusInfinity));
-        where = Vec64::where_greater(x, top, Vec64::all(static_cast<double>(i)), where);
-        top = max(x, top);
-    }
-    double tops[Vec64::kLanes], wheres[Vec64::kLanes];
-    top.store(tops);
-    where.store(wheres);
-    Best found{-1, kMinusInfinity};
-    for (int lane = 0; lane < Vec64::kLanes; ++lane) {
-        const int64_t index = static_cast<int64_t>(wheres[lane]) + lane;
-        if (wheres[lane] >= 0.0 && (tops[lane] > found.score || (tops[lane] == found.score && index < found.index)))
-            found = {index, tops[lane]};
-    }
-    return found;
-}
-
-void rule(const int32_t* kinds, int64_t n, int32_t enter, int32_t leave, int32_t most, uint32_t bit, int32_t* count,
-          uint32_t* forbidden) {
-    for (int64_t i = 0; i < n; ++i) {
-        count[i] += (kinds[i] == enter) - (kinds[i] == leave);
-        forbidden[i] |= kinds[i] >= 0 && count[i] >= most ? bit : 0u;
-    }
-}
-
-const GreedyKernels kTable{finite, pack, squares, join, leave, compare, log_score, best, rule};
+const GreedyKernels kTable{finite, pack,  move,     bound,    grow,   slide,        highest,  largest_of,
+                           reach,  among, products, subtract, rotate, exponentials, logarithm};
 
 }  // namespace
 }  // namespace hr

@@ -38,6 +38,35 @@ void check_rules(const hr_lists& lists) {
     }
 }
 
+void not_finite(const char* name, const hr::List& list) {
+    bad(std::string(name) + ": expected finite numbers, got NaN or infinity in list " + std::to_string(list.request));
+}
+
+// items[slot], roughly by falling reward: a bucket sort, stable, so that equal rewards keep their order.
+void order(const hr::List& list, const float* rewards, hr::Scratch& scratch, int64_t* items) {
+    constexpr int64_t kBuckets = 128;
+    const double spread = list.highest - list.lowest;
+    const double scale = spread > 0.0 ? static_cast<double>(kBuckets - 1) / spread : 0.0;
+    int64_t* ends = scratch.buckets.take(kBuckets + 1 + list.n);
+    int64_t* bucket = ends + kBuckets + 1;
+    std::fill_n(ends, kBuckets + 1, int64_t{0});
+    for (int64_t i = 0; i < list.n; ++i) {
+        bucket[i] = static_cast<int64_t>((list.highest - static_cast<double>(rewards[i])) * scale);
+        ++ends[bucket[i] + 1];
+    }
+    for (int64_t b = 0; b < kBuckets; ++b) ends[b + 1] += ends[b];
+    for (int64_t i = 0; i < list.n; ++i) items[ends[bucket[i]]++] = i;
+    for (int64_t i = list.n; i < list.padded; ++i) items[i] = i;
+}
+
+// The rows of a panel's items come from all over the list.
+void prefetch(const hr::List& list, int64_t slot) {
+    for (int64_t end = std::min(slot + hr::kPanel, list.n); slot < end; ++slot) {
+        const float* row = list.vector(slot);
+        for (int64_t c = 0; c < list.batch->width; c += 16) __builtin_prefetch(row + c);
+    }
+}
+
 }  // namespace
 
 void hr::check_lists(const hr_lists* lists, int64_t k, double theta, int64_t window, const hr_picks* picks) {
@@ -66,63 +95,71 @@ const hr::GreedyKernels& hr::greedy_kernels() {
     return *greedy_kernels_scalar();
 }
 
-void hr::load(const List& list, const GreedyKernels& kernels, double theta, Scratch& scratch) {
+void hr::load(List& list, const GreedyKernels& kernels, Scratch& scratch) {
     const int64_t width = list.batch->width;
-    const char* spoiled = !kernels.finite(list.vector(0), list.n * width) ? "vectors"
-                          : !kernels.finite(list.rewards(), list.n)       ? "rewards"
-                                                                          : nullptr;
-    if (spoiled)
-        bad(std::string(spoiled) + ": expected finite numbers, got NaN or infinity in list " +
-            std::to_string(list.request));
-    kernels.pack(list.vector(0), list.n, width, scratch.panels.take(list.padded, width));
-    double* base = scratch.base.take(list.padded);
-    for (int64_t i = 0; i < list.n; ++i) base[i] = theta * static_cast<double>(list.rewards()[i]);
-    std::fill(base + list.n, base + list.padded, kNothing);
-}
-
-hr::Rules::Rules(const List& list, const GreedyKernels& kernels, Scratch& scratch)
-    : list_(list), kernels_(kernels), counts_(nullptr), forbidden_(nullptr) {
-    if (!list.batch->rules) return;
-    counts_ = scratch.counts.take(list.batch->rules, list.padded);
-    forbidden_ = scratch.forbidden.take(list.padded);
-    std::fill_n(counts_, list.batch->rules * list.padded, 0);
-    update(nullptr, 0);
-}
-
-void hr::Rules::add(const int64_t* picked, int64_t position) {
-    if (forbidden_) update(picked, position);
-}
-
-// Brings counts and forbidden to the state before pick `position`.
-void hr::Rules::update(const int64_t* picked, int64_t position) {
-    std::fill_n(forbidden_, list_.padded, 0u);
-    for (int64_t r = 0; r < list_.batch->rules; ++r) {
-        const int64_t* limit = list_.batch->limits + r * 3;
-        const int64_t span = limit[0];
-        if (limit[2] && position >= span) continue;
-        const int32_t* kinds = list_.batch->kinds + r * list_.batch->items + list_.first;
-        const int32_t enter = position >= 1 && span > 1 ? kinds[picked[position - 1]] : -1;
-        const int32_t leave = position >= span && span > 1 ? kinds[picked[position - span]] : -1;
-        const auto most = static_cast<int32_t>(std::min<int64_t>(limit[1], std::numeric_limits<int32_t>::max()));
-        kernels_.rule(kinds, list_.n, enter, leave, most, 1u << r, counts_ + r * list_.padded, forbidden_);
+    const float* rewards = list.batch->rewards + list.first;
+    if (!kernels.finite(rewards, list.n)) not_finite("rewards", list);
+    if (list.n) {
+        const auto [low, high] = std::minmax_element(rewards, rewards + list.n);
+        list.lowest = *low, list.highest = *high;
+    }
+    int64_t* items = scratch.items.take(list.padded);
+    order(list, rewards, scratch, items);
+    double* squares = scratch.squares.take(list.padded);
+    double* norms = scratch.norms.take(list.padded);
+    double* by_slot = scratch.rewards.take(list.padded);
+    float* panels = scratch.panels.take(list.padded, width);
+    float* blank = scratch.blank.take(width);
+    std::fill_n(blank, width, 0.0f);
+    list.items = items, list.panels = panels, list.squares = squares, list.norms = norms, list.rewards = by_slot;
+    double sum = 0.0;
+    prefetch(list, 0);
+    for (int64_t slot = 0; slot < list.padded; slot += kPanel) {
+        const float* rows[kPanel];
+        prefetch(list, slot + kPanel);
+        for (int64_t lane = 0; lane < kPanel; ++lane) {
+            const int64_t item = items[slot + lane];
+            rows[lane] = item < list.n ? list.vector(slot + lane) : blank;
+            by_slot[slot + lane] = item < list.n ? static_cast<double>(rewards[item]) : 0.0;
+        }
+        kernels.pack(rows, width, panels + slot * width, squares + slot, norms + slot);
+        for (int64_t lane = 0; lane < kPanel; ++lane) {
+            sum += squares[slot + lane];
+            list.longest = std::max(list.longest, squares[slot + lane]);
+        }
+    }
+    // A square of a finite float32 is far from overflowing a float64.
+    if (!std::isfinite(sum)) not_finite("vectors", list);
+    // A sum in four parts, its products and the row itself are rounded: width / 4 + 4 roundings, each at most 2^-24.
+    list.delta = (static_cast<double>(width) / 4.0 + 8.0) * 0x1.02p-24;
+    // Products that may overflow are taken as 0, known to |item| * |row|.
+    if (list.longest > 1e36) {
+        std::fill_n(panels, list.padded * width, 0.0f);
+        list.delta = 1.0;
     }
 }
 
-int64_t hr::Rules::choose(const double* score) {
-    const Best any = kernels_.best(score, nullptr, list_.padded);
-    if (!forbidden_) return any.index;
-    Best allowed = kernels_.best(score, forbidden_, list_.padded);
-    if (allowed.index < 0) ++relaxed_;
-    for (int64_t kept = list_.batch->rules; allowed.index < 0; --kept) {
-        // The dropped rule's bit is the highest left.
-        for (int64_t i = 0; i < list_.n; ++i) forbidden_[i] &= (1u << (kept - 1)) - 1u;
-        allowed = kernels_.best(score, forbidden_, list_.padded);
+const int64_t* hr::pinned_slots(const List& list, int64_t k, Scratch& scratch) {
+    if (!list.batch->pinned) return nullptr;
+    const int64_t* pinned = list.batch->pinned + list.request * k;
+    const std::string name = std::to_string(list.request), n = std::to_string(list.n);
+    int64_t* slot_of = scratch.slots.take(list.n);
+    int64_t* out = scratch.pins.take(k);
+    for (int64_t slot = 0; slot < list.padded; ++slot)
+        if (list.items[slot] < list.n) slot_of[list.items[slot]] = slot;
+    for (int64_t t = 0; t < k; ++t) {
+        const int64_t item = pinned[t];
+        if (item < -1 || item >= list.n)
+            bad("pinned: expected -1 or an item below " + n + " in list " + name + ", got " + std::to_string(item) +
+                " at position " + std::to_string(t));
+        if (item >= 0 && t >= list.n)
+            bad("pinned: expected positions below " + n + ", the length of list " + name + ", got " +
+                std::to_string(t));
+        if (item >= 0 && slot_of[item] < 0)
+            bad("pinned: expected an item once at most in list " + name + ", got item " + std::to_string(item) +
+                " twice");
+        out[t] = item < 0 ? -1 : slot_of[item];
+        if (item >= 0) slot_of[item] = -1;
     }
-    overruled_ += allowed.index != any.index;
-    return allowed.index;
-}
-
-void hr::Rules::report(int64_t* ruled) const {
-    ruled[0] = relaxed_;
-    ruled[1] = overruled_;
+    return out;
 }

@@ -5,53 +5,72 @@
 
 namespace hr {
 
-// Items are handled in panels of 16: panel p holds [width][16] float32, items 16p to 16p+15. Arrays over items are
-// padded to whole panels ("padded" is that length).
+// Items are handled in panels of 16: a panel holds [width][16] float32, and arrays over items hold 16 numbers for it.
 constexpr int64_t kPanel = 16;
+// Rows of float64 are padded with zeros to whole blocks.
+constexpr int64_t kBlock = 8;
 
-struct Items {
-    const float* panels;
-    int64_t padded, width;
+// Rows of numbers, each `stride` apart (float64: whole blocks).
+template <class T>
+struct Rows {
+    const T* data;
+    int64_t stride;
+    const T* at(int64_t t) const { return data + t * stride; }
 };
 
-// Up to `held` numbers of every item, panel by panel: [padded / 16][held][16], so that a panel's are neighbours.
-struct Columns {
-    double* data;
-    int64_t held;
-    double* at(int64_t item, int64_t t) const {
-        return data + item / kPanel * kPanel * held + t * kPanel + item % kPanel;
-    }
+// How an item's d2 becomes its score: base * max(d2, eps), or base + weight * log(max(d2, eps)). A product of an item
+// with a unit vector is known to delta * |item|.
+struct Scoring {
+    bool product;
+    double weight, eps, delta;
 };
 
-struct Best {
-    int64_t index;  // -1 when nothing is allowed
-    double score;
+// score = base - weight * likeness, and how far a score may be off.
+struct Relevance {
+    double weight, slack;
 };
 
+// Bounds of the scores of a panel's items, [16] each. Items that are gone have -infinity.
+struct Bounds {
+    double *lower, *upper;
+};
+
+// Products of items and rows are taken in float32; the bounds allow for their rounding.
 struct GreedyKernels {
     bool (*finite)(const float* x, int64_t n);
-    // Rearranges rows [n, width] into panels, zeros behind the last.
-    void (*pack)(const float* rows, int64_t n, int64_t width, float* panels);
-    // out[i] = <item i, item i>.
-    void (*squares)(const Items& items, double* out);
-    // Column `count` = (<item, x> - sum_{t < count} weight[t] * column t) * scale; d2 -= its square.
-    void (*join)(const Items& items, const float* x, const Columns& columns, int64_t count, const double* weight,
-                 double scale, double* d2);
-    // Columns t and t+1 = (c x + s y, c y - s x) for t = from..count-2 in turn; d2 += the square of the last column.
-    void (*leave)(const Columns& columns, int64_t padded, int64_t from, int64_t count, const double* cosine,
-                  const double* sine, double* d2);
-    // score = base - weight * largest of <item, x> and the first `count` columns. <item, x> is kept in column `slot`; a
-    // single column keeps the largest instead.
-    void (*compare)(const Items& items, const float* x, const Columns& columns, int64_t slot, int64_t count,
-                    const double* base, double weight, double* score);
-    // out = base + weight * log(max(d2, eps)).
-    void (*log_score)(const double* base, const double* d2, double weight, double eps, int64_t padded, double* out);
-    // The largest score above -infinity among items whose `forbidden` is 0 (null: all); ties to the lower index.
-    Best (*best)(const double* score, const uint32_t* forbidden, int64_t padded);
-    // Counts a pick of kind `enter`, discounts one of kind `leave` (-1: none), then sets `bit` in `forbidden` of every
-    // item of a kind >= 0 that has been counted `most` times or more.
-    void (*rule)(const int32_t* kinds, int64_t n, int32_t enter, int32_t leave, int32_t most, uint32_t bit,
-                 int32_t* count, uint32_t* forbidden);
+    // panel[c * 16 + lane] = rows[lane][c]; squares = <row, row>; norms are their roots.
+    void (*pack)(const float* const* rows, int64_t width, float* panel, double* squares, double* norms);
+    // d2 += sign[t] * <item, row t>^2 and drift += |<item, row t>| for t = from..to-1.
+    void (*move)(const float* panel, int64_t width, Rows<float> rows, const double* sign, int64_t from, int64_t to,
+                 double* d2, double* drift);
+    // Bounds of the scores of items whose d2 is the sum of `moves` moves. Returns the largest upper bound.
+    double (*bound)(const double* base, const double* d2, const double* drift, const double* norms, int64_t moves,
+                    const Scoring& scoring, Bounds bounds);
+    // peak = largest of itself and <item, row t>, t = from..to-1: bounds of base - weight * peak. Returns the largest.
+    double (*grow)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
+                   const Relevance& relevance, float* peak, Bounds bounds);
+    // columns[t % held] = <item, row t>, t = from..to-1: bounds of base - weight * largest of the columns of rows
+    // max(0, to - held)..to-1. Returns the largest; `later` is what it would be with the `newest` rows alone.
+    double (*slide)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
+                    const double* base, const Relevance& relevance, float* columns, Bounds bounds, int64_t newest,
+                    double* later);
+    // The index of the largest of n numbers, whole blocks; ties go to the lower.
+    int64_t (*highest)(const double* x, int64_t n);
+    // The largest of the lanes whose bit is set in `allowed`.
+    double (*largest)(const double* x, uint32_t allowed);
+    // The lanes that are at least `bar`.
+    uint32_t (*reach)(const double* x, double bar);
+    // The lanes of a panel whose kind is among `some`.
+    uint32_t (*among)(const int32_t* kinds, const int32_t* some, int64_t count);
+    // out[t] = <row t, x>.
+    void (*products)(Rows<double> rows, int64_t count, const double* x, double* out);
+    // rest -= sum_t weight[t] * row t; returns <rest, rest>.
+    double (*subtract)(Rows<double> rows, int64_t count, const double* weight, double* rest);
+    // (x, y) = (c x + s y, c y - s x) over n numbers, whole blocks.
+    void (*rotate)(double* x, double* y, int64_t n, double c, double s);
+    // out = exp(scale * (x - shift)), n numbers, whole blocks; scale * (x - shift) in [-700, 0].
+    void (*exponentials)(const double* x, int64_t n, double scale, double shift, double* out);
+    double (*logarithm)(double x);
 };
 
 const GreedyKernels* greedy_kernels_scalar();

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from headrace.cli import bench, funnel, load, profile
+from headrace.cli import bench, funnel, load, profile, rerank
 
 # Read when torch loads: threads that spin while they wait cost several times the work on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -25,6 +25,7 @@ for command in (
     funnel.demo,
     load.load,
     profile.profile,
+    rerank.rerank,
 ):
     app.command()(command)
 app.add_typer(bench.app, name="bench")

@@ -15,6 +15,7 @@ from headrace.ranking.packed import Packed, towers_model
 from headrace.ranking.ranker import network_state
 from headrace.ranking.settings import PreRankerSettings
 from headrace.ranking.towers import ThreeTowers
+from headrace.ranking.two_part import TwoPart
 from headrace.types import Candidates, Requests
 
 
@@ -30,12 +31,16 @@ class Inferences:
 
 @dataclass
 class PreRanker:
-    """Three trained towers with their feature store, and the item vectors of this model, computed once for all."""
+    """Three trained towers with their feature store, and the item vectors of this model, computed once for all.
+
+    variety: how to select in two parts; None: by score alone.
+    """
 
     store: FeatureStore
     network: ThreeTowers
     settings: PreRankerSettings
     heads: Heads
+    variety: TwoPart | None = None
     inferences: Inferences = field(default_factory=Inferences)
 
     def __post_init__(self) -> None:
@@ -92,7 +97,8 @@ class PreRanker:
         ).T
 
     def score(self, requests: Requests, candidates: Candidates, keep: int = 500) -> Candidates:
-        """The best `keep` candidates of each request under the fused score, best first, ties to the lower item.
+        """The best `keep` candidates of each request under the fused score, best first, ties to the lower item; with
+        `variety`, its selection.
 
         Raises ValueError when keep is below 1.
         """
@@ -101,6 +107,8 @@ class PreRanker:
         with torch.inference_mode():
             predictions = self.predict(requests, candidates.offsets, candidates.item)
             scored = candidates.with_score(self.heads.scored(candidates, predictions).score)
+            if self.variety is not None:
+                return scored.take(*self.variety.select(scored, keep))
             return scored.take(*top_per_segment(scored.offsets, scored.score, scored.item, keep))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:

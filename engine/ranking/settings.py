@@ -33,11 +33,17 @@ class RankerSettings(RankingSettings):
 
 
 class PreRankerSettings(RankingSettings):
-    """The pre-ranker: hidden units of its towers, the width of their vectors, and the units of the upper network."""
+    """The pre-ranker: hidden units of its towers, the width of their vectors, and the units of the upper network.
+
+    by_score: share of what goes on that is selected by score alone; the rest by score and variety (see `TwoPart`).
+    theta: weight of the score in that rest.
+    """
 
     tower_units: int = Field(default=64, ge=1)
     vector_dim: int = Field(default=16, ge=1)
     upper_units: int = Field(default=32, ge=1)
+    by_score: float = Field(default=1.0, ge=0, le=1)
+    theta: float = Field(default=0.7, ge=0, le=1)
 
 
 def train_settings(settings: RankingSettings, rows: int) -> TrainSettings:

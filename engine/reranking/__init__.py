@@ -1,6 +1,19 @@
-"""Re-ranking: page rules and diversity."""
+"""Re-ranking: page rules, slots and diversity."""
 
-from headrace.reranking.diversity import Reranker, RerankSettings
-from headrace.reranking.rules import MaxInPrefix, MaxRun, OneInWindow, Rule
+from headrace.reranking.diversity import Reranker
+from headrace.reranking.rules import MaxInPrefix, MaxOnPage, MaxRun, OneInWindow, Rule, Scatter
+from headrace.reranking.settings import RerankSettings
+from headrace.reranking.slots import Pin, Slots
 
-__all__ = ["MaxInPrefix", "MaxRun", "OneInWindow", "RerankSettings", "Reranker", "Rule"]
+__all__ = [
+    "MaxInPrefix",
+    "MaxOnPage",
+    "MaxRun",
+    "OneInWindow",
+    "Pin",
+    "RerankSettings",
+    "Reranker",
+    "Rule",
+    "Scatter",
+    "Slots",
+]

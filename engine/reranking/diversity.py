@@ -4,77 +4,88 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from headrace.data.dataset import Catalogue
 from headrace.jagged import offsets_of, segment_of
-from headrace.kernels.dpp import Picks, dpp_picks
+from headrace.kernels.dpp import Picks, Rules, dpp_picks
 from headrace.kernels.mmr import mmr_picks
-from headrace.reranking.rules import Rule, catalogue_kinds, check_rules, compile_rules
+from headrace.reranking.clusters import content_clusters
+from headrace.reranking.rules import broken, catalogue_kinds, check_kinds, compile_rules
+from headrace.reranking.settings import RerankSettings
+from headrace.reranking.slots import Placed, check_pins, check_slot_kinds, pinned_rows, place
 from headrace.reranking.vectors import content_vectors
 from headrace.types import Candidates
 
 _KIND = "kinds."
 
 
-class RerankSettings(BaseModel):
-    """How a page is picked.
-
-    method: dpp, mmr, or none (by score alone, still within the rules). theta: weight of the score against variety, 0
-    to 1. window: how many of the last picks an item is compared with (None: all). rules: in order of priority; when
-    they leave nothing, the last is dropped first.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    method: Literal["dpp", "mmr", "none"] = "dpp"
-    theta: float = Field(default=0.6, ge=0.0, le=1.0)
-    window: int | None = Field(default=10, ge=1)
-    rules: tuple[Rule, ...] = ()
-
-
 class Reranker:
     """Picks pages from ranked candidates.
 
     vectors: float32 [N, d] of unit length, one for each item of the catalogue; content vectors do well here, vectors of
-    a two-tower model do not (they are poor for new and rare items). kinds: name -> int32 [N], what the rules look at.
-    Raises ValueError when shapes differ or a rule names a column that is not in `kinds`.
+    a two-tower model do not (docs/reranking.md). kinds: name -> int32 [N], what the rules look at. pins: int64 [P], the
+    rows of the pinned items, in the order of `settings.pins`.
+    Raises ValueError when shapes differ, a rule or a slot names a column that is not in `kinds`, or pinned items break
+    a rule among themselves.
     """
 
-    def __init__(self, settings: RerankSettings, vectors: Tensor, kinds: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, settings: RerankSettings, vectors: Tensor, kinds: Mapping[str, Tensor], pins: Tensor | None = None
+    ) -> None:
         if vectors.dtype != torch.float32 or vectors.ndim != 2:
             raise ValueError(f"vectors: expected float32 [N, d], got {vectors.dtype} {tuple(vectors.shape)}")
         for name, column in kinds.items():
             if column.dtype != torch.int32 or column.shape != vectors.shape[:1]:
                 got = f"{column.dtype} {tuple(column.shape)}"
                 raise ValueError(f"kinds[{name!r}]: expected int32 [{vectors.shape[0]}], got {got}")
-        check_rules(settings.rules, kinds)
+        pins = torch.zeros(0, dtype=torch.int64) if pins is None else pins
+        if len(pins) != len(settings.pins):
+            raise ValueError(f"pins: expected {len(settings.pins)} rows, as many as in the settings, got {len(pins)}")
+        check_kinds(settings.rules, kinds)
+        check_slot_kinds(settings.slots, kinds)
+        check_pins(settings.pins, pins, settings.rules, kinds)
         self.settings = settings
         self.vectors = vectors
         self.kinds = dict(kinds)
+        self.pins = pins
 
     @classmethod
     def from_catalogue(cls, settings: RerankSettings, catalogue: Catalogue) -> Reranker:
-        """With the catalogue's content vectors (hashed fields where it has none), authors, categories and marks."""
-        return cls(settings, content_vectors(catalogue), catalogue_kinds(catalogue))
+        """With the catalogue's content vectors (hashed fields where it has none), authors, categories and marks.
+
+        Content clusters are computed when a rule asks for them. Raises ValueError for a pinned item that is not there.
+        """
+        vectors = content_vectors(catalogue, attributes=settings.attributes)
+        kinds = catalogue_kinds(catalogue)
+        if any(rule.kind == "cluster" for rule in settings.rules):
+            kinds["cluster"] = content_clusters(vectors, settings.clusters)
+        return cls(settings, vectors, kinds, pinned_rows(settings.pins, catalogue.ids))
 
     def rerank(self, candidates: Candidates, k: int) -> Candidates:
         """At most `k` candidates of each request in page order, under their old scores.
 
         The score enters as `standardise`d, so that theta means the same for every way to fuse scores. Ties go to the
-        earlier candidate. Adds columns gain, float32: the objective when picked; relaxed and overruled, int64, equal
-        for all entries of a request: picks made with a rule dropped, and picks where the rules forbade the best item.
+        earlier candidate. Adds columns: gain, float32, the objective when picked; pinned, int64, 1 where the position
+        was given away (see `place`); broken, int64, bit r set where the item breaks rule r; and relaxed and overruled,
+        int64, equal for all entries of a request: picks made with a rule dropped, and picks where the rules forbade the
+        best item.
         Raises ValueError when k is below 1, a score is NaN or infinite, or an item is not in the catalogue.
         """
+        if k < 1:
+            raise ValueError(f"k: expected at least 1, got {k}")
         low, high = candidates.item.aminmax() if len(candidates) else (0, -1)
         if not 0 <= int(low) <= int(high) + 1 <= len(self.vectors):
             raise ValueError(f"candidates.item: expected rows 0 to {len(self.vectors) - 1} of the catalogue")
         if not bool(torch.isfinite(candidates.score).all()):
             raise ValueError("candidates.score: expected finite numbers, got NaN or infinity")
-        picks = self._pick(candidates, k)
+        placed = self.place(candidates, k)
+        candidates = placed.candidates
+        rules = compile_rules(self.settings.rules, self.kinds, candidates.item)
+        pinned = placed.pinned if self.settings.pins or self.settings.slots else None
+        picks = pick_pages(self.settings, self.vectors, candidates, placed.reward, k, rules, pinned)
         shown = picks.picked >= 0
         counts = shown.sum(1)
         index = (picks.picked + candidates.offsets[:-1, None])[shown]
@@ -82,32 +93,65 @@ class Reranker:
         return page.with_score(
             page.score,
             gain=picks.gain[shown],
+            pinned=(placed.pinned >= 0).long()[shown],
+            broken=self._broken(page, shown, (picks.relaxed > 0) | (placed.pinned >= 0).any(1)),
             relaxed=picks.relaxed.repeat_interleave(counts),
             overruled=picks.overruled.repeat_interleave(counts),
         )
 
-    def _pick(self, candidates: Candidates, k: int) -> Picks:
-        settings = self.settings
-        rules = compile_rules(settings.rules, self.kinds, candidates.item)
-        rewards = standardise(candidates.offsets, candidates.score)
-        if settings.method == "none":
-            alike = rewards.new_zeros((len(candidates), 1))
-            return mmr_picks(alike, rewards, candidates.offsets, k, 1.0, 1, rules)
-        pick = dpp_picks if settings.method == "dpp" else mmr_picks
-        vectors = self.vectors.index_select(0, candidates.item)
-        return pick(vectors, rewards, candidates.offsets, k, settings.theta, settings.window, rules)
+    def place(self, candidates: Candidates, k: int) -> Placed:
+        """What may be shown on pages of `k`, with standardised rewards and the positions that are given away."""
+        settings, reward = self.settings, standardise(candidates.offsets, candidates.score)
+        if not settings.pins and not settings.slots:
+            return Placed(candidates, torch.full((candidates.batch, k), -1), reward)
+        return place(candidates, reward, k, settings.pins, self.pins, settings.slots, self.kinds)
+
+    def _broken(self, page: Candidates, shown: Tensor, which: Tensor) -> Tensor:
+        """int64 [nnz]: bit r where an entry breaks rule r; only requests in `which` (bool [B]) can have any."""
+        bits = torch.zeros(shown.shape, dtype=torch.int64)
+        if self.settings.rules and bool(which.any()):
+            rows = torch.full(shown.shape, -1)
+            rows[shown] = page.item
+            found = broken(self.settings.rules, self.kinds, rows[which])
+            places = torch.arange(len(found))[:, None, None]
+            bits[which] = (found.long() << places).sum(0)
+        return bits[shown]
 
     def state(self) -> dict[str, Tensor]:
-        """vectors; kinds.<name> for each column; settings, uint8, as JSON text."""
+        """vectors; pins; kinds.<name> for each column; settings, uint8, as JSON text."""
         text = bytearray(self.settings.model_dump_json().encode())
         kinds = {_KIND + name: column for name, column in self.kinds.items()}
-        return {"vectors": self.vectors, "settings": torch.frombuffer(text, dtype=torch.uint8), **kinds}
+        return {
+            "vectors": self.vectors,
+            "pins": self.pins,
+            "settings": torch.frombuffer(text, dtype=torch.uint8),
+            **kinds,
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Reranker:
         settings = RerankSettings(**json.loads(bytes(state["settings"].tolist())))
         kinds = {name.removeprefix(_KIND): column for name, column in state.items() if name.startswith(_KIND)}
-        return cls(settings, state["vectors"], kinds)
+        return cls(settings, state["vectors"], kinds, state.get("pins"))
+
+
+def pick_pages(
+    settings: RerankSettings,
+    vectors: Tensor,
+    candidates: Candidates,
+    reward: Tensor,
+    k: int,
+    rules: Rules | None,
+    pinned: Tensor | None,
+) -> Picks:
+    """The kernel that the settings ask for. vectors: of the catalogue; reward: float32 [nnz]; else as kernels.dpp."""
+    offsets = candidates.offsets
+    if settings.method == "none":
+        alike = reward.new_zeros((len(candidates), 1))
+        return mmr_picks(alike, reward, offsets, k, 1.0, 1, rules, pinned)
+    pick = dpp_picks if settings.method == "dpp" else mmr_picks
+    rows = vectors.index_select(0, candidates.item)
+    return pick(rows, reward, offsets, k, settings.theta, settings.window, rules, pinned)
 
 
 def standardise(offsets: Tensor, score: Tensor) -> Tensor:

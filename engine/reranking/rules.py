@@ -1,4 +1,4 @@
-"""Page rules: how many items of one kind may stand in a row, near each other, or at the top."""
+"""Page rules: how many items of one kind may stand in a row, near each other, at the top, or on the page."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from headrace.data.dataset import Catalogue
 from headrace.kernels.dpp import Rules
+from headrace.kernels.dpp.rules import MAX_RULES
+
+#: A span that no page is as long as.
+_WHOLE_PAGE = 1 << 31
 
 
 class _Rule(BaseModel):
-    """kind: the column of kinds that the rule looks at, e.g. author, category or marked."""
+    """kind: the column of kinds that the rule looks at: author, category, cluster or marked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    rule: str
     kind: str
+
+    @property
+    def words(self) -> str:
+        """The rule in a few words, e.g. `max_run category k=5`."""
+        numbers = (f"{name}={value}" for name, value in self if name not in ("rule", "kind"))
+        return " ".join((self.rule, self.kind, *numbers))
 
 
 class MaxRun(_Rule):
@@ -31,12 +42,28 @@ class MaxRun(_Rule):
         return (self.k + 1, self.k, 0)
 
 
+class Scatter(_Rule):
+    """None of the next `gap` items is of the same kind as an item."""
+
+    rule: Literal["scatter"] = "scatter"
+    gap: int = Field(ge=1)
+
+    def limit(self) -> tuple[int, int, int]:
+        return (self.gap + 1, 1, 0)
+
+
 class OneInWindow(_Rule):
     """At most `most` items (1) of the same kind in every `window` positions."""
 
     rule: Literal["one_in_window"] = "one_in_window"
     window: int = Field(ge=2)
     most: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _can_act(self) -> OneInWindow:
+        if self.most >= self.window:
+            raise ValueError(f"most: expected less than window ({self.window}), got {self.most}")
+        return self
 
     def limit(self) -> tuple[int, int, int]:
         return (self.window, self.most, 0)
@@ -49,12 +76,59 @@ class MaxInPrefix(_Rule):
     first: int = Field(ge=1)
     most: int = Field(ge=0)
 
+    @model_validator(mode="after")
+    def _can_act(self) -> MaxInPrefix:
+        if self.most >= self.first:
+            raise ValueError(f"most: expected less than first ({self.first}), got {self.most}")
+        return self
+
     def limit(self) -> tuple[int, int, int]:
         return (self.first, self.most, 1)
 
 
+class MaxOnPage(_Rule):
+    """At most `most` items of the same kind on the page."""
+
+    rule: Literal["max_on_page"] = "max_on_page"
+    most: int = Field(ge=1)
+
+    def limit(self) -> tuple[int, int, int]:
+        return (_WHOLE_PAGE, self.most, 0)
+
+
 #: One rule, as settings files write it: `{rule = "max_run", kind = "category", k = 5}`.
-Rule = Annotated[MaxRun | OneInWindow | MaxInPrefix, Field(discriminator="rule")]
+Rule = Annotated[MaxRun | Scatter | OneInWindow | MaxInPrefix | MaxOnPage, Field(discriminator="rule")]
+
+
+def name_of(rules: Sequence[Rule], r: int) -> str:
+    """How errors, reasons and counters call rule `r`: its place and its words."""
+    return f"rules[{r}] {rules[r].words}"
+
+
+def check_order(rules: Sequence[Rule]) -> None:
+    """Raises ValueError naming the rule when there are too many, or one can never act.
+
+    Two rules of one name and kind say different things about the same. When the one before forbids all that the other
+    does, the other has nothing to say: that one is kept longer. The other order has its use, a strict rule that gives
+    way to a looser one.
+    """
+    if len(rules) > MAX_RULES:
+        raise ValueError(f"rules: expected at most {MAX_RULES}, got {len(rules)}")
+    for r, rule in enumerate(rules):
+        for q, other in enumerate(rules[:r]):
+            if (other.rule, other.kind) == (rule.rule, rule.kind) and _implies(other.limit(), rule.limit()):
+                raise ValueError(
+                    f"{name_of(rules, r)}: can never act, since {name_of(rules, q)} forbids as much and is dropped "
+                    "later; put the stricter rule last or remove one"
+                )
+
+
+def _implies(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
+    """Whether all pages within limit `a` are within `b`: how many of a kind can `a` leave in the span of `b`?"""
+    (span, most, prefix), (wide, allowed, of_prefix) = a, b
+    if prefix:
+        return bool(of_prefix) and min(most, wide) + max(wide - span, 0) <= allowed
+    return wide // span * most + min(wide % span, most) <= allowed
 
 
 def catalogue_kinds(catalogue: Catalogue) -> dict[str, Tensor]:
@@ -72,23 +146,37 @@ def catalogue_kinds(catalogue: Catalogue) -> dict[str, Tensor]:
     }
 
 
-def check_rules(rules: Sequence[Rule], kinds: Mapping[str, Tensor]) -> None:
+def check_kinds(rules: Sequence[Rule], kinds: Mapping[str, Tensor]) -> None:
     """Raises ValueError when a rule names a column of kinds that there is not."""
-    for rule in rules:
+    for r, rule in enumerate(rules):
         if rule.kind not in kinds:
-            raise ValueError(f"rules: {rule.rule}: kind: expected one of {', '.join(sorted(kinds))}, got {rule.kind!r}")
+            expected = ", ".join(sorted(kinds))
+            raise ValueError(f"{name_of(rules, r)}: kind: expected one of {expected}, got {rule.kind!r}")
 
 
 def compile_rules(rules: Sequence[Rule], kinds: Mapping[str, Tensor], item: Tensor) -> Rules | None:
-    """The kernel's form of `rules`, in order of priority, for candidates `item` (int64 [nnz]); None without rules.
-
-    Raises ValueError when a rule names a column of kinds that there is not.
-    """
+    """The kernel's form of `rules`, in order of priority, for candidates `item` (int64 [nnz]); None without rules."""
     if not rules:
         return None
-    check_rules(rules, kinds)
     rows = {name: kinds[name].index_select(0, item) for name in {rule.kind for rule in rules}}
     return Rules(
         torch.stack([rows[rule.kind] for rule in rules]),
         torch.tensor([rule.limit() for rule in rules], dtype=torch.int64),
     )
+
+
+def broken(rules: Sequence[Rule], kinds: Mapping[str, Tensor], pages: Tensor) -> Tensor:
+    """bool [R, B, k]: the places of `pages` (int64 [B, k] rows of the catalogue, -1 empty) that break each rule.
+
+    A place breaks a rule when the items before it leave no room for its kind. O(R B k^2).
+    """
+    k = pages.shape[1]
+    place = torch.arange(k)
+    back = place[:, None] - place
+    out = torch.zeros((len(rules), *pages.shape), dtype=torch.bool)
+    for r, rule in enumerate(rules):
+        span, most, prefix = rule.limit()
+        kind = torch.where(pages >= 0, kinds[rule.kind][pages.clamp_min(0)], -1)
+        alike = (kind[:, :, None] == kind[:, None, :]) & (back > 0) & (back < span)
+        out[r] = (kind >= 0) & (alike.sum(2) >= most) & ((place < span) | (prefix == 0))
+    return out

@@ -14,11 +14,16 @@ from headrace.data.dataset import Catalogue, Jagged
 _WEIGHTS = {"category": 1.0, "keyword": 1.0, "author": 0.7, "own": 0.4}
 
 
-def content_vectors(catalogue: Catalogue, width: int = 64, seed: int = 0) -> Tensor:
-    """float32 [N, width] content vectors of unit length: the catalogue's own where it has any, else hashed fields.
+def content_vectors(catalogue: Catalogue, width: int = 64, seed: int = 0, attributes: float = 0.0) -> Tensor:
+    """float32 [N, d] content vectors of unit length: the catalogue's own where it has any, else hashed fields.
 
-    An item whose own vector is all zeros gets a hashed one of the same width. Raises ValueError for NaN or infinity.
+    attributes: 0 to 1, the share of two items' likeness that comes from shared attributes where the catalogue has
+    vectors of its own: the likeness is then `(1 - attributes) * cosine + attributes * cosine of hashed fields`, and d
+    the own width plus `width`. An item whose own vector is all zeros gets a hashed one of the same width.
+    Raises ValueError for NaN or infinity, and attributes outside [0, 1].
     """
+    if not 0 <= attributes <= 1:
+        raise ValueError(f"attributes: expected 0 to 1, got {attributes}")
     if catalogue.vector is None:
         return hashed_vectors(catalogue, width, seed)
     vectors = torch.from_numpy(np.ascontiguousarray(catalogue.vector, dtype=np.float32))
@@ -27,7 +32,12 @@ def content_vectors(catalogue: Catalogue, width: int = 64, seed: int = 0) -> Ten
     missing = ~vectors.any(1)
     if bool(missing.any()):
         vectors = torch.where(missing[:, None], hashed_vectors(catalogue, vectors.shape[1], seed), vectors)
-    return normalize(vectors, dim=1)
+    vectors = normalize(vectors, dim=1)
+    if attributes == 0:
+        return vectors
+    # The inner product of two such rows is the weighted sum of their parts' inner products.
+    shared = hashed_vectors(catalogue, width, seed)
+    return torch.cat([(1 - attributes) ** 0.5 * vectors, attributes**0.5 * shared], 1)
 
 
 def hashed_vectors(catalogue: Catalogue, width: int = 64, seed: int = 0) -> Tensor:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from headrace.data.ids import IdMap
 from headrace.funnel import Funnel, Trace
-from headrace.serving.pages import pages_of
+from headrace.reranking.rules import name_of
+from headrace.serving.pages import broken_of, pages_of
 from headrace.types import Page, Requests
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ class Engine:
     """Answers requests from one snapshot.
 
     as_of: milliseconds since the epoch of the moment that the snapshot describes; statistics are frozen there.
-    counters: requests answered, unknown users, and known users without history among them.
+    counters: requests answered, unknown users and known users without history among them, pages shorter than asked;
+    and for each rule of the re-ranking, `broken: <rule>`, the items shown that break it because it was dropped there or
+    because the item is pinned.
     """
 
     def __init__(self, funnel: Funnel, users: IdMap, items: IdMap, as_of: int, settings: Settings) -> None:
@@ -34,6 +37,9 @@ class Engine:
         self.as_of = as_of
         self.settings = settings
         self.counters = {"requests": 0, "unknown users": 0, "users without history": 0, "short pages": 0}
+        rules = funnel.reranker.settings.rules
+        self._rules = [name_of(rules, r) for r in range(len(rules))]
+        self.counters.update({f"broken: {rule}": 0 for rule in self._rules})
         self._lock = threading.Lock()
 
     @classmethod
@@ -78,7 +84,7 @@ class Engine:
         if record:
             self.funnel.exposure.record(requests.user[page.request], page.item, requests.time[page.request])
         self._count(requests, trace, shown)
-        return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, reasons)
+        return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, self._rules, reasons)
 
     def parse_ids(self, words: Sequence[str]) -> list[int] | list[str]:
         """User ids from text: integers where the snapshot's are. Raises ValueError for a word that is no integer."""
@@ -106,6 +112,7 @@ class Engine:
         found = sum(trace.stages[name].counts for name in personalised)
         bare = int((torch.as_tensor(found) == 0).sum()) - unknown
         short = int((trace.stages["re-ranking"].counts < shown).sum())
+        broken = broken_of(trace.stages["re-ranking"], len(self._rules)).sum(0).tolist()
         with self._lock:
-            for name, count in zip(self.counters, (len(requests), unknown, max(bare, 0), short), strict=True):
+            for name, count in zip(self.counters, (len(requests), unknown, max(bare, 0), short, *broken), strict=True):
                 self.counters[name] += count

@@ -14,6 +14,7 @@ from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore
 from headrace.funnel import Funnel
 from headrace.ranking import PreRanker, Ranker
+from headrace.ranking.two_part import TwoPart
 from headrace.reranking import Reranker
 from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
 from headrace.retrieval.two_tower import TwoTower
@@ -38,6 +39,8 @@ def assemble(
     """The funnel of these parts, its sizes from the settings."""
     quotas = [int(getattr(settings.recall, channel.name)) for channel in channels]
     recall, page, items = settings.recall, settings.page, len(ranker.store.items)
+    chosen = settings.preranker
+    preranker.variety = TwoPart(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
     return Funnel(items, channels, quotas, recall.total, exposure, preranker, page.ranked, ranker, reranker)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import registry
-from headrace.kernels.dpp.picks import Picks, check_lists, outputs
+from headrace.kernels.dpp.picks import Picks, check_lists, outputs, paths
 from headrace.kernels.dpp.rules import Rules
 
 __all__ = ["Picks", "Rules", "dpp", "dpp_picks"]
@@ -16,7 +16,7 @@ __all__ = ["Picks", "Rules", "dpp", "dpp_picks"]
 OP = registry.Op("dpp", __name__, "greedy MAP of a determinantal point process", ("scalar", "avx2", "avx512"))
 _SCHEMA = (
     "dpp(Tensor vectors, Tensor rewards, Tensor offsets, int k, float theta, int? window, float eps, Tensor? kinds, "
-    "Tensor? limits, str backend, int threads) -> (Tensor, Tensor, Tensor)"
+    "Tensor? limits, Tensor? pinned, str backend, int threads) -> (Tensor, Tensor, Tensor, Tensor)"
 )
 
 
@@ -28,6 +28,7 @@ def dpp(
     theta: float = 0.5,
     window: int | None = None,
     rules: Rules | None = None,
+    pinned: Tensor | None = None,
     eps: float = 1e-6,
     backend: str = "auto",
     threads: int = 0,
@@ -41,6 +42,8 @@ def dpp(
 
     vectors: float32 [nnz, d], about unit length. rewards: float32 [nnz]. offsets: int64 [B+1]; list b owns entries
     offsets[b]:offsets[b+1]. rules: what may not come next (see `Rules`); None: anything may.
+    pinned: int64 [B, k], the item that must stand at each position of its list, -1 where the pick is free; None: all are
+    free. A pinned item comes at its position, whatever its objective and the rules say, and nowhere else.
     Returns positions inside each list, int64 [B, k] padded with -1, and their gains (the objective when picked),
     float32 [B, k] padded with -inf.
 
@@ -49,7 +52,7 @@ def dpp(
     window below 1, eps below 1e-12.
     Source: Chen, Zhang, Zhou, "Fast Greedy MAP Inference for Determinantal Point Process", NeurIPS 2018.
     """
-    return dpp_picks(vectors, rewards, offsets, k, theta, window, rules, eps, backend, threads)[:2]
+    return dpp_picks(vectors, rewards, offsets, k, theta, window, rules, pinned, eps, backend, threads)[:2]
 
 
 def dpp_picks(
@@ -60,19 +63,20 @@ def dpp_picks(
     theta: float = 0.5,
     window: int | None = None,
     rules: Rules | None = None,
+    pinned: Tensor | None = None,
     eps: float = 1e-6,
     backend: str = "auto",
     threads: int = 0,
 ) -> Picks:
-    """As `dpp`, and says what the rules did."""
-    check_lists(vectors, rewards, offsets, k, theta, window, rules)
+    """As `dpp`, with what the rules did and the path of the log-determinant."""
+    check_lists(vectors, rewards, offsets, k, theta, window, rules, pinned)
     if not 1e-12 <= eps < math.inf:
         raise ValueError(f"eps: expected a finite number of at least 1e-12, got {eps}")
     kinds, limits = (rules.kinds, rules.limits) if rules is not None else (None, None)
-    picked, gain, ruled = torch.ops.headrace.dpp(
-        vectors, rewards, offsets, k, theta, window, eps, kinds, limits, backend, threads
+    picked, gain, ruled, logdet = torch.ops.headrace.dpp(
+        vectors, rewards, offsets, k, theta, window, eps, kinds, limits, pinned, backend, threads
     )
-    return Picks(picked, gain, ruled[:, 0], ruled[:, 1])
+    return Picks(picked, gain, ruled[:, 0], ruled[:, 1], logdet)
 
 
 def _dpp(
@@ -85,18 +89,21 @@ def _dpp(
     eps: float,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     backend: str,
     threads: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     function = OP.pick(backend, vectors.device)
-    out: tuple[Tensor, Tensor, Tensor] = function(
-        vectors, rewards, offsets, k, theta, window, eps, kinds, limits, threads
+    out: tuple[Tensor, Tensor, Tensor, Tensor] = function(
+        vectors, rewards, offsets, k, theta, window, eps, kinds, limits, pinned, threads
     )
     return out
 
 
-def _fake(vectors: Tensor, rewards: Tensor, offsets: Tensor, k: int, *_: object) -> tuple[Tensor, Tensor, Tensor]:
-    return outputs(offsets, k)
+def _fake(
+    vectors: Tensor, rewards: Tensor, offsets: Tensor, k: int, *_: object
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return *outputs(offsets, k), paths(offsets, k)
 
 
 registry.register(_SCHEMA, _dpp, _fake)

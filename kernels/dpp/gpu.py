@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, choose, dots, scratch
+from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, dots, pick, reserve, scratch
 from headrace.kernels.dpp.picks import check_values
 
 
@@ -99,9 +99,11 @@ def _dpp_kernel(
     settings: tl.tensor,
     kinds: tl.tensor,
     limits: tl.tensor,
+    pinned: tl.tensor,
     picked: tl.tensor,
     gain: tl.tensor,
     ruled: tl.tensor,
+    logdet: tl.tensor,
     state: tl.tensor,
     columns: tl.tensor,
     active: tl.tensor,
@@ -133,8 +135,10 @@ def _dpp_kernel(
     d2 = base + items
     score = d2 + items
     active += request * held
+    pinned += request * k
     picked += request * k
     gain += request * k
+    logdet += request * k
     for start in range(0, n, BLOCK):
         at = start + tl.arange(0, BLOCK).to(tl.int64)
         reward = tl.load(rewards + at, mask=at < n, other=0.0)
@@ -146,22 +150,28 @@ def _dpp_kernel(
         tl.store(d2 + at, square, mask=at < n)
     apply_rules(kinds, limits, picked, counts, forbidden, 0, n, items, rules, BLOCK)
     steps = tl.minimum(n, k.to(tl.int64))
+    reserve(pinned, base, steps)
     count = tl.full((), 0, tl.int32)
     relaxed = tl.full((), 0, tl.int64)
     overruled = tl.full((), 0, tl.int64)
+    path = tl.full((), 0.0, tl.float64)
     for t in range(0, steps):
         tl.debug_barrier()
         for start in range(0, n, BLOCK):
             at = start + tl.arange(0, BLOCK).to(tl.int64)
-            distance = tl.maximum(tl.load(d2 + at, mask=at < n, other=1.0), eps)
-            value = tl.load(base + at, mask=at < n, other=0.0) + weight * tl.log(distance)
-            tl.store(score + at, value, mask=at < n)
+            far = tl.maximum(tl.load(d2 + at, mask=at < n, other=1.0), eps)
+            objective = tl.load(base + at, mask=at < n, other=0.0) + weight * tl.log(far)
+            tl.store(score + at, objective, mask=at < n)
         tl.debug_barrier()
-        choice, loosened, forbade = choose(score, forbidden, n, rules, BLOCK)
-        relaxed += loosened
+        choice, broken, forbade = pick(score, forbidden, tl.load(pinned + t), n, rules, BLOCK)
+        relaxed += broken
         overruled += forbade
         tl.store(picked + t, choice)
-        tl.store(gain + t, tl.load(score + choice).to(tl.float32))
+        distance = tl.log(tl.maximum(tl.load(d2 + choice), eps))
+        path += distance
+        value = theta * tl.load(rewards + choice).to(tl.float64) + weight * distance
+        tl.store(gain + t, value.to(tl.float32))
+        tl.store(logdet + t, path.to(tl.float32))
         tl.store(base + choice, float("-inf"))
         tl.debug_barrier()
         if t + 1 < steps:
@@ -187,15 +197,17 @@ def dpp(
     eps: float,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    check_values(vectors, rewards, offsets)
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    check_values(vectors, rewards, offsets, pinned)
     batch, items = offsets.shape[0] - 1, vectors.shape[0]
     picked = offsets.new_full((batch, k), -1)
     gain = torch.full((batch, k), -torch.inf, device=vectors.device)
     ruled = offsets.new_zeros((batch, 2))
+    logdet = gain.clone()
     if items == 0:
-        return picked, gain, ruled
+        return picked, gain, ruled, logdet
     held = min(k, int(offsets.diff().max()), window or k)
     rows, spans, counts, forbidden, rules = scratch(vectors, kinds, limits)
     settings = torch.tensor([theta, 1.0 - theta, eps], dtype=torch.float64, device=vectors.device)
@@ -206,9 +218,11 @@ def dpp(
         settings,
         rows,
         spans,
+        picked.clone() if pinned is None else pinned.contiguous(),
         picked,
         gain,
         ruled,
+        logdet,
         settings.new_empty((3, items)),
         settings.new_empty((held, items)),
         offsets.new_empty((batch, held)),
@@ -223,4 +237,4 @@ def dpp(
         BLOCK=BLOCK,
         BLOCK_D=BLOCK_D,
     )
-    return picked, gain, ruled
+    return picked, gain, ruled, logdet

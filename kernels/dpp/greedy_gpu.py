@@ -67,6 +67,31 @@ def choose(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
+def reserve(pinned: tl.tensor, base: tl.tensor, steps: tl.tensor) -> None:
+    """Takes the pinned items out of the free choice."""
+    tl.debug_barrier()
+    for t in range(0, steps):
+        pin = tl.load(pinned + t)
+        if pin >= 0:
+            tl.store(base + pin, float("-inf"))
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def pick(
+    score: tl.tensor, forbidden: tl.tensor, pin: tl.tensor, n: tl.tensor, rules: tl.tensor, BLOCK: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+    """The pinned item, or else the best one; whether it breaks a rule; whether the rules forbade the best item."""
+    choice = pin
+    broken = tl.full((), 0, tl.int64)
+    forbade = tl.full((), 0, tl.int64)
+    if pin >= 0:
+        broken = (tl.load(forbidden + pin) != 0).to(tl.int64)
+    else:
+        choice, broken, forbade = choose(score, forbidden, n, rules, BLOCK)
+    return choice, broken, forbade
+
+
+@triton.jit  # type: ignore[untyped-decorator]
 def apply_rules(
     kinds: tl.tensor,
     limits: tl.tensor,

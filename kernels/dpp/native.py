@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from headrace.kernels.dpp.picks import outputs
+from headrace.kernels.dpp.picks import outputs, paths
 from headrace.kernels.settings import extension
 
 
@@ -18,9 +18,10 @@ def dpp(
     eps: float,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    out = outputs(offsets, k)
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = *outputs(offsets, k), paths(offsets, k)
     extension().dpp(
         vectors.contiguous().numpy(),
         rewards.contiguous().numpy(),
@@ -31,6 +32,7 @@ def dpp(
         eps,
         None if kinds is None else kinds.contiguous().numpy(),
         None if limits is None else limits.contiguous().numpy(),
+        None if pinned is None else pinned.contiguous().numpy(),
         threads,
         *(tensor.numpy() for tensor in out),
     )

@@ -59,6 +59,7 @@ def dpp(
     eps: float,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
 ) -> Counted:
     """A call, counted: items in, picks out."""

@@ -14,7 +14,7 @@ __all__ = ["mmr", "mmr_picks"]
 OP = registry.Op("mmr", __name__, "maximal marginal relevance", ("scalar", "avx2", "avx512"))
 _SCHEMA = (
     "mmr(Tensor vectors, Tensor rewards, Tensor offsets, int k, float theta, int? window, Tensor? kinds, "
-    "Tensor? limits, str backend, int threads) -> (Tensor, Tensor, Tensor)"
+    "Tensor? limits, Tensor? pinned, str backend, int threads) -> (Tensor, Tensor, Tensor)"
 )
 
 
@@ -26,6 +26,7 @@ def mmr(
     theta: float = 0.5,
     window: int | None = None,
     rules: Rules | None = None,
+    pinned: Tensor | None = None,
     backend: str = "auto",
     threads: int = 0,
 ) -> tuple[Tensor, Tensor]:
@@ -38,6 +39,8 @@ def mmr(
     vectors: float32 [nnz, d]; their inner product is the similarity, so normalise them for cosine. rewards: float32
     [nnz]. offsets: int64 [B+1]; list b owns entries offsets[b]:offsets[b+1]. rules: what may not come next (see
     `Rules`); None: anything may.
+    pinned: int64 [B, k], the item that must stand at each position of its list, -1 where the pick is free; None: all are
+    free. A pinned item comes at its position, whatever its objective and the rules say, and nowhere else.
     Returns positions inside each list, int64 [B, k] padded with -1, and their gains (the objective when picked),
     float32 [B, k] padded with -inf.
 
@@ -46,7 +49,7 @@ def mmr(
     window below 1.
     Source: Carbonell, Goldstein, "The Use of MMR, Diversity-Based Reranking", SIGIR 1998.
     """
-    return mmr_picks(vectors, rewards, offsets, k, theta, window, rules, backend, threads)[:2]
+    return mmr_picks(vectors, rewards, offsets, k, theta, window, rules, pinned, backend, threads)[:2]
 
 
 def mmr_picks(
@@ -57,14 +60,15 @@ def mmr_picks(
     theta: float = 0.5,
     window: int | None = None,
     rules: Rules | None = None,
+    pinned: Tensor | None = None,
     backend: str = "auto",
     threads: int = 0,
 ) -> Picks:
     """As `mmr`, and says what the rules did."""
-    check_lists(vectors, rewards, offsets, k, theta, window, rules)
+    check_lists(vectors, rewards, offsets, k, theta, window, rules, pinned)
     kinds, limits = (rules.kinds, rules.limits) if rules is not None else (None, None)
     picked, gain, ruled = torch.ops.headrace.mmr(
-        vectors, rewards, offsets, k, theta, window, kinds, limits, backend, threads
+        vectors, rewards, offsets, k, theta, window, kinds, limits, pinned, backend, threads
     )
     return Picks(picked, gain, ruled[:, 0], ruled[:, 1])
 
@@ -78,11 +82,14 @@ def _mmr(
     window: int | None,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     backend: str,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     function = OP.pick(backend, vectors.device)
-    out: tuple[Tensor, Tensor, Tensor] = function(vectors, rewards, offsets, k, theta, window, kinds, limits, threads)
+    out: tuple[Tensor, Tensor, Tensor] = function(
+        vectors, rewards, offsets, k, theta, window, kinds, limits, pinned, threads
+    )
     return out
 
 

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, choose, dots, scratch
+from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, dots, pick, reserve, scratch
 from headrace.kernels.dpp.picks import check_values
 
 
@@ -19,6 +19,7 @@ def _mmr_kernel(
     settings: tl.tensor,
     kinds: tl.tensor,
     limits: tl.tensor,
+    pinned: tl.tensor,
     picked: tl.tensor,
     gain: tl.tensor,
     ruled: tl.tensor,
@@ -49,6 +50,8 @@ def _mmr_kernel(
     forbidden += first
     base = state + first
     score = base + items
+    likeness = score + items
+    pinned += request * k
     picked += request * k
     gain += request * k
     for start in range(0, n, BLOCK):
@@ -58,15 +61,19 @@ def _mmr_kernel(
         tl.store(score + at, reward, mask=at < n)
     apply_rules(kinds, limits, picked, counts, forbidden, 0, n, items, rules, BLOCK)
     steps = tl.minimum(n, k.to(tl.int64))
+    reserve(pinned, base, steps)
+    reserve(pinned, score, steps)
     relaxed = tl.full((), 0, tl.int64)
     overruled = tl.full((), 0, tl.int64)
     for t in range(0, steps):
         tl.debug_barrier()
         # Before the first pick the score is the reward.
-        choice, loosened, forbade = choose(score, forbidden, n, rules, BLOCK)
-        relaxed += loosened
+        choice, broken, forbade = pick(score, forbidden, tl.load(pinned + t), n, rules, BLOCK)
+        relaxed += broken
         overruled += forbade
-        objective = tl.where(t == 0, tl.load(base + choice), tl.load(score + choice))
+        objective = theta * tl.load(rewards + choice).to(tl.float64)
+        if t > 0:
+            objective -= weight * tl.load(likeness + choice)
         tl.store(picked + t, choice)
         tl.store(gain + t, objective.to(tl.float32))
         tl.debug_barrier()
@@ -85,6 +92,7 @@ def _mmr_kernel(
                     if t > 0:
                         peak = tl.maximum(peak, tl.load(columns + at, mask=at < n, other=0.0))
                     tl.store(columns + at, peak, mask=at < n)
+                tl.store(likeness + at, peak, mask=at < n)
                 value = tl.load(base + at, mask=at < n, other=0.0) - weight * peak
                 tl.store(score + at, value, mask=at < n)
             apply_rules(kinds, limits, picked, counts, forbidden, t + 1, n, items, rules, BLOCK)
@@ -101,9 +109,10 @@ def mmr(
     window: int | None,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    check_values(vectors, rewards, offsets)
+    check_values(vectors, rewards, offsets, pinned)
     batch, items = offsets.shape[0] - 1, vectors.shape[0]
     picked = offsets.new_full((batch, k), -1)
     gain = torch.full((batch, k), -torch.inf, device=vectors.device)
@@ -121,10 +130,11 @@ def mmr(
         settings,
         rows,
         spans,
+        picked.clone() if pinned is None else pinned.contiguous(),
         picked,
         gain,
         ruled,
-        settings.new_empty((2, items)),
+        settings.new_empty((3, items)),
         settings.new_empty((held, items)),
         counts,
         forbidden,

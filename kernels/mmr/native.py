@@ -17,6 +17,7 @@ def mmr(
     window: int | None,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     out = outputs(offsets, k)
@@ -29,6 +30,7 @@ def mmr(
         window or 0,
         None if kinds is None else kinds.contiguous().numpy(),
         None if limits is None else limits.contiguous().numpy(),
+        None if pinned is None else pinned.contiguous().numpy(),
         threads,
         *(tensor.numpy() for tensor in out),
     )

@@ -17,6 +17,7 @@ def mmr(
     window: int | None,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     def of_list(v: Floats, r: Floats) -> Objective:
@@ -29,7 +30,7 @@ def mmr(
 
         return objective
 
-    picked, gain, ruled = greedy(vectors, rewards, offsets, k, kinds, limits, of_list)
+    picked, gain, ruled = greedy(vectors, rewards, offsets, k, kinds, limits, pinned, of_list)
     # The first pick goes by reward alone; its objective has no likeness to subtract.
     gain[:, 0] = (theta * gain[:, 0].double()).float().masked_fill(picked[:, 0] < 0, -np.inf)
     return picked, gain, ruled

@@ -33,6 +33,7 @@ def mmr(
     window: int | None,
     kinds: Tensor | None,
     limits: Tensor | None,
+    pinned: Tensor | None,
     threads: int,
 ) -> Counted:
     """A call, counted: items in, picks out."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from pydantic import BaseModel
 
-from headrace.settings import Settings
+from headrace.settings import Settings, load_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -33,3 +35,34 @@ def test_every_setting_is_on_the_page() -> None:
     for name, value in settings.items():
         if isinstance(value, (int, float, str)):
             assert stated[name] == str(value), name
+
+
+@pytest.mark.parametrize("page", ["settings.md", "reranking.md"])
+def test_examples_on_the_pages_are_settings(page: str, tmp_path: Path) -> None:
+    examples = re.findall(r"```toml\n(.*?)```", (PAGE.parent / page).read_text(), re.DOTALL)
+    assert examples
+    for example in examples:
+        (tmp_path / "settings.toml").write_text(example)
+        assert load_settings(tmp_path / "settings.toml") != Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('rules = [{rule = "max_run", kind = "category", k = 0}]', r"reranking\.rules\.0\.max_run\.k: .*got 0$"),
+        ('rules = [{rule = "max_runs", kind = "category"}]', r"reranking\.rules\.0: Input tag 'max_runs'"),
+        (
+            'rules = [{rule = "max_run", kind = "a", k = 1}, {rule = "max_run", kind = "a", k = 5}]',
+            r"reranking: rules\[1\] max_run a k=5: can never act, since rules\[0\] .* remove one$",
+        ),
+        (
+            "pins = [{item = 4, position = 1}, {item = 5, position = 1}]",
+            r"reranking: pins\[1\]: position 1 is taken by",
+        ),
+    ],
+)
+def test_a_mistake_in_the_rules_is_named(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(f"[reranking]\n{text}\n")
+    with pytest.raises(ValueError, match=words):
+        load_settings(path)

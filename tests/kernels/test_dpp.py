@@ -195,12 +195,13 @@ def test_hostile_sizes_are_errors():
     from headrace import _C
 
     one = np.ones(1, np.float32)
-    out = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32), np.zeros((1, 2), np.int64)
+    path = np.zeros((1, 1), np.float32)
+    out = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32), np.zeros((1, 2), np.int64), path
     offsets = np.array([0, 1])
     with pytest.raises(ValueError, match="threads"):
-        _C.dpp(one[:, None], one, offsets, 1, 0.5, 0, 1e-6, None, None, -1, *out)
+        _C.dpp(one[:, None], one, offsets, 1, 0.5, 0, 1e-6, None, None, None, -1, *out)
     with pytest.raises(TypeError):
-        _C.dpp(one[:, None].astype(np.float64), one, offsets, 1, 0.5, 0, 1e-6, None, None, 1, *out)
+        _C.dpp(one[:, None].astype(np.float64), one, offsets, 1, 0.5, 0, 1e-6, None, None, None, 1, *out)
 
 
 def test_strided_input_is_read_right():
@@ -318,7 +319,7 @@ def test_bad_rules_are_named(rules, error, words):
 
 def test_opcheck():
     vectors, rewards, offsets = ragged([9, 4], 6, 31)
-    arguments = (vectors, rewards, offsets, 3, 0.5, 2, 1e-6, None, None, "auto", 1)
+    arguments = (vectors, rewards, offsets, 3, 0.5, 2, 1e-6, None, None, None, "auto", 1)
     torch.library.opcheck(torch.ops.headrace.dpp.default, arguments)
 
 

@@ -17,11 +17,17 @@ copies = vectors[torch.arange(len(vectors)) // 2 * 2]  # pairs of equal items: p
 kinds = torch.randint(-1, 3, (2, sum(lengths)), generator=torch.Generator().manual_seed(2), dtype=torch.int32)
 rules = Rules(kinds, torch.tensor([[3, 1, 0], [4, 1, 1]]))
 none = Rules(torch.zeros(1, sum(lengths), dtype=torch.int32), torch.tensor([[2, 0, 0]]))
-for rows, window, rule in ((vectors, None, None), (vectors, 3, rules), (copies, 4, None), (copies, 2, none)):
+pins = torch.full((4, 7), -1)
+pins[0, 2], pins[2, 0], pins[3, 0], pins[3, 6] = 11, 0, 100, 3
+cases = ((vectors, None, None, None), (vectors, 3, rules, pins), (copies, 4, None, pins), (copies, 2, none, None))
+for rows, window, rule, pinned in cases:
     for pick in (dpp_picks, mmr_picks):
-        a, b = (pick(rows, rewards, offsets, 7, 0.6, window, rule, backend=name) for name in ("reference", "gpu"))
+        a, b = (pick(rows, rewards, offsets, 7, 0.6, window, rule, pinned, backend=name) for name in ("reference", "gpu"))
+        assert pinned is None or (a.picked[pinned >= 0] == pinned[pinned >= 0]).all()
         assert torch.equal(a.picked, b.picked), (pick, window, a.picked, b.picked)
         torch.testing.assert_close(a.gain, b.gain, rtol=1e-5, atol=1e-5)
+        if pick is dpp_picks:
+            torch.testing.assert_close(a.logdet, b.logdet, rtol=1e-5, atol=1e-5)
         assert torch.equal(a.relaxed, b.relaxed)
         assert torch.equal(a.overruled, b.overruled)
 for pick in (dpp_picks, mmr_picks):
@@ -41,7 +47,15 @@ def test_triton_equals_the_reference_in_the_interpreter():
 
 
 SHARED = {"vectors": "*fp32", "rewards": "*fp32", "offsets": "*i64", "settings": "*fp64", "kinds": "*i32"}
-SHARED |= {"limits": "*i64", "picked": "*i64", "gain": "*fp32", "ruled": "*i64", "state": "*fp64", "columns": "*fp64"}
+SHARED |= {
+    "limits": "*i64",
+    "pinned": "*i64",
+    "picked": "*i64",
+    "gain": "*fp32",
+    "ruled": "*i64",
+    "state": "*fp64",
+    "columns": "*fp64",
+}
 SHARED |= {"counts": "*i32", "forbidden": "*i32"}
 SHARED |= dict.fromkeys(("items", "width", "k", "held", "rules"), "i32")
 
@@ -54,7 +68,7 @@ def in_order(kernel, signature):
 def test_dpp_compiles_without_spills(arch):
     from headrace.kernels.dpp import gpu
 
-    signature = in_order(gpu._dpp_kernel, {**SHARED, "active": "*i64", "window": "i32"})
+    signature = in_order(gpu._dpp_kernel, {**SHARED, "active": "*i64", "logdet": "*fp32", "window": "i32"})
     triton_tools.compile_ptx(gpu._dpp_kernel, signature, {"BLOCK": gpu.BLOCK, "BLOCK_D": gpu.BLOCK_D}, arch)
 
 

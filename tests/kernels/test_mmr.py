@@ -11,7 +11,7 @@ BACKENDS = ["reference", "native"]
 
 
 def check_against_brute_force(vectors, rewards, offsets, k, theta, window, rules=None, backend="native"):
-    picks = mmr_picks(vectors, rewards, offsets, k, theta, window, rules, backend)
+    picks = mmr_picks(vectors, rewards, offsets, k, theta, window, rules, None, backend)
     for b, (first, last) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
         rows, r = vectors[first:last].double().numpy(), rewards[first:last].double().numpy()
         a = rows @ rows.T
@@ -119,4 +119,6 @@ def test_bad_input_is_named(backend):
 
 def test_opcheck():
     vectors, rewards, offsets = ragged([9, 4], 6, 31)
-    torch.library.opcheck(torch.ops.headrace.mmr.default, (vectors, rewards, offsets, 3, 0.5, 2, None, None, "auto", 1))
+    torch.library.opcheck(
+        torch.ops.headrace.mmr.default, (vectors, rewards, offsets, 3, 0.5, 2, None, None, None, "auto", 1)
+    )

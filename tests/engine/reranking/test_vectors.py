@@ -48,3 +48,16 @@ def test_own_vectors_come_first():
     own[7, 3] = np.nan
     with pytest.raises(ValueError, match=r"catalogue.vector: expected finite"):
         content_vectors(catalogue(vector=own))
+
+
+def test_attributes_are_a_weighted_part_of_the_likeness():
+    own = np.random.default_rng(1).standard_normal((300, 12)).astype(np.float32)
+    given = catalogue(vector=own)
+    content, fields = content_vectors(given), hashed_vectors(given)
+    mixed = content_vectors(given, attributes=0.3)
+    assert mixed.shape == (300, 12 + 64)
+    torch.testing.assert_close(mixed.norm(dim=1), torch.ones(300))
+    torch.testing.assert_close(mixed @ mixed.T, 0.7 * content @ content.T + 0.3 * fields @ fields.T, atol=1e-5, rtol=0)
+    assert torch.equal(content_vectors(catalogue(), attributes=0.3), fields)
+    with pytest.raises(ValueError, match="attributes: expected 0 to 1, got 2"):
+        content_vectors(given, attributes=2)

@@ -1,0 +1,150 @@
+// The greedy loop of one list.
+#pragma once
+
+#include <bit>
+
+#include "dpp/rules.h"
+
+namespace hr {
+
+// Picks min(k, n) items of one list. Objective: ceilings() of the panels, -infinity
+// up to whole blocks; visit(panel), which brings its bounds up to date and
+// returns the largest; bounds(panel); exact(slot), its score; take(slot), log_distance(slot), gain(slot, its log
+// distance), add(slots, position).
+template <class Objective>
+class Loop {
+  public:
+    Loop(const List& list, const GreedyKernels& kernels, Scratch& scratch, int64_t k, Objective& objective)
+        : list_(list),
+          kernels_(kernels),
+          objective_(objective),
+          k_(k),
+          steps_(std::min(k, list.n)),
+          rules_(list, kernels, steps_, scratch),
+          pins_(pinned_slots(list, k, scratch)),
+          slots_(scratch.history.take(k)),
+          visited_(scratch.visited.take(list.count())) {}
+
+    void run(const hr_picks& picks) {
+        int64_t* picked = picks.picked + list_.request * k_;
+        float* gain = picks.gain + list_.request * k_;
+        float* path = picks.logdet ? picks.logdet + list_.request * k_ : nullptr;
+        double logdet = 0.0;
+        for (int64_t t = 0; pins_ && t < steps_; ++t)
+            if (pins_[t] >= 0) objective_.take(pins_[t]);
+        for (int64_t t = 0; t < steps_; ++t) {
+            const int64_t slot = pins_ && pins_[t] >= 0 ? pin(pins_[t]) : choose();
+            slots_[t] = slot;
+            picked[t] = list_.items[slot];
+            const double step = objective_.log_distance(slot);
+            gain[t] = static_cast<float>(objective_.gain(slot, step));
+            if (path) path[t] = static_cast<float>(logdet += step);
+            if (t + 1 == steps_) break;
+            objective_.take(slot);
+            objective_.add(slots_, t);
+            rules_.add(slots_, t);
+        }
+        std::fill(picked + steps_, picked + k_, int64_t{-1});
+        std::fill(gain + steps_, gain + k_, -std::numeric_limits<float>::infinity());
+        if (path) std::fill(path + steps_, path + k_, -std::numeric_limits<float>::infinity());
+        if (picks.ruled) picks.ruled[list_.request * 2] = relaxed_, picks.ruled[list_.request * 2 + 1] = overruled_;
+    }
+
+  private:
+    int64_t pin(int64_t slot) {
+        relaxed_ += rules_.forbidden(slot / kPanel, rules_.count()) >> (slot % kPanel) & 1u;
+        return slot;
+    }
+
+    // Relaxes from the last rule on when all of them leave nothing.
+    int64_t choose() {
+        int64_t kept = rules_.count();
+        Choice any;
+        Choice best = search(kept, any);
+        relaxed_ += best.slot < 0;
+        while (best.slot < 0) {
+            Choice again;
+            best = search(--kept, again);
+        }
+        overruled_ += best.slot != any.slot;
+        return best.slot;
+    }
+
+    // The best that the first `kept` rules allow, and the best of all.
+    Choice search(int64_t kept, Choice& any) {
+        if (!rules_.bind(kept)) kept = 0;
+        Bars bars;
+        visits_ = 0;
+        const double* ceilings = objective_.ceilings();
+        const int64_t first = kernels_.highest(ceilings, blocks(list_.count()));
+        look(first, kept, bars);
+        for (int64_t p = 0; p < list_.count(); ++p)
+            if (ceilings[p] >= bars.allowed && p != first && ceilings[p] > kNothing) look(p, kept, bars);
+        const Choice best = settle(kept, bars.allowed);
+        any = kept ? settle(0, bars.any) : best;
+        return best;
+    }
+
+    // What the best score is at least.
+    struct Bars {
+        double any = kNothing, allowed = kNothing;
+    };
+    static constexpr uint32_t kAll = (1u << kPanel) - 1u;
+
+    uint32_t allowed(int64_t p, int64_t kept) const { return kept ? kAll & ~rules_.forbidden(p, kept) : kAll; }
+
+    void look(int64_t p, int64_t kept, Bars& bars) {
+        const double top = objective_.visit(p);
+        if (top < bars.allowed || top == kNothing) return;
+        visited_[visits_++] = p;
+        const double* lower = objective_.bounds(p).lower;
+        bars.any = std::max(bars.any, kernels_.largest(lower, kAll));
+        bars.allowed = kept ? std::max(bars.allowed, kernels_.largest(lower, allowed(p, kept))) : bars.any;
+    }
+
+    // The best of the allowed slots that may reach the bar.
+    Choice settle(int64_t kept, double bar) {
+        Choice best;
+        if (bar == kNothing) return best;
+        bool alone = true;
+        for (int64_t i = 0; i < visits_; ++i) {
+            const int64_t p = visited_[i];
+            uint32_t lanes = kernels_.reach(objective_.bounds(p).upper, bar);
+            if (lanes) lanes &= allowed(p, kept);
+            for (; lanes; lanes &= lanes - 1) {
+                const int64_t slot = p * kPanel + std::countr_zero(lanes);
+                if (best.slot >= 0 && alone) {
+                    best.score = objective_.exact(best.slot);
+                    alone = false;
+                }
+                best.offer(slot, list_.items[slot], alone ? 0.0 : objective_.exact(slot));
+            }
+        }
+        return best;
+    }
+
+    const List& list_;
+    const GreedyKernels& kernels_;
+    Objective& objective_;
+    const int64_t k_, steps_;
+    Rules rules_;
+    const int64_t* pins_;
+    int64_t *slots_, *visited_;  // the picks so far; the panels that may hold the next one
+    int64_t visits_ = 0;
+    int64_t relaxed_ = 0, overruled_ = 0;
+};
+
+// Runs body(list, kernels, scratch) for every list of the batch, packed, on the pool's threads.
+template <class Body>
+void each_list(const hr_lists& lists, int threads, Body&& body) {
+    const GreedyKernels& kernels = greedy_kernels();
+    parallel_for(lists.batch, resolve_threads(threads), [&](int64_t request, int) {
+        thread_local Scratch scratch;
+        const int64_t first = lists.offsets[request], n = lists.offsets[request + 1] - first;
+        List list{&lists, request, first, n, (n + kPanel - 1) / kPanel * kPanel};
+        load(list, kernels, scratch);
+        body(list, kernels, scratch);
+    });
+}
+
+}  // namespace hr
