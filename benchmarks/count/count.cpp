@@ -127,6 +127,147 @@ hr_status beam_search() {
     return hr_beam_search(&model, user.data(), batch, beam, 1, paths.data(), logp.data());
 }
 
+// Candidates of a catalogue: request after request, `each` of them.
+struct Asked {
+    int64_t batch, each, items, n = batch * each;
+    Draw draw{};
+    std::vector<int64_t> offsets = steps(batch, each), item = draw.ids(n, items);
+};
+
+hr_status mixture_of_experts() {
+    Asked a{4, 200, 1000};
+    Draw draw;
+    const int64_t targets = 9, experts = 3, hidden = 64, units = 32, heads = 16, dim = 8, width = 240, request = 84,
+                  dynamic = 10, codes = 24, past = 20;
+    // An embedding's columns would be 0 in all rows but the items', which changes no count.
+    const auto request_weight = draw.units<float>(request * width), item_rows = draw.units<float>(a.items * width),
+               code_rows = draw.units<float>(codes * width),
+               candidate_weight = draw.units<float>((2 * dim + dynamic) * width);
+    const auto expert_weight = draw.units<float>(experts * hidden * units),
+               expert_bias = draw.units<float>(experts * units),
+               head_weight = draw.units<float>(targets * units * heads), head_bias = draw.units<float>(targets * heads),
+               out_weight = draw.units<float>(targets * heads), out_bias = draw.units<float>(targets);
+    const hr_mixture_model model{targets,
+                                 experts,
+                                 hidden,
+                                 units,
+                                 heads,
+                                 dim,
+                                 1,
+                                 request,
+                                 dynamic,
+                                 a.items,
+                                 codes,
+                                 request_weight.data(),
+                                 item_rows.data(),
+                                 code_rows.data(),
+                                 candidate_weight.data(),
+                                 expert_weight.data(),
+                                 expert_bias.data(),
+                                 head_weight.data(),
+                                 head_bias.data(),
+                                 out_weight.data(),
+                                 out_bias.data()};
+    const auto inputs = draw.units<float>(a.batch * request), taste = draw.units<float>(a.batch * dim),
+               behaviours = draw.units<float>(a.batch * past * dim), features = draw.units<float>(a.n * dynamic);
+    const std::vector<int32_t> counts(a.batch, past), code(a.n, 7);
+    const hr_mixture_requests requests{a.batch, inputs.data(), taste.data(), past, behaviours.data(), counts.data()};
+    const hr_mixture_candidates candidates{a.n, a.offsets.data(), a.item.data(), 1, code.data(), features.data()};
+    std::vector<float> logits(targets * a.n);
+    return hr_mixture_of_experts(&model, &requests, &candidates, 1, logits.data());
+}
+
+hr_status three_towers() {
+    Asked a{4, 1000, 5000};
+    Draw draw;
+    const int64_t targets = 8, dim = 16, tower = 64, upper = 32, width = 48, request = 84, dynamic = 10, codes = 24;
+    const auto tower_weight = draw.units<float>(request * tower), tower_bias = draw.units<float>(tower),
+               vector_weight = draw.units<float>(tower * dim), vector_bias = draw.units<float>(dim),
+               user_weight = draw.units<float>(dim * upper), upper_bias = draw.units<float>(upper);
+    const auto request_weight = draw.units<float>(request * width), item_rows = draw.units<float>(a.items * width),
+               code_rows = draw.units<float>(codes * width), dynamic_weight = draw.units<float>(dynamic * width),
+               upper_weight = draw.units<float>(3 * dim * upper), last_weight = draw.units<float>(upper * targets);
+    const hr_towers_model model{targets,
+                                dim,
+                                tower,
+                                upper,
+                                request,
+                                dynamic,
+                                a.items,
+                                codes,
+                                tower_weight.data(),
+                                tower_bias.data(),
+                                vector_weight.data(),
+                                vector_bias.data(),
+                                user_weight.data(),
+                                upper_bias.data(),
+                                request_weight.data(),
+                                item_rows.data(),
+                                code_rows.data(),
+                                dynamic_weight.data(),
+                                upper_weight.data(),
+                                last_weight.data()};
+    const auto inputs = draw.units<float>(a.batch * request), features = draw.units<float>(a.n * dynamic);
+    const std::vector<int32_t> code(a.n, 7);
+    const hr_towers_candidates candidates{a.n, a.offsets.data(), a.item.data(), 1, code.data(), features.data()};
+    std::vector<float> logits(targets * a.n);
+    return hr_three_towers(&model, a.batch, inputs.data(), &candidates, 1, logits.data());
+}
+
+hr_status segment_topk() {
+    Asked a{8, 1300, 100000};
+    const int64_t k = 500;
+    const auto score = a.draw.units<float>(a.n);
+    std::vector<int64_t> index(a.batch * k), kept(a.batch + 1);
+    return hr_segment_topk(a.offsets.data(), a.batch, score.data(), a.item.data(), a.n, k, 1, index.data(), a.batch * k,
+                           kept.data());
+}
+
+hr_status pool_items() {
+    const int64_t lists = 5, batch = 8, each = 350, n = lists * batch * each, k = 1000;
+    Draw draw;
+    std::vector<int64_t> offsets, item;
+    // Multiples of a list's own step modulo a prime: no item comes twice in a list.
+    for (int64_t list = 0; list < lists * batch; ++list) {
+        const int64_t step = 1 + draw.below(2502);
+        for (int64_t i = 0; i < each; ++i) item.push_back((i + 1) * step % 2503);
+    }
+    for (int64_t list = 0; list < lists; ++list)
+        for (int64_t b = 0; b <= batch; ++b) offsets.push_back((list * batch + b) * each);
+    const std::vector<int64_t> limits(lists, each);
+    const hr_item_lists all{offsets.data(), lists, batch, item.data(), nullptr, n, limits.data(), 60.0};
+    std::vector<int64_t> kept(batch + 1), found(n), bits(n);
+    std::vector<float> score(n);
+    return hr_pool_items(&all, k, 1, n, kept.data(), found.data(), score.data(), bits.data());
+}
+
+hr_status lookup_pairs() {
+    Asked a{8, 1300, 5000};
+    const int64_t users = 500, own = 30, width = 4;
+    Draw draw;
+    const auto offsets = steps(users, own), user = draw.ids(a.batch, users);
+    std::vector<int32_t> codes, item_code;
+    for (int64_t user = 0; user < users; ++user)
+        for (int64_t i = 0; i < own; ++i) codes.push_back(static_cast<int32_t>(i * 10 + draw.below(10)));
+    for (int64_t item = 0; item < a.items; ++item) item_code.push_back(static_cast<int32_t>(draw.below(own * 10)));
+    const auto rows = draw.units<float>((users * own + 1) * width);
+    const hr_pair_table table{offsets.data(), users, codes.data(),     users * own,
+                              rows.data(),    width, item_code.data(), a.items};
+    std::vector<float> out(a.n * width);
+    return hr_lookup_pairs(&table, 1, user.data(), a.batch, a.offsets.data(), a.item.data(), a.n, 1, out.data());
+}
+
+hr_status closeness() {
+    Asked a{8, 500, 5000};
+    const int64_t dim = 16, length = 20;
+    const auto content = a.draw.units<float>(a.items * dim);
+    std::vector<int32_t> recent;
+    for (int64_t i = 0; i < a.batch * length; ++i) recent.push_back(static_cast<int32_t>(a.draw.below(a.items)));
+    std::vector<float> out(a.n * 2);
+    return hr_closeness(content.data(), a.items, dim, recent.data(), a.batch, length, a.offsets.data(), a.item.data(),
+                        a.n, 1, out.data());
+}
+
 struct Case {
     const char* function;
     const char* name;
@@ -141,6 +282,12 @@ const Case cases[] = {
     {"hr_bloom_contains", "bloom contains 16k keys", bloom_contains},
     {"hr_embedding_bag", "embedding bag T8 B64 n20 d16", embedding_bag},
     {"hr_beam_search", "beam search B4 D3 K104 beam20", beam_search},
+    {"hr_mixture_of_experts", "mixture of experts B4 x 200", mixture_of_experts},
+    {"hr_three_towers", "three towers B4 x 1000", three_towers},
+    {"hr_segment_topk", "segment topk B8 x 1300 k500", segment_topk},
+    {"hr_pool_items", "pool items B8 5 x 350", pool_items},
+    {"hr_lookup_pairs", "lookup pairs B8 x 1300", lookup_pairs},
+    {"hr_closeness", "closeness B8 x 500 d16", closeness},
 };
 
 }  // namespace

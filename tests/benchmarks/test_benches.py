@@ -13,6 +13,12 @@ import torch
 
 from headrace.benchmarks import bench_beam_search as beam
 from headrace.benchmarks import bench_bloom, bench_dpp, bench_embedding_bag, bench_itemcf, bench_mmr, bench_topk
+from headrace.benchmarks import bench_closeness as close
+from headrace.benchmarks import bench_lookup_pairs as lookup
+from headrace.benchmarks import bench_mixture_of_experts as mixture
+from headrace.benchmarks import bench_pool_items as pool
+from headrace.benchmarks import bench_segment_topk as segment
+from headrace.benchmarks import bench_three_towers as towers
 from headrace.benchmarks.harness.case import Bench, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.keep import forget
 from headrace.benchmarks.harness.runner import Options, benches, run
@@ -38,6 +44,14 @@ SMALL = [
     beam._case(3, 3, 12, beam=7),
     bench_itemcf._case(300, 80, 4000, 5),
     bench_itemcf._case(300, 2000, 500, 5),
+    mixture._case(9, 13, items=1000),
+    mixture._case(1, 13, items=1000),
+    towers._case(5, 31, items=1000),
+    segment._case(5, 40, 33, items=1000),
+    segment._case(5, 700, 16, items=1000),
+    close._case(9, 33, 5, items=1000),
+    pool._case(3, items=4000),
+    lookup._case(5, 65, items=1000, users=300),
 ]
 OF = {"bloom_contains": "bloom", "bloom_insert": "bloom"}
 
@@ -84,6 +98,10 @@ def test_a_damaged_answer_is_wrong_or_near(case: Case, known: dict[str, Bench]) 
         damaged.indices = (damaged.indices + 1) % damaged.shape[0]
     elif case.op == "bloom_contains":
         damaged = torch.zeros_like(answer)
+    elif case.op == "pool_items":
+        damaged = answer[0], *(part.flip(0) for part in answer[1:])
+    elif case.op == "segment_topk":
+        damaged = answer.flip(0)
     else:
         damaged = answer.clone()
         damaged[0] = damaged[0].flip(0)
@@ -101,6 +119,8 @@ def test_only_a_peer_may_be_near() -> None:
 
 def test_every_suite_is_whole(known: dict[str, Bench]) -> None:
     assert set(known) >= {"topk", "dpp", "mmr", "bloom", "embedding_bag", "beam_search", "itemcf"}
+    assert set(known) >= {"mixture_of_experts", "three_towers", "segment_topk", "pool_items", "lookup_pairs"}
+    assert "closeness" in known
     for bench in known.values():
         names = [(case.op, case.name) for case in bench.cases]
         assert len(names) == len(set(names)), bench.op
