@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headrace.jagged import offsets_of, sort_segments
+from headrace.jagged import offsets_of, top_per_segment
 from headrace.kernels.mmr import mmr_picks
 from headrace.reranking.diversity import standardise
 from headrace.types import Candidates
@@ -28,7 +28,7 @@ class TwoPart:
 
     def select(self, scored: Candidates, keep: int) -> tuple[Tensor, Tensor]:
         """At most `keep` candidates of each request, best score first: (index int64 [m], offsets int64 [B+1])."""
-        order = sort_segments(scored.offsets, scored.score, scored.item)
+        order, _ = top_per_segment(scored.offsets, scored.score, scored.item, max(len(scored), 1))
         reward = standardise(scored.offsets, scored.score)[order]
         # In order of score, the first part is simply pinned where it stands.
         place = torch.arange(keep)
