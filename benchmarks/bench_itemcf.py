@@ -164,6 +164,7 @@ def prepare_scipy(likes: Likes, case: Case) -> Call:
 
 
 def _case(users: int, items: int, likes: int, neighbours: int) -> Case:
+    # Without `work`: how many pairs of likes meet in a user is known only once the log is drawn.
     return Case(
         op="itemcf",
         name=f"{users // 1000}k users {items // 1000}k items {likes // 1000}k likes, {neighbours} neighbours",

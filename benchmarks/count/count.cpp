@@ -247,7 +247,7 @@ hr_status lookup_pairs() {
     Draw draw;
     const auto offsets = steps(users, own), user = draw.ids(a.batch, users);
     std::vector<int32_t> codes, item_code;
-    for (int64_t user = 0; user < users; ++user)
+    for (int64_t list = 0; list < users; ++list)
         for (int64_t i = 0; i < own; ++i) codes.push_back(static_cast<int32_t>(i * 10 + draw.below(10)));
     for (int64_t item = 0; item < a.items; ++item) item_code.push_back(static_cast<int32_t>(draw.below(own * 10)));
     const auto rows = draw.units<float>((users * own + 1) * width);
