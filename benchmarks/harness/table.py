@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import groupby
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,54 +13,56 @@ from rich.table import Table
 from headrace.benchmarks.harness.compare import Difference
 from headrace.benchmarks.harness.results import Results, Row
 
+#: Said in the words of the answer already.
+_SAID = "share right"
+
 
 def print_results(results: Results, console: Console) -> None:
-    """One table an op: every provider's time, and how many times longer than ours it takes."""
-    for op, group in groupby(results.rows, key=lambda row: row.op):
-        table = Table(title=op, title_justify="left")
-        for heading in ("case", "provider"):
-            table.add_column(heading)
-        for heading in ("median ms", "min", "p99", "x ours", "of limit"):
-            table.add_column(heading, justify="right")
-        table.add_column("limit")
-        table.add_column("answer")
-        for case, rows in groupby(group, key=lambda row: row.case):
-            _add_case(table, case, list(rows))
-        console.print(table)
+    """One table a case: every provider's time, and how many times longer than ours it takes."""
     for (op, case), group in groupby(results.rows, key=lambda row: (row.op, row.case)):
-        _print_metrics(f"{op}: {case}", [row for row in group if row.metrics], console)
+        rows = list(group)
+        limit = next((f", limited by {row.limit}" for row in rows if row.limit), "")
+        table = _table(f"{op}: {case}{limit}", "provider")
+        for heading in ("median ms", "min", "p99", "x ours", "of limit"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("answer")
+        ours = [row.median for row in rows if row.kind == "headrace" and row.median]
+        for row in rows:
+            _add_row(table, row, min(ours, default=None))
+        console.print(table)
+        _print_metrics(f"{op}: {case}", [row for row in rows if set(row.metrics) - {_SAID}], console)
     for name in sorted({f"{entry['provider']} ({entry['why']})" for entry in results.skipped}):
         console.print(f"left out: {name}", highlight=False)
 
 
-def _add_case(table: Table, case: str, rows: list[Row]) -> None:
-    ours = [row.median for row in rows if row.kind == "headrace" and row.median]
-    for place, row in enumerate(rows):
-        name = case if place == 0 else ""
-        last = place == len(rows) - 1
-        if row.median is None:
-            error = escape(row.error or "")
-            table.add_row(name, row.provider, "-", "", "", "", "", "", f"[red]{error}[/]", end_section=last)
-            continue
-        ratio = f"{row.median / min(ours):.2f}" if ours and row.kind != "headrace" else ""
-        share = f"{row.fraction:.0%}" if row.fraction is not None else ""
-        times = (milliseconds(value) for value in (row.median, row.min, row.p99))
-        table.add_row(name, row.provider, *times, ratio, share, row.limit or "", row.checked, end_section=last)
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    return table
+
+
+def _add_row(table: Table, row: Row, ours: float | None) -> None:
+    if row.median is None:
+        table.add_row(row.provider, "-", "", "", "", "", f"[red]{escape(row.error or '')}[/]")
+        return
+    ratio = f"{row.median / ours:.2f}" if ours and row.kind != "headrace" else ""
+    share = f"{row.fraction:.0%}" if row.fraction is not None else ""
+    times = (milliseconds(value) for value in (row.median, row.min, row.p99))
+    table.add_row(row.provider, *times, ratio, share, row.checked)
 
 
 def _print_metrics(title: str, rows: list[Row], console: Console) -> None:
     """What providers measured besides their time, and how many times ours everybody else's is."""
     if not rows:
         return
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table = _table(f"{title}, also measured", "")
     ours = next((row for row in rows if row.kind == "headrace"), None)
     others = [row for row in rows if row is not ours] if ours else []
     for row in rows:
         table.add_column(row.provider, justify="right")
     for row in others:
         table.add_column(f"{row.provider} / ours", justify="right")
-    for name in dict.fromkeys(name for row in rows for name in row.metrics):
+    for name in dict.fromkeys(name for row in rows for name in row.metrics if name != _SAID):
         values = [milliseconds(row.metrics.get(name)) for row in rows]
         table.add_row(name, *values, *(_ratio(row.metrics.get(name), ours, name) for row in others))
     console.print(table)
@@ -72,8 +75,8 @@ def _ratio(value: float | None, ours: Row | None, name: str) -> str:
 
 def print_differences(differences: list[Difference], console: Console) -> None:
     """Ratios of two files, what needs a look last."""
-    table = Table(title="B against A", title_justify="left")
-    for heading in ("op", "case", "provider"):
+    table = _table("B against A", "op")
+    for heading in ("case", "provider"):
         table.add_column(heading)
     for heading in ("A ms", "B ms", "B / A", "noise"):
         table.add_column(heading, justify="right")

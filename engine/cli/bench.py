@@ -53,12 +53,13 @@ def bench(
         return
     from headrace.benchmarks.harness.runner import Options, run
     from headrace.benchmarks.harness.table import print_results
+    from headrace.report.terminal import plain_console
 
     with friendly():
         options = Options(suite.value, tuple(op or ()), case, threads, isa, device.value, peers.value)
         with progress_bar() as progress:
             results = run(options, progress)
-        print_results(results, Console())
+        print_results(results, plain_console())
         first = results.rows[0]
         path = out / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{suite.value}-{first.isa}-{first.threads}threads.json"
         results.save(path)
@@ -77,12 +78,13 @@ def compare(
     from headrace.benchmarks.harness.compare import compare as differences
     from headrace.benchmarks.harness.results import Results
     from headrace.benchmarks.harness.table import print_differences
+    from headrace.report.terminal import plain_console
 
     with friendly():
         found = differences(Results.load(a), Results.load(b))
         if not found:
             raise ValueError(f"{a} and {b} have no measurement in common")
-        print_differences(found, Console())
+        print_differences(found, plain_console())
         if any(one.verdict in ("slower", "no time") for one in found):
             raise typer.Exit(1)
 
