@@ -11,3 +11,4 @@
 #include "pool_items/pool_items.h"
 #include "segment_topk/segment_topk.h"
 #include "topk/topk.h"
+#include "two_hop/two_hop.h"

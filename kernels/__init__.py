@@ -10,8 +10,10 @@ from headrace.kernels.mmr import mmr, mmr_picks
 from headrace.kernels.pool_items import pool_items
 from headrace.kernels.segment_topk import segment_topk
 from headrace.kernels.topk import TopKIndex, topk
+from headrace.kernels.two_hop import Edges, two_hop
 
 __all__ = [
+    "Edges",
     "EmbeddingTables",
     "PairTable",
     "PathIndex",
@@ -35,4 +37,5 @@ __all__ = [
     "pool_items",
     "segment_topk",
     "topk",
+    "two_hop",
 ]
