@@ -13,6 +13,7 @@ import torch
 
 from headrace.benchmarks import bench_beam_search as beam
 from headrace.benchmarks import bench_bloom, bench_dpp, bench_embedding_bag, bench_itemcf, bench_mmr, bench_topk
+from headrace.benchmarks import bench_two_hop as two_hop
 from headrace.benchmarks.harness.case import Bench, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.keep import forget
 from headrace.benchmarks.harness.runner import Options, benches, run
@@ -38,6 +39,7 @@ SMALL = [
     beam._case(3, 3, 12, beam=7),
     bench_itemcf._case(300, 80, 4000, 5),
     bench_itemcf._case(300, 2000, 500, 5),
+    two_hop._case(3, 20, 50),
 ]
 OF = {"bloom_contains": "bloom", "bloom_insert": "bloom"}
 
@@ -84,6 +86,8 @@ def test_a_damaged_answer_is_wrong_or_near(case: Case, known: dict[str, Bench]) 
         damaged.indices = (damaged.indices + 1) % damaged.shape[0]
     elif case.op == "bloom_contains":
         damaged = torch.zeros_like(answer)
+    elif case.op == "two_hop":
+        damaged = [(item[::-1], score) for item, score in answer]
     else:
         damaged = answer.clone()
         damaged[0] = damaged[0].flip(0)
@@ -100,7 +104,7 @@ def test_only_a_peer_may_be_near() -> None:
 
 
 def test_every_suite_is_whole(known: dict[str, Bench]) -> None:
-    assert set(known) >= {"topk", "dpp", "mmr", "bloom", "embedding_bag", "beam_search", "itemcf"}
+    assert set(known) >= {"topk", "dpp", "mmr", "bloom", "embedding_bag", "beam_search", "itemcf", "two_hop"}
     for bench in known.values():
         names = [(case.op, case.name) for case in bench.cases]
         assert len(names) == len(set(names)), bench.op
