@@ -22,8 +22,10 @@ AXES = {"batch": (1, 16, 64, 256), "seeds": (10, 50, 200)}
 #: Requests whose answers are checked.
 CHECKED = 4
 
-#: Items and float32 scores of each request, best first.
-Pages = list[tuple[NDArray[np.int64], NDArray[np.float32]]]
+#: Items and float32 scores, best first.
+Page = tuple[NDArray[np.int64], NDArray[np.float32]]
+#: Those of each request; or offsets, items and scores of all.
+Pages = list[Page] | tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,15 @@ def make_walks(batch: int, seeds: int, k: int) -> Walks:
     return Walks(edges(USERS, seeds, True), edges(ITEMS, NEIGHBOURS, False), users, k)
 
 
+def pages_of(answer: Pages) -> list[Page]:
+    if isinstance(answer, list):
+        return answer
+    offsets, item, score = (part.numpy() for part in answer)
+    return list(zip(np.split(item, offsets[1:-1]), np.split(score, offsets[1:-1]), strict=True))
+
+
 def check(walks: Walks, answer: Pages) -> str:
+    answer = pages_of(answer)
     if len(answer) != len(walks.users):
         raise Wrong(f"expected {len(walks.users)} lists, got {len(answer)}")
     seeds, items = walks.matrices
@@ -77,12 +87,7 @@ def check(walks: Walks, answer: Pages) -> str:
 
 
 def prepare_headrace(walks: Walks, case: Case, backend: str) -> Call:
-    def call() -> Pages:
-        offsets, item, score = two_hop(walks.users, walks.seeds, walks.items, walks.k, backend=backend)
-        ends = offsets[1:-1].numpy()
-        return list(zip(np.split(item.numpy(), ends), np.split(score.numpy(), ends), strict=True))
-
-    return call
+    return lambda: two_hop(walks.users, walks.seeds, walks.items, walks.k, backend=backend)
 
 
 def prepare_scipy(walks: Walks, case: Case) -> Call:
@@ -92,7 +97,7 @@ def prepare_scipy(walks: Walks, case: Case) -> Call:
 
     def call() -> Pages:
         product = seeds[users] @ items
-        pages = []
+        pages: list[Page] = []
         for a, b in zip(product.indptr[:-1], product.indptr[1:], strict=True):
             item, score = product.indices[a:b], product.data[a:b].astype(np.float32)
             order = np.lexsort((item, -score))[: walks.k]
@@ -111,7 +116,7 @@ def prepare_numpy(walks: Walks, case: Case) -> Call:
     users = walks.users.numpy()
 
     def call() -> Pages:
-        pages = []
+        pages: list[Page] = []
         for user in users:
             mine = slice(starts[user], starts[user + 1])
             worth = weight[mine].astype(np.float64)[:, None] * likeness[target[mine]]

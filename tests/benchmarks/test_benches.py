@@ -87,7 +87,7 @@ def test_a_damaged_answer_is_wrong_or_near(case: Case, known: dict[str, Bench]) 
     elif case.op == "bloom_contains":
         damaged = torch.zeros_like(answer)
     elif case.op == "two_hop":
-        damaged = [(item[::-1], score) for item, score in answer]
+        damaged = (answer[0], answer[1].flip(0), answer[2])
     else:
         damaged = answer.clone()
         damaged[0] = damaged[0].flip(0)
