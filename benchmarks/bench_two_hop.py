@@ -110,7 +110,8 @@ def prepare_scipy(walks: Walks, case: Case) -> Call:
 def prepare_numpy(walks: Walks, case: Case) -> Call:
     """Neighbours by fancy indexing, equal items by a sort, request by request."""
     seeds, items = walks.seeds, walks.items
-    assert seeds.weight is not None and items.weight is not None
+    assert seeds.weight is not None
+    assert items.weight is not None
     starts, target, weight = seeds.offsets.numpy(), seeds.target.numpy(), seeds.weight.numpy()
     neighbours, likeness = (part.numpy().reshape(ITEMS, NEIGHBOURS) for part in (items.target, items.weight))
     users = walks.users.numpy()

@@ -1,7 +1,7 @@
 """Kernels: one folder per op, with its contract, its reference and each backend."""
 
 from headrace.kernels.beam_search import PathIndex, PathModel, PathNetwork, beam_search
-from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
+from headrace.kernels.bloom import bloom_contains, bloom_contains_lists, bloom_fpr, bloom_insert, bloom_size
 from headrace.kernels.closeness import closeness
 from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
@@ -24,6 +24,7 @@ __all__ = [
     "TopKIndex",
     "beam_search",
     "bloom_contains",
+    "bloom_contains_lists",
     "bloom_fpr",
     "bloom_insert",
     "bloom_size",

@@ -25,4 +25,5 @@ def pool_items(
         *(constant, k, threads, kept, found, total, lists),
     )
     count = int(kept[-1])
-    return (torch.from_numpy(kept), *(torch.from_numpy(column[:count]) for column in (found, total, lists)))
+    pooled, sums, bits = (torch.from_numpy(column[:count]) for column in (found, total, lists))
+    return torch.from_numpy(kept), pooled, sums, bits
