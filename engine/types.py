@@ -57,7 +57,7 @@ class Candidates:
     @property
     def request(self) -> Tensor:
         """int64 [nnz], the request that owns each entry."""
-        return torch.repeat_interleave(torch.arange(self.batch, device=self.offsets.device), self.counts)
+        return torch.repeat_interleave(self.counts)
 
     def take(self, index: Tensor, offsets: Tensor) -> Candidates:
         """The entries at `index` (int64 [m], grouped by request) under new `offsets`."""
