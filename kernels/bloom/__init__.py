@@ -83,8 +83,8 @@ def bloom_contains_lists(
 
     bits, hashes: those of each bank, as `bloom_insert`'s. rows: for each bank int32 [B, F], the filters that each list
     asks, -1 for none; F may differ. offsets: int64 [B+1]; list b owns keys[offsets[b]:offsets[b+1]]. keys: int64 [n].
-    Raises ValueError for a row outside -1..U-1, offsets that do not rise from 0 to n, a wrong shape or device; TypeError
-    for a wrong dtype.
+    Raises ValueError for a row outside -1..U-1, offsets that do not rise from 0 to n, wrong shapes or devices, and
+    TypeError for wrong dtypes.
     """
     check_tensor("keys", keys, dtype=torch.int64, ndim=1)
     check_tensor("offsets", offsets, dtype=torch.int64, ndim=1, device=keys.device)
