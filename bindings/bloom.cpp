@@ -47,8 +47,8 @@ const Binding binding{[](py::module_& m) {
                                                threads, out);
             });
         },
-        py::arg("bits").noconvert(), py::arg("rows").noconvert(), py::arg("hashes"), py::arg("layout"), py::arg("offsets").noconvert(),
-        py::arg("keys").noconvert(), py::arg("threads"), py::arg("seen").noconvert());
+        py::arg("bits").noconvert(), py::arg("rows").noconvert(), py::arg("hashes"), py::arg("layout"),
+        py::arg("offsets").noconvert(), py::arg("keys").noconvert(), py::arg("threads"), py::arg("seen").noconvert());
 }};
 
 }  // namespace
