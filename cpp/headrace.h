@@ -13,3 +13,4 @@
 #include "segment_topk/segment_topk.h"
 #include "three_towers/three_towers.h"
 #include "topk/topk.h"
+#include "two_hop/two_hop.h"

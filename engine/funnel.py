@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from headrace.exposure import ExposureFilter
@@ -67,6 +68,7 @@ class Funnel:
     ranker: Ranker
     reranker: Reranker
 
+    @torch.inference_mode()
     def run(self, requests: Requests, shown: int) -> Trace:
         """Takes a batch of requests to pages of at most `shown` items; `trace.stages["re-ranking"]` holds them."""
         trace = Trace()

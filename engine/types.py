@@ -57,7 +57,7 @@ class Candidates:
     @property
     def request(self) -> Tensor:
         """int64 [nnz], the request that owns each entry."""
-        return torch.repeat_interleave(torch.arange(self.batch, device=self.offsets.device), self.counts)
+        return torch.repeat_interleave(self.counts)
 
     def take(self, index: Tensor, offsets: Tensor) -> Candidates:
         """The entries at `index` (int64 [m], grouped by request) under new `offsets`."""
@@ -72,9 +72,8 @@ class Candidates:
 
     def keep(self, mask: Tensor) -> Candidates:
         """The entries where `mask` (bool [nnz]) holds."""
-        kept = torch.zeros(len(self) + 1, dtype=torch.int64, device=mask.device)
-        torch.cumsum(mask, 0, out=kept[1:])
-        return self.take(mask.nonzero().squeeze(1), kept[self.offsets])
+        index = mask.nonzero().squeeze(1)
+        return self.take(index, torch.searchsorted(index, self.offsets))
 
     def with_score(self, score: Tensor, **columns: Tensor) -> Candidates:
         """The same entries under a new score, with `columns` added."""

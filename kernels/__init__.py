@@ -1,7 +1,7 @@
 """Kernels: one folder per op, with its contract, its reference and each backend."""
 
 from headrace.kernels.beam_search import PathIndex, PathModel, PathNetwork, beam_search
-from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
+from headrace.kernels.bloom import bloom_contains, bloom_contains_lists, bloom_fpr, bloom_insert, bloom_size
 from headrace.kernels.closeness import closeness
 from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
@@ -12,8 +12,10 @@ from headrace.kernels.pool_items import pool_items
 from headrace.kernels.segment_topk import segment_topk
 from headrace.kernels.three_towers import TowersModel, TowersSizes, three_towers
 from headrace.kernels.topk import TopKIndex, topk
+from headrace.kernels.two_hop import Edges, two_hop
 
 __all__ = [
+    "Edges",
     "EmbeddingTables",
     "MixtureModel",
     "MixtureSizes",
@@ -28,6 +30,7 @@ __all__ = [
     "TowersSizes",
     "beam_search",
     "bloom_contains",
+    "bloom_contains_lists",
     "bloom_fpr",
     "bloom_insert",
     "bloom_size",
@@ -43,4 +46,5 @@ __all__ = [
     "segment_topk",
     "three_towers",
     "topk",
+    "two_hop",
 ]

@@ -17,13 +17,13 @@ def check_tensor(
     device: torch.device | None = None,
 ) -> None:
     """Raises TypeError for a wrong type or dtype, ValueError for a wrong number of dimensions or device."""
-    allowed = [dtype] if isinstance(dtype, torch.dtype) else list(dtype)
+    allowed = (dtype,) if isinstance(dtype, torch.dtype) else dtype
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if tensor.dtype not in allowed:
         words = " or ".join(str(d).removeprefix("torch.") for d in allowed)
         raise TypeError(f"{name}: expected {words}, got {str(tensor.dtype).removeprefix('torch.')}")
-    if tensor.ndim != ndim:
+    if tensor.dim() != ndim:
         raise ValueError(f"{name}: expected {ndim} dimensions, got shape {tuple(tensor.shape)}")
     if device is not None and tensor.device != device:
         raise ValueError(f"{name}: expected a tensor on {device}, got {tensor.device}")

@@ -268,6 +268,21 @@ hr_status closeness() {
                         a.n, 1, out.data());
 }
 
+hr_status two_hop() {
+    Draw draw;
+    const int64_t batch = 16, users = 100, nodes = 5000, mine = 50, each = 10, k = 200;
+    const auto user_offsets = steps(users, mine), item_offsets = steps(nodes, each);
+    const auto seed = draw.ids(users * mine, nodes), item = draw.ids(nodes * each, nodes),
+               asked = draw.ids(batch, users);
+    const auto weight = draw.units<float>(users * mine), strength = draw.units<float>(nodes * each);
+    const hr_edges seeds{user_offsets.data(), users, seed.data(), weight.data(), nullptr, users * mine};
+    const hr_edges items{item_offsets.data(), nodes, item.data(), strength.data(), nullptr, nodes * each};
+    std::vector<int64_t> offsets(batch + 1), found(batch * k);
+    std::vector<float> score(batch * k);
+    return hr_two_hop(asked.data(), nullptr, batch, &seeds, &items, each, 0, k, 1, offsets.data(), found.data(),
+                      score.data());
+}
+
 struct Case {
     const char* function;
     const char* name;
@@ -288,6 +303,7 @@ const Case cases[] = {
     {"hr_pool_items", "pool items B8 5 x 350", pool_items},
     {"hr_lookup_pairs", "lookup pairs B8 x 1300", lookup_pairs},
     {"hr_closeness", "closeness B8 x 500 d16", closeness},
+    {"hr_two_hop", "two hops B16 50 seeds of 10 k200", two_hop},
 };
 
 }  // namespace

@@ -10,7 +10,7 @@ from torch import Tensor
 from headrace.benchmarks.gpu.peers import COMPILED, compiled, provider
 from headrace.benchmarks.gpu.site import Check, Part, Site, equal, refused
 from headrace.benchmarks.harness.case import Bench, Call, Case, Provider, Wrong
-from headrace.kernels.bloom import bloom_contains, bloom_insert
+from headrace.kernels.bloom import bloom_contains, bloom_contains_lists, bloom_insert
 from headrace.kernels.bloom.reference import positions
 from headrace.kernels.bloom.work import contains_work, insert_work
 from headrace.kernels.work import Work
@@ -64,6 +64,22 @@ def strided(site: Site) -> str:
     if not bool(bloom_contains(bits, rows, keys, 5, backend="gpu").all()):
         raise Wrong("a key that was added is missing")
     return "strided rows and keys"
+
+
+def listed(site: Site) -> str:
+    banks = [_bank(site, filters, words) for filters, words in ((5, 8), (9, 12))]
+    for bits in banks:
+        bloom_insert(
+            bits, site.integers(0, len(bits), 300, seed=1), site.integers(0, 500, 300, seed=2), 3, backend="gpu"
+        )
+    offsets = site.offsets(site.integers(0, 60, 7, seed=3))
+    keys = site.integers(0, 900, int(offsets[-1]), seed=4)
+    rows = [site.integers(-1, len(bits), 7 * 2, seed=5).view(7, 2).int() for bits in banks]
+    found, expected = (
+        bloom_contains_lists(banks, rows, [3, 3], offsets, keys, backend=backend) for backend in ("gpu", "reference")
+    )
+    equal("answers", found, expected)
+    return "answers equal for lists that ask several banks"
 
 
 def empty(site: Site) -> str:
@@ -171,12 +187,13 @@ def _providers(site: Site) -> tuple[Provider, ...]:
 
 
 PART = Part(
-    ("bloom_insert", "bloom_contains"),
+    ("bloom_insert", "bloom_contains", "bloom_contains_lists"),
     (
         Check("bloom_insert", "awkward sizes", awkward),
         Check("bloom_contains", "realistic size", realistic),
         Check("bloom_insert", "contended", contended),
         Check("bloom_contains", "strided inputs", strided),
+        Check("bloom_contains_lists", "several banks", listed),
         Check("bloom_contains", "empty", empty),
         Check("bloom_insert", "out of range", out_of_range),
     ),

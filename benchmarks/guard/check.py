@@ -154,8 +154,9 @@ def _pairs(a: list[dict[str, Any]], b: list[dict[str, Any]], choice: Choice) -> 
 
 def _row(pair: _Pair, side: int, stamp: dict[str, Any], pairing: str) -> Row:
     facts = dict(pair.facts[side] or {})
-    row: dict[str, Any] = {**facts, **(facts.pop("work") or {}), **stamp, **pair.stamps[side], "kind": "headrace"}
-    row.pop("work")
+    # The other revision may count more of a case's work than rows keep.
+    work = {name: value for name, value in (facts.pop("work") or {}).items() if name in Row.__annotations__}
+    row: dict[str, Any] = {**facts, **work, **stamp, **pair.stamps[side], "kind": "headrace"}
     row.update(checked=pair.checked[side], error=pair.errors[side])
     if pair.timed() and pair.plan:
         row.update(summary(pair.rounds[side]), inner=pair.plan[0], pairing=pairing, launches=pair.launches)

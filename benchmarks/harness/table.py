@@ -75,8 +75,8 @@ def _ratio(value: float | None, ours: Row | None, name: str) -> str:
 
 def print_differences(differences: list[Difference], console: Console) -> None:
     """Ratios of two files, what needs a look last."""
-    table = _table("B against A", "op")
-    for heading in ("case", "provider"):
+    table = Table(title="B against A", title_justify="left")
+    for heading in ("op", "case", "provider"):
         table.add_column(heading)
     for heading in ("A ms", "B ms", "B / A", "noise"):
         table.add_column(heading, justify="right")

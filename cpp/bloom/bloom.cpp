@@ -4,6 +4,7 @@
 #include <atomic>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "bloom/bloom_hash.h"
 #include "bloom/bloom_table.h"
@@ -64,6 +65,32 @@ bool for_chunks(int64_t n, int threads, Body body) {
     return good;
 }
 
+void check_lists(const hr_bloom_lists* banks, int64_t count, const int64_t* offsets, int64_t lists, int64_t n) {
+    expect(count >= 0 && lists >= 0 && n >= 0 && offsets[0] == 0 && offsets[lists] == n,
+           "offsets: expected to run from 0 to " + std::to_string(n));
+    for (int64_t b = 0; b < lists; ++b)
+        expect(offsets[b] <= offsets[b + 1] && offsets[b + 1] <= n,
+               "offsets: expected no falling entries, got a fall at " + std::to_string(b));
+    for (int64_t c = 0; c < count; ++c) {
+        check_bank(&banks[c].bank, lists, banks[c].fan);
+        for (int64_t i = 0; i < lists * banks[c].fan; ++i)
+            expect(!hr::row_is_bad(banks[c].rows[i], banks[c].bank.filters),
+                   "rows: expected -1 to " + std::to_string(banks[c].bank.filters - 1) + ", got " +
+                       std::to_string(banks[c].rows[i]) + " in list " + std::to_string(i / banks[c].fan));
+    }
+}
+
+// Asks what one list asks of one bank.
+void ask(const hr_bloom_lists& asked, int64_t list, const uint64_t* hashed, int64_t n, uint8_t* seen) {
+    thread_local std::vector<const uint64_t*> filters;
+    filters.clear();
+    const int32_t* row = asked.rows + list * asked.fan;
+    for (int64_t f = 0; f < asked.fan; ++f)
+        if (row[f] >= 0) filters.push_back(asked.bank.bits + row[f] * asked.bank.words);
+    if (filters.empty()) return;
+    kernels_for(asked.bank).any(asked.bank, filters.data(), static_cast<int64_t>(filters.size()), hashed, n, seen);
+}
+
 }  // namespace
 
 hr_status hr_bloom_insert(const hr_bloom_bank* bank, const int64_t* rows, const int64_t* keys, int64_t n, int threads) {
@@ -92,5 +119,25 @@ hr_status hr_bloom_contains(const hr_bloom_bank* bank, const int64_t* rows, int6
             return kernels.contains(*bank, rows + first * fan, fan, keys + first, count, seen + first);
         });
         if (!good) bad_row(*bank, rows, n * fan);
+    });
+}
+
+hr_status hr_bloom_contains_lists(const hr_bloom_lists* banks, int64_t count, const int64_t* offsets, int64_t lists,
+                                  const int64_t* keys, int64_t n, int threads, uint8_t* seen) {
+    return hr::guarded([&] {
+        check_lists(banks, count, offsets, lists, n);
+        for_chunks(n, threads, [&](int64_t first, int64_t size) {
+            thread_local std::vector<uint64_t> hashed;
+            hashed.resize(kChunk);
+            for (int64_t i = 0; i < size; ++i) hashed[i] = hr::hash_key(keys[first + i]);
+            std::fill_n(seen + first, size, uint8_t{0});
+            const int64_t end = first + size;
+            int64_t list = std::upper_bound(offsets, offsets + lists + 1, first) - offsets - 1;
+            for (int64_t at = first; at < end; at = std::min(end, offsets[++list])) {
+                const int64_t last = std::min(end, offsets[list + 1]);
+                for (int64_t c = 0; c < count; ++c) ask(banks[c], list, &hashed[at - first], last - at, seen + at);
+            }
+            return true;
+        });
     });
 }

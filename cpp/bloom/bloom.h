@@ -34,6 +34,19 @@ HR_API hr_status hr_bloom_insert(const hr_bloom_bank* bank, const int64_t* rows,
 HR_API hr_status hr_bloom_contains(const hr_bloom_bank* bank, const int64_t* rows, int64_t fan, const int64_t* keys,
                                    int64_t n, int threads, uint8_t* seen);
 
+// What lists of keys ask one bank: list b asks the filters rows[b * fan] .. rows[b * fan + fan - 1].
+typedef struct hr_bloom_lists {
+    hr_bloom_bank bank;
+    const int32_t* rows;  // [lists, fan], -1: none
+    int64_t fan;
+} hr_bloom_lists;
+
+// seen[i] = 1 when any filter that the list of keys[i] asks, in any of the `count` banks, may hold it, 0 when none
+// does. List b owns keys[offsets[b]] .. keys[offsets[b + 1] - 1]. HR_INVALID when a row is outside -1..filters-1, or
+// offsets do not rise from 0 to n.
+HR_API hr_status hr_bloom_contains_lists(const hr_bloom_lists* banks, int64_t count, const int64_t* offsets,
+                                         int64_t lists, const int64_t* keys, int64_t n, int threads, uint8_t* seen);
+
 #ifdef __cplusplus
 }
 #endif

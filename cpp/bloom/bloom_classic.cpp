@@ -9,8 +9,8 @@ constexpr int kMaxHashes = 64;
 
 // Bit positions of a key: the 32-bit halves, high first, of SplitMix64's stream seeded with the key's hash.
 // Independent draws: double hashing would raise the rate of small rows, where its few pairs collide.
-void positions_of(int64_t key, uint64_t row_bits, int hashes, uint64_t* out) {
-    uint64_t state = hash_key(key), draw = 0;
+void positions_of(uint64_t hashed, uint64_t row_bits, int hashes, uint64_t* out) {
+    uint64_t state = hashed, draw = 0;
     for (int j = 0; j < hashes; ++j) {
         if (j % 2 == 0) draw = mix(state += kGolden);
         const uint64_t half = j % 2 == 0 ? draw >> 32 : draw & 0xFFFFFFFFu;
@@ -30,7 +30,7 @@ bool contains_classic(const hr_bloom_bank& bank, const int64_t* rows, int64_t fa
     bool bad = false;
     uint64_t position[kMaxHashes];
     for (int64_t i = 0; i < n; ++i) {
-        positions_of(keys[i], row_bits, bank.hashes, position);
+        positions_of(hash_key(keys[i]), row_bits, bank.hashes, position);
         bool hit = false;
         for (int64_t f = 0; f < fan; ++f) {
             const int64_t row = rows[i * fan + f];
@@ -48,7 +48,7 @@ void insert_classic(const hr_bloom_bank& bank, const int64_t* rows, const int64_
     uint64_t position[kMaxHashes];
     for (int64_t i = 0; i < n; ++i) {
         if (static_cast<uint64_t>(rows[i]) >= static_cast<uint64_t>(bank.filters)) continue;
-        positions_of(keys[i], row_bits, bank.hashes, position);
+        positions_of(hash_key(keys[i]), row_bits, bank.hashes, position);
         uint64_t* row = bank.bits + rows[i] * bank.words;
         for (int j = 0; j < bank.hashes; ++j) {
             uint64_t* word = row + position[j] / 64;
@@ -58,7 +58,16 @@ void insert_classic(const hr_bloom_bank& bank, const int64_t* rows, const int64_
     }
 }
 
-constexpr BloomKernels kClassicKernels{insert_classic, contains_classic};
+void any_classic(const hr_bloom_bank& bank, const uint64_t* const* filters, int64_t count, const uint64_t* hashed,
+                 int64_t n, uint8_t* seen) {
+    uint64_t position[kMaxHashes];
+    for (int64_t i = 0; i < n; ++i) {
+        positions_of(hashed[i], static_cast<uint64_t>(bank.words) * 64, bank.hashes, position);
+        for (int64_t f = 0; f < count && !seen[i]; ++f) seen[i] = holds(filters[f], position, bank.hashes);
+    }
+}
+
+constexpr BloomKernels kClassicKernels{insert_classic, contains_classic, any_classic};
 
 }  // namespace
 }  // namespace hr

@@ -155,7 +155,20 @@ void insert_block(const hr_bloom_bank& bank, const int64_t* rows, const int64_t*
     });
 }
 
-constexpr BloomKernels kBlockKernels{insert_block, contains_block};
+// All keys ask the same few filters, so their blocks are soon in the cache: no fetching ahead.
+void any_block(const hr_bloom_bank& bank, const uint64_t* const* filters, int64_t count, const uint64_t* hashed,
+               int64_t n, uint8_t* seen) {
+    const auto blocks = static_cast<uint64_t>(bank.words / kBlockWords);
+    for (int64_t i = 0; i < n; ++i) {
+        const Mask mask = mask_of(hashed[i], bank.hashes);
+        const uint64_t block = ((hashed[i] >> 32) * blocks >> 32) * kBlockWords;
+        bool hit = false;
+        for (int64_t f = 0; f < count; ++f) hit |= holds(filters[f] + block, mask);
+        seen[i] |= hit;
+    }
+}
+
+constexpr BloomKernels kBlockKernels{insert_block, contains_block, any_block};
 
 }  // namespace
 }  // namespace hr

@@ -13,6 +13,9 @@ struct BloomKernels {
     // False when a row was out of range; nothing is read there.
     bool (*contains)(const hr_bloom_bank& bank, const int64_t* rows, int64_t fan, const int64_t* keys, int64_t n,
                      uint8_t* seen);
+    // seen[i] |= any of the filters, of words and hashes as the bank's, holds the key of hashed[i].
+    void (*any)(const hr_bloom_bank& bank, const uint64_t* const* filters, int64_t count, const uint64_t* hashed,
+                int64_t n, uint8_t* seen);
 };
 
 const BloomKernels* bloom_kernels_scalar();

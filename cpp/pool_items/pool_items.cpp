@@ -7,7 +7,7 @@
 
 #include "core/pool.h"
 #include "core/status.h"
-#include "segment_topk/selector.h"
+#include "pool_items/pool.h"
 
 namespace {
 
@@ -17,74 +17,6 @@ constexpr int64_t kMostLists = 63;
 void expect(bool holds, const std::string& message) {
     if (!holds) throw std::invalid_argument(message);
 }
-
-struct Group {
-    int64_t item;
-    double sum;
-    int64_t lists;
-};
-
-// The distinct items of one request, in the order they first came, in memory that is kept from request to request.
-class Pool {
-  public:
-    void clear(int64_t entries) {
-        int bits = 4;
-        while ((int64_t{1} << bits) < 2 * entries) ++bits;
-        shift_ = 64 - bits;
-        mask_ = (uint64_t{1} << bits) - 1;
-        if (slots_.size() <= mask_) slots_.resize(mask_ + 1);
-        std::fill_n(slots_.begin(), mask_ + 1, 0u);
-        if (static_cast<int64_t>(groups_.size()) < entries) groups_.resize(entries);
-        size_ = 0;
-    }
-    // True when the list has given the item before.
-    bool add(int64_t item, double worth, int64_t bit) {
-        // A slot holds half of the item above its place + 1, so that another item's slot is passed without a look.
-        const uint64_t half = static_cast<uint64_t>(item) << 32;
-        uint64_t at = static_cast<uint64_t>(item) * 0x9E3779B97F4A7C15u >> shift_;
-        for (uint64_t slot; (slot = slots_[at]) != 0; at = (at + 1) & mask_) {
-            Group& group = groups_[(slot & 0xFFFFFFFFu) - 1];
-            if ((slot ^ half) >> 32 || group.item != item) continue;
-            const bool again = group.lists & bit;
-            group.sum += worth;
-            group.lists |= bit;
-            return again;
-        }
-        groups_[size_++] = {item, worth, bit};
-        slots_[at] = half | static_cast<uint64_t>(size_);
-        return false;
-    }
-    // Writes the best k; returns how many there are, or -1 when a sum is NaN.
-    int64_t best(int64_t k, int64_t* item, float* score, int64_t* lists) {
-        if (static_cast<int64_t>(rounded_.size()) < size_) {
-            rounded_.resize(size_);
-            tie_.resize(size_);
-        }
-        for (int64_t i = 0; i < size_; ++i) {
-            rounded_[i] = static_cast<float>(groups_[i].sum);
-            tie_[i] = groups_[i].item;
-        }
-        const uint32_t* order = hr::thread_selector().top(rounded_.data(), tie_.data(), size_, k);
-        if (!order) return -1;
-        const int64_t kept = std::min(size_, k);
-        for (int64_t i = 0; i < kept; ++i) {
-            const Group& group = groups_[order[i]];
-            item[i] = group.item;
-            score[i] = rounded_[order[i]];
-            lists[i] = group.lists;
-        }
-        return kept;
-    }
-
-  private:
-    std::vector<uint64_t> slots_;
-    uint64_t mask_ = 0;
-    int shift_ = 60;
-    std::vector<Group> groups_;
-    int64_t size_ = 0;
-    std::vector<float> rounded_;
-    std::vector<int64_t> tie_;
-};
 
 struct Span {
     int64_t first, last;
@@ -112,7 +44,7 @@ void check(const hr_item_lists& lists, int64_t k) {
     }
 }
 
-void gather(const hr_item_lists& lists, int64_t request, int64_t entries, Pool& pool) {
+void gather(const hr_item_lists& lists, int64_t request, int64_t entries, hr::ItemPool& pool) {
     pool.clear(entries);
     for (int64_t l = 0; l < lists.lists; ++l) {
         const Span span = span_of(lists, l, request);
@@ -146,7 +78,7 @@ hr_status hr_pool_items(const hr_item_lists* lists, int64_t k, int threads, int6
         const int most =
             static_cast<int>(std::min<int64_t>(hr::resolve_threads(threads), 1 + lists->nnz / kEntriesPerThread));
         hr::parallel_for(lists->batch, most, [&](int64_t b, int) {
-            thread_local Pool pool;
+            hr::ItemPool& pool = hr::thread_item_pool();
             gather(*lists, b, entries[b], pool);
             const int64_t at = start[b];
             entries[b] = pool.best(k, out_item + at, out_score + at, out_lists + at);

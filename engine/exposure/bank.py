@@ -13,7 +13,7 @@ class FilterBank:
 
     row: int32 [1 + users, slots], the filter of each pair, -1 none; entry 0 is nobody's, so user u is entry u + 1.
     bits: int64 [filters, words]. Writers take turns (the owner's lock). Readers need no lock: a filter is in `bits`
-    before `row` names it, so they read `row` first, and filters of live slots are never taken back.
+    before `row` names it, so they copy from `row` first, and filters of live slots are never taken back.
     """
 
     def __init__(self, capacity: int, fpr: float, slots: int) -> None:
@@ -39,15 +39,6 @@ class FilterBank:
     def grow_users(self, entries: int) -> None:
         more = entries - self.row.shape[0]
         self.row = torch.cat([self.row, torch.full((more, self.row.shape[1]), -1, dtype=torch.int32)])
-
-    def contains(self, entries: Tensor, owner: Tensor, items: Tensor) -> Tensor | None:
-        """bool [n]: whether any slot of entries[owner[i]] may hold items[i]; None when no entry has a filter here."""
-        rows = self.row.index_select(0, entries)
-        in_use = (rows.amax(0) >= 0).nonzero().squeeze(1) if len(rows) else rows.new_empty(0)
-        if in_use.shape[0] == 0:
-            return None
-        rows = rows.index_select(1, in_use).long().index_select(0, owner)
-        return bloom_contains(self.bits, rows, items, self.hashes)
 
     def contains_in(self, entries: Tensor, slots: Tensor, items: Tensor) -> Tensor:
         """bool [n]: whether the given slot of each entry may hold its item."""

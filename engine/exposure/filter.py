@@ -12,6 +12,8 @@ from torch import Tensor
 from headrace.data.dataset import InteractionLog
 from headrace.exposure.bank import FilterBank
 from headrace.exposure.recent import RecentItems, rank_in_group
+from headrace.jagged import offsets_of
+from headrace.kernels.bloom import bloom_contains_lists
 from headrace.kernels.checks import check_at_least, check_tensor
 from headrace.types import Candidates, Requests
 
@@ -111,8 +113,8 @@ class ExposureFilter:
         """
         _check_pairs(users, items)
         # A request's candidates come together: look its user's filters up once.
-        entries, owner = torch.unique_consecutive(self._entries(users), return_inverse=True)
-        return self._seen(entries, owner, items)
+        entries, counts = torch.unique_consecutive(self._entries(users), return_counts=True)
+        return self._seen(entries, offsets_of(counts), items)
 
     def filter(self, candidates: Candidates, requests: Requests) -> tuple[Candidates, Tensor]:
         """The candidates their user has not seen, and which of those given were removed (bool [nnz])."""
@@ -120,7 +122,7 @@ class ExposureFilter:
             raise ValueError(
                 f"requests: expected {candidates.batch}, one for each list of candidates, got {len(requests)}"
             )
-        removed = self._seen(self._entries(requests.user), candidates.request, candidates.item)
+        removed = self._seen(self._entries(requests.user), candidates.offsets, candidates.item)
         return candidates.keep(~removed), removed
 
     def recent(self, users: Tensor) -> Tensor:
@@ -204,18 +206,15 @@ class ExposureFilter:
 
     def _entries(self, users: Tensor) -> Tensor:
         """Entries of the tables: 0, nobody's, for users without one."""
-        return torch.where((users >= 0) & (users < self._users), users + 1, 0)
+        users_now = self._users  # once: it may grow meanwhile
+        return (users.clamp(-1, users_now) + 1) % (users_now + 1)
 
-    def _seen(self, entries: Tensor, owner: Tensor, items: Tensor) -> Tensor:
-        """bool [n]: whether entries[owner[i]] was shown items[i]."""
-        held = [found for bank in self._banks if (found := bank.contains(entries, owner, items)) is not None]
-        if not held:
-            return torch.zeros_like(items, dtype=torch.bool)
-        # Bytes, because torch combines those many at a time and booleans one by one.
-        found = held[0].view(torch.uint8)
-        for more in held[1:]:
-            found |= more.view(torch.uint8)
-        return found.view(torch.bool)
+    def _seen(self, entries: Tensor, offsets: Tensor, items: Tensor) -> Tensor:
+        """bool [n]: whether entries[b] was shown items[i], for i in offsets[b]:offsets[b+1]."""
+        # Copies of the rows before the bits that they name: see FilterBank.
+        rows = [bank.row.index_select(0, entries) for bank in self._banks]
+        bits, hashes = [bank.bits for bank in self._banks], [bank.hashes for bank in self._banks]
+        return bloom_contains_lists(bits, rows, hashes, offsets, items)
 
     def _record(self, users: Tensor, items: Tensor, at: Tensor) -> None:
         generation = torch.div(at, self._period, rounding_mode="floor")

@@ -160,11 +160,12 @@ def standardise(offsets: Tensor, score: Tensor) -> Tensor:
     value = score.double()
 
     def mean(x: Tensor) -> Tensor:
-        return torch.zeros(len(counts), dtype=torch.float64).index_add_(0, request, x) / counts.clamp_min(1)
+        # Adds in order, as index_add_ does. `unsafe` leaves out the checks of the lengths, which fail on none at all.
+        return torch.segment_reduce(x, "sum", lengths=counts, unsafe=True, initial=0) / counts.clamp_min(1)
 
-    middle = mean(value).index_select(0, request)
-    centred = value - middle
-    deviation = mean(centred.square()).sqrt().index_select(0, request)
-    # Equal scores may differ from their own mean by rounding.
-    varied = deviation > 1e-12 * middle.abs()
-    return torch.where(varied, centred / deviation, 0.0).float()
+    middle = mean(value)
+    centred = value - middle.index_select(0, request)
+    deviation = mean(centred.square()).sqrt()
+    # Equal scores may differ from their own mean by rounding; over infinity they are 0.
+    spread = torch.where(deviation > 1e-12 * middle.abs(), deviation, torch.inf)
+    return (centred / spread.index_select(0, request)).float()

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.data import UNKNOWN, Catalogue, InteractionLog
-from headrace.jagged import gather_rows, offsets_of, segment_of
+from headrace.jagged import offsets_of
+from headrace.kernels.two_hop import Edges
 from headrace.retrieval.history import clicks, events, first_rows, total_by_pair
-from headrace.retrieval.pool import candidates, check_recall
+from headrace.retrieval.pool import recall_in_two_hops
 from headrace.types import Candidates, Requests
 
 #: What makes an author one of the user's; a click alone doesn't, unless the logs know nothing more.
@@ -40,17 +41,14 @@ class AuthorLatest:
     item: Tensor
     published: Tensor
     per_author: Tensor
-    _moments: Tensor = field(init=False, repr=False)
-    _place: Tensor = field(init=False, repr=False)
+    _authors: Edges = field(init=False, repr=False)
+    _items: Edges = field(init=False, repr=False)
+    _most: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        # (author, newest first) as one ascending key, so that one binary search finds "published by then" for all.
-        self._moments, code = torch.unique(self.published, return_inverse=True)
-        self._place = self._key(segment_of(self.item_offsets), code + 1)
-
-    def _key(self, author: Tensor, published: Tensor) -> Tensor:
-        moments = len(self._moments)
-        return author * (moments + 1) + (moments - published)
+        self._authors = Edges(self.user_offsets, self.author, self.interest)
+        self._items = Edges(self.item_offsets, self.item, time=self.published)
+        self._most = int(self.per_author)
 
     @staticmethod
     def available(catalogue: Catalogue) -> bool:
@@ -105,18 +103,7 @@ class AuthorLatest:
 
         Later items of a favourite author so give way to the newest of the others.
         """
-        check_recall(requests, quota, len(self.user_offsets) - 1)
-        mine, mine_offsets = gather_rows(self.user_offsets, requests.user)
-        author, request = self.author.index_select(0, mine), segment_of(mine_offsets)
-        by_then = torch.searchsorted(self._moments, requests.time, right=True).index_select(0, request)
-        start = torch.searchsorted(self._place, self._key(author, by_then))
-        counts = torch.minimum(self.item_offsets.index_select(0, author + 1) - start, self.per_author)
-        offsets = offsets_of(counts)
-        rank = torch.arange(int(offsets[-1]), device=mine.device) - torch.repeat_interleave(offsets[:-1], counts)
-        index = torch.repeat_interleave(start, counts) + rank
-        score = torch.repeat_interleave(self.interest.index_select(0, mine), counts) / (1 + rank)
-        # An item has one author, so none comes twice.
-        return candidates(offsets.index_select(0, mine_offsets), self.item.index_select(0, index), score, quota)
+        return recall_in_two_hops(requests, quota, self._authors, self._items, self._most, now=requests.time)
 
     def state(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _STATE}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -13,9 +13,9 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from headrace.data import InteractionLog
-from headrace.jagged import gather_rows, segment_of
+from headrace.kernels.two_hop import Edges
 from headrace.retrieval.history import UserHistory, first_rows
-from headrace.retrieval.pool import candidates, check_recall
+from headrace.retrieval.pool import recall_in_two_hops
 from headrace.types import Candidates, Requests
 
 Similarity = Literal["cosine", "count"]
@@ -39,6 +39,13 @@ class ItemCF:
     offsets: Tensor
     item: Tensor
     similarity: Tensor
+    _seeds: Edges = field(init=False, repr=False)
+    _neighbours: Edges = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        history = self.history
+        self._seeds = Edges(history.offsets, history.item, history.interest)
+        self._neighbours = Edges(self.offsets, self.item, self.similarity)
 
     @classmethod
     def fit(
@@ -77,14 +84,7 @@ class ItemCF:
 
         Items that the user knows are not left out: the exposure filter does that.
         """
-        check_recall(requests, quota, len(self.history))
-        seeds, seed_offsets = self.history.of(requests.user)
-        found, found_offsets = gather_rows(self.offsets, self.history.item.index_select(0, seeds))
-        seed = segment_of(found_offsets)
-        interest = self.history.interest.index_select(0, seeds).double().index_select(0, seed)
-        score = interest * self.similarity.index_select(0, found)
-        entries = found_offsets.index_select(0, seed_offsets)
-        return candidates(entries, self.item.index_select(0, found), score, quota)
+        return recall_in_two_hops(requests, quota, self._seeds, self._neighbours)
 
     def state(self) -> dict[str, Tensor]:
         history = {f"history.{name}": tensor for name, tensor in self.history.state().items()}

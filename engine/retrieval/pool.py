@@ -1,11 +1,11 @@
-"""Ragged pools of (request, item, score) entries: add up equal items, and keep the best of each request."""
+"""What the channels share that recall in two hops: user to seeds, seed to items, equal items added up."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from headrace.kernels.pool_items import pool_items
+from headrace.kernels.two_hop import Edges, two_hop
 from headrace.types import Candidates, Requests
 
 
@@ -14,18 +14,28 @@ def check_quota(quota: int) -> None:
         raise ValueError(f"quota: expected at least 1, got {quota}")
 
 
-def check_recall(requests: Requests, quota: int, users: int) -> None:
-    """Raises ValueError for a quota below 1 or a user row outside the table of `users` (-1 is an unknown user)."""
+def recall_in_two_hops(
+    requests: Requests,
+    quota: int,
+    seeds: Edges,
+    items: Edges,
+    limit: int | None = None,
+    share: bool = False,
+    now: Tensor | None = None,
+) -> Candidates:
+    """What a channel returns: the `quota` items with the highest sums, best first (see `two_hop`).
+
+    Raises ValueError for a quota below 1 or a user row outside the table (-1 is an unknown user).
+    """
     check_quota(quota)
+    try:
+        offsets, item, score = two_hop(requests.user, seeds, items, quota, limit=limit, share=share, now=now)
+    except ValueError:
+        _check_users(requests, seeds.nodes)
+        raise
+    return Candidates(offsets, item, score, torch.zeros_like(item))
+
+
+def _check_users(requests: Requests, users: int) -> None:
     if len(requests) and (int(requests.user.max()) >= users or int(requests.user.min()) < -1):
         raise ValueError(f"requests.user: expected rows from -1 to {users - 1}, got {requests.user.tolist()[:8]}")
-
-
-def candidates(offsets: Tensor, item: Tensor, score: Tensor, quota: int) -> Candidates:
-    """What a channel returns: the `quota` items of each request with the highest sums of scores, best first.
-
-    Request b owns entries offsets[b]:offsets[b+1] of item (int64 [nnz]) and score (float [nnz]). Equal items are added
-    up in float64 in their given order; ties go to the lower item.
-    """
-    kept, item, total, lists = pool_items(offsets[None], item, quota, score=score.double())
-    return Candidates(kept, item, total, torch.zeros_like(lists))

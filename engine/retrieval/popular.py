@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from headrace.data import Catalogue, InteractionLog
 from headrace.jagged import gather_rows, offsets_of, segment_of
+from headrace.kernels.two_hop import Edges
 from headrace.retrieval.history import UserHistory, clicks, events
-from headrace.retrieval.pool import candidates, check_quota, check_recall
+from headrace.retrieval.pool import check_quota, recall_in_two_hops
 from headrace.types import Candidates, Requests
 
 _DAY_MS = 86_400_000
@@ -88,6 +89,13 @@ class PopularInCategory:
     item_offsets: Tensor
     item: Tensor
     share: Tensor
+    _seeds: Edges = field(init=False, repr=False)
+    _items: Edges = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # A user's last items give whole numbers far below 2^24, where float32 is exact.
+        self._seeds = Edges(self.user_offsets, self.category, self.interest.float())
+        self._items = Edges(self.item_offsets, self.item, self.share)
 
     @staticmethod
     def available(catalogue: Catalogue) -> bool:
@@ -122,20 +130,7 @@ class PopularInCategory:
 
         An item of several categories adds up what each that offers it gives: at most `quota` items come, maybe fewer.
         """
-        check_recall(requests, quota, len(self.user_offsets) - 1)
-        mine, mine_offsets = gather_rows(self.user_offsets, requests.user)
-        request, interest = segment_of(mine_offsets), self.interest.index_select(0, mine)
-        each = torch.zeros(len(requests), dtype=torch.int64, device=mine.device).index_add_(0, request, interest)
-        total, category = each.index_select(0, request), self.category.index_select(0, mine)
-        start = self.item_offsets.index_select(0, category)
-        listed = self.item_offsets.index_select(0, category + 1) - start
-        counts = torch.minimum((quota * interest + total - 1) // total, listed)
-        offsets = offsets_of(counts)
-        index = torch.arange(int(offsets[-1]), device=mine.device)
-        index += torch.repeat_interleave(start - offsets[:-1], counts)
-        weight = torch.repeat_interleave(interest.double() / total, counts)
-        score = weight * self.share.index_select(0, index)
-        return candidates(offsets.index_select(0, mine_offsets), self.item.index_select(0, index), score, quota)
+        return recall_in_two_hops(requests, quota, self._seeds, self._items, share=True)
 
     def state(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _STATE}

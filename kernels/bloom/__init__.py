@@ -1,6 +1,8 @@
-"""Banks of Bloom filters: insert and test (filter row, key) pairs."""
+"""Banks of Bloom filters: insert and test (filter row, key) pairs, or lists of keys that share their filters."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,12 +11,13 @@ from headrace.kernels import registry
 from headrace.kernels.bloom.sizing import bloom_fpr, bloom_size, check_shape
 from headrace.kernels.checks import check_at_least, check_tensor
 
-__all__ = ["bloom_contains", "bloom_fpr", "bloom_insert", "bloom_size"]
+__all__ = ["bloom_contains", "bloom_contains_lists", "bloom_fpr", "bloom_insert", "bloom_size"]
 
 _PACKAGE = "headrace.kernels.bloom"
 _ISAS = ("scalar", "avx2", "avx512")
 INSERT = registry.Op("bloom_insert", _PACKAGE, "add keys to a bank of Bloom filters", _ISAS)
 CONTAINS = registry.Op("bloom_contains", _PACKAGE, "test keys against a bank of Bloom filters", _ISAS)
+LISTS = registry.Op("bloom_contains_lists", _PACKAGE, "test lists of keys against banks of Bloom filters", _ISAS)
 
 
 def bloom_insert(
@@ -65,6 +68,43 @@ def bloom_contains(
     )
 
 
+def bloom_contains_lists(
+    bits: Sequence[Tensor],
+    rows: Sequence[Tensor],
+    hashes: Sequence[int],
+    offsets: Tensor,
+    keys: Tensor,
+    *,
+    layout: str = "block",
+    backend: str = "auto",
+    threads: int = 0,
+) -> Tensor:
+    """bool [n]: whether any filter that the key's list asks, in any bank, may hold the key.
+
+    bits, hashes: those of each bank, as `bloom_insert`'s. rows: for each bank int32 [B, F], the filters that each list
+    asks, -1 for none; F may differ. offsets: int64 [B+1]; list b owns keys[offsets[b]:offsets[b+1]]. keys: int64 [n].
+    Raises ValueError for a row outside -1..U-1, offsets that do not rise from 0 to n, wrong shapes or devices, and
+    TypeError for wrong dtypes.
+    """
+    check_tensor("keys", keys, dtype=torch.int64, ndim=1)
+    check_tensor("offsets", offsets, dtype=torch.int64, ndim=1, device=keys.device)
+    if not len(bits) == len(rows) == len(hashes):
+        raise ValueError(f"rows: expected one for each bank, got {len(bits)}, {len(rows)} and {len(hashes)} hashes")
+    if offsets.shape[0] < 1:
+        raise ValueError("offsets: expected at least 1 entry, got 0")
+    for bank, asked, count in zip(bits, rows, hashes, strict=True):
+        check_tensor("bits", bank, dtype=(torch.uint64, torch.int64), ndim=2, device=keys.device)
+        check_tensor("rows", asked, dtype=torch.int32, ndim=2, device=keys.device)
+        if asked.shape[0] != offsets.shape[0] - 1:
+            raise ValueError(f"rows: expected {offsets.shape[0] - 1} lists, got {asked.shape[0]}")
+        check_shape(bank.shape[1], count, layout)
+    return torch.ops.headrace.bloom_contains_lists(  # type: ignore[no-any-return]
+        [bank.contiguous() if bank.dtype == torch.int64 else bank.contiguous().view(torch.int64) for bank in bits],
+        [asked.contiguous() for asked in rows],
+        *(hashes, offsets.contiguous(), keys.contiguous(), layout, backend, threads),
+    )
+
+
 def _check(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, fan: bool) -> None:
     check_tensor("bits", bits, dtype=(torch.uint64, torch.int64), ndim=2)
     check_tensor("keys", keys, dtype=torch.int64, ndim=1, device=bits.device)
@@ -96,6 +136,21 @@ def _contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str
     return found  # type: ignore[no-any-return]
 
 
+def _contains_lists(
+    bits: list[Tensor],
+    rows: list[Tensor],
+    hashes: list[int],
+    offsets: Tensor,
+    keys: Tensor,
+    layout: str,
+    backend: str,
+    threads: int,
+) -> Tensor:
+    check_at_least("threads", threads, 0)
+    function = LISTS.pick(backend, keys.device)
+    return function(bits, rows, hashes, offsets, keys, layout=layout, threads=threads)  # type: ignore[no-any-return]
+
+
 def _fake_insert(
     bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int
 ) -> None:
@@ -108,6 +163,25 @@ def _fake_contains(
     return torch.empty_like(keys, dtype=torch.bool)
 
 
+def _fake_lists(
+    bits: list[Tensor],
+    rows: list[Tensor],
+    hashes: list[int],
+    offsets: Tensor,
+    keys: Tensor,
+    layout: str,
+    backend: str,
+    threads: int,
+) -> Tensor:
+    return torch.empty_like(keys, dtype=torch.bool)
+
+
 _ARGUMENTS = "Tensor rows, Tensor keys, int hashes, str layout, str backend, int threads"
 registry.register(f"bloom_insert(Tensor(a!) bits, {_ARGUMENTS}) -> ()", _insert, _fake_insert)
 registry.register(f"bloom_contains(Tensor bits, {_ARGUMENTS}) -> Tensor", _contains, _fake_contains)
+registry.register(
+    "bloom_contains_lists(Tensor[] bits, Tensor[] rows, int[] hashes, Tensor offsets, Tensor keys, str layout,"
+    " str backend, int threads) -> Tensor",
+    _contains_lists,
+    _fake_lists,
+)

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from headrace.kernels.bloom import check_rows
+from headrace.kernels.checks import check_offsets
 
 _BLOCK = 256
 _GOLDEN = tl.constexpr(0x9E3779B97F4A7C15)
@@ -146,7 +147,31 @@ def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, lay
     return seen
 
 
+def bloom_contains_lists(
+    bits: list[Tensor],
+    rows: list[Tensor],
+    hashes: list[int],
+    offsets: Tensor,
+    keys: Tensor,
+    *,
+    layout: str,
+    threads: int = 0,
+) -> Tensor:
+    # The banks differ in size, so each has a launch of its own.
+    _check_lists(offsets, keys)
+    owner = torch.searchsorted(offsets, torch.arange(len(keys), device=keys.device), right=True) - 1
+    seen = torch.zeros_like(keys, dtype=torch.bool)
+    for bank, asked, count in zip(bits, rows, hashes, strict=True):
+        seen |= bloom_contains(bank, asked.long().index_select(0, owner), keys, count, layout=layout)
+    return seen
+
+
 def _check_rows(rows: Tensor, bits: Tensor) -> None:
     """Waits for the device; inside a CUDA graph's capture, where that is not allowed, bad rows are only masked out."""
     if not (rows.is_cuda and torch.cuda.is_current_stream_capturing()):
         check_rows(rows, bits.shape[0])
+
+
+def _check_lists(offsets: Tensor, keys: Tensor) -> None:
+    if not (keys.is_cuda and torch.cuda.is_current_stream_capturing()):
+        check_offsets("offsets", offsets, keys.shape[0])

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from headrace.kernels.bloom import check_rows
 from headrace.kernels.bloom.sizing import BLOCK_WORDS, LANE_BITS, LANES
+from headrace.kernels.checks import check_offsets
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _LOW = 0xFFFFFFFF
@@ -34,6 +35,26 @@ def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, lay
     for row in rows.unbind(1):
         word = bits.view(-1)[row.clamp_min(0).unsqueeze(1) * bits.shape[1] + (position >> 6)]
         seen |= ((word >> (position & 63)) & 1).all(1) & (row >= 0)
+    return seen
+
+
+def bloom_contains_lists(
+    bits: list[Tensor],
+    rows: list[Tensor],
+    hashes: list[int],
+    offsets: Tensor,
+    keys: Tensor,
+    *,
+    layout: str,
+    threads: int = 0,
+) -> Tensor:
+    for bank, asked in zip(bits, rows, strict=True):
+        check_rows(asked, bank.shape[0])
+    check_offsets("offsets", offsets, keys.shape[0])
+    owner = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=keys.device), offsets.diff())
+    seen = torch.zeros_like(keys, dtype=torch.bool)
+    for bank, asked, count in zip(bits, rows, hashes, strict=True):
+        seen |= bloom_contains(bank, asked.long().index_select(0, owner), keys, count, layout=layout)
     return seen
 
 

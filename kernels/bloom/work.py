@@ -33,6 +33,25 @@ def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, lay
     return Counted(asked, count, contains_work(count, hashes, layout, asked / max(count, 1)))
 
 
+def bloom_contains_lists(
+    bits: list[Tensor],
+    rows: list[Tensor],
+    hashes: list[int],
+    offsets: Tensor,
+    keys: Tensor,
+    *,
+    layout: str,
+    threads: int = 0,
+) -> Counted:
+    """A call, counted: filter-key pairs in, keys answered out. A list's rows are read once, not once a key."""
+    lengths, count = offsets.diff(), keys.shape[0]
+    asked = [int(((each >= 0).sum(1) * lengths).sum()) for each in rows]
+    touched = sum(pairs * _touched(each, layout) for pairs, each in zip(asked, hashes, strict=True))
+    return Counted(
+        sum(asked), count, Work(0.0, 9.0 * count + 4.0 * sum(r.numel() for r in rows) + touched, random=True)
+    )
+
+
 def _touched(hashes: int, layout: str) -> int:
     """Bytes of a filter that belong to one key."""
     return 32 if layout == "block" else 8 * hashes

@@ -19,6 +19,7 @@ from headrace.benchmarks import bench_mixture_of_experts as mixture
 from headrace.benchmarks import bench_pool_items as pool
 from headrace.benchmarks import bench_segment_topk as segment
 from headrace.benchmarks import bench_three_towers as towers
+from headrace.benchmarks import bench_two_hop as two_hop
 from headrace.benchmarks.harness.case import Bench, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.keep import forget
 from headrace.benchmarks.harness.runner import Options, benches, run
@@ -52,6 +53,7 @@ SMALL = [
     close._case(9, 33, 5, items=1000),
     pool._case(3, items=4000),
     lookup._case(5, 65, items=1000, users=300),
+    two_hop._case(3, 20, 50),
 ]
 OF = {"bloom_contains": "bloom", "bloom_insert": "bloom"}
 
@@ -102,6 +104,8 @@ def test_a_damaged_answer_is_wrong_or_near(case: Case, known: dict[str, Bench]) 
         damaged = answer[0], *(part.flip(0) for part in answer[1:])
     elif case.op == "segment_topk":
         damaged = answer.flip(0)
+    elif case.op == "two_hop":
+        damaged = (answer[0], answer[1].flip(0), answer[2])
     else:
         damaged = answer.clone()
         damaged[0] = damaged[0].flip(0)
@@ -120,7 +124,7 @@ def test_only_a_peer_may_be_near() -> None:
 def test_every_suite_is_whole(known: dict[str, Bench]) -> None:
     assert set(known) >= {"topk", "dpp", "mmr", "bloom", "embedding_bag", "beam_search", "itemcf"}
     assert set(known) >= {"mixture_of_experts", "three_towers", "segment_topk", "pool_items", "lookup_pairs"}
-    assert "closeness" in known
+    assert set(known) >= {"closeness", "two_hop"}
     for bench in known.values():
         names = [(case.op, case.name) for case in bench.cases]
         assert len(names) == len(set(names)), bench.op

@@ -55,6 +55,32 @@ void callers_share_a_bank() {
     CHECK(true);
 }
 
+void lists_share_their_filters() {
+    for (int layout : {HR_BLOOM_BLOCK, HR_BLOOM_CLASSIC}) {
+        std::vector<uint64_t> small(3 * 64), large(2 * 512);
+        const hr_bloom_bank banks[] = {{small.data(), 3, 64, 8, layout}, {large.data(), 2, 512, 5, layout}};
+        const std::vector<int64_t> keys = numbers(30, 7), in_small(10, 2), in_large(10, 1);
+        CHECK(hr_bloom_insert(&banks[0], in_small.data(), keys.data(), 10, 1) == HR_OK);
+        CHECK(hr_bloom_insert(&banks[1], in_large.data(), keys.data() + 10, 10, 1) == HR_OK);
+        // List 0 asks both, list 1 has no keys, list 2 asks nothing that holds any.
+        std::vector<int64_t> asked = keys;
+        asked.insert(asked.end(), keys.begin(), keys.end());
+        const int64_t offsets[] = {0, 30, 30, 60};
+        int32_t first[] = {-1, 2, 0, 1, 0, -1}, second[] = {1, 0, 0};
+        const hr_bloom_lists lists[] = {{banks[0], first, 2}, {banks[1], second, 1}};
+        std::vector<uint8_t> seen(60, 7);
+        CHECK(hr_bloom_contains_lists(lists, 2, offsets, 3, asked.data(), 60, 2, seen.data()) == HR_OK);
+        bool right = true;
+        for (int i = 0; i < 60; ++i) right &= seen[i] == (i < 20);
+        CHECK(right);
+        first[5] = 3;
+        CHECK(hr_bloom_contains_lists(lists, 2, offsets, 3, asked.data(), 60, 2, seen.data()) == HR_INVALID);
+        first[5] = -1;
+        CHECK(hr_bloom_contains_lists(lists, 2, offsets, 3, asked.data(), 61, 2, seen.data()) == HR_INVALID);
+        CHECK(hr_bloom_contains_lists(lists, 0, offsets, 3, asked.data(), 60, 2, seen.data()) == HR_OK && !seen[0]);
+    }
+}
+
 void bad_input_changes_nothing() {
     std::vector<uint64_t> bits(8);
     hr_bloom_bank bank{bits.data(), 2, 4, 8, HR_BLOOM_BLOCK};
@@ -82,6 +108,7 @@ void bad_input_changes_nothing() {
 int main() {
     every_level_keeps_what_was_inserted();
     callers_share_a_bank();
+    lists_share_their_filters();
     bad_input_changes_nothing();
     return report("bloom");
 }

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from headrace.kernels import settings
-from headrace.kernels.bloom import bloom_contains, bloom_fpr, bloom_insert, bloom_size
+from headrace.kernels.bloom import bloom_contains, bloom_contains_lists, bloom_fpr, bloom_insert, bloom_size
 
 LAYOUTS = ("block", "classic")
 SIZES = (0, 1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 1000, 4097)
@@ -291,3 +291,81 @@ def test_opcheck() -> None:
         tail = (6, layout, "auto", 0)
         torch.library.opcheck(torch.ops.headrace.bloom_insert.default, (bits, rows, keys, *tail))
         torch.library.opcheck(torch.ops.headrace.bloom_contains.default, (bits, rows, keys, *tail))
+
+
+def asked_lists(layout: str, n: int, seed: int) -> tuple[list[torch.Tensor], list[torch.Tensor], list[int]]:
+    """Three banks with some keys below 2000 in them; six lists that ask up to three filters of each."""
+    generator = torch.Generator().manual_seed(seed)
+    banks, rows, hashes = [], [], [8, 3, 5]
+    for words, count in zip((4, 12, 40), hashes, strict=True):
+        bits = empty(7, words)
+        inserted = torch.randint(0, 2000, (n // 3,), generator=generator)
+        bloom_insert(bits, torch.randint(0, 7, (n // 3,), generator=generator), inserted, count, layout=layout)
+        banks.append(bits)
+        rows.append(torch.randint(-1, 7, (6, len(banks)), generator=generator, dtype=torch.int32))
+    return banks, rows, hashes
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("n", [0, 1, 33, 97, 1000, 9000])
+def test_lists_equal_each_pair_asked_alone(layout: str, n: int) -> None:
+    banks, rows, hashes = asked_lists(layout, n, n)
+    keys = torch.randint(0, 2000, (n,), generator=torch.Generator().manual_seed(n))
+    offsets = torch.tensor([0, n // 3, n // 3, n // 2, n // 2 + n // 5, n, n])
+    owner = torch.repeat_interleave(torch.arange(6), offsets.diff())
+    expected = torch.zeros(n, dtype=torch.bool)
+    for bits, asked, count in zip(banks, rows, hashes, strict=True):
+        expected |= bloom_contains(bits, asked.long()[owner], keys, count, layout=layout, backend="reference")
+    if n > 30:
+        assert 0 < int(expected.sum()) < n
+    lists = (banks, rows, hashes, offsets, keys)
+    assert torch.equal(bloom_contains_lists(*lists, layout=layout, backend="reference"), expected)
+    for level in settings.usable_isas():
+        with settings.isa(level):
+            for threads in (1, 2, 3):
+                assert torch.equal(bloom_contains_lists(*lists, layout=layout, threads=threads), expected)
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_lists_without_banks_or_filters(backend: str) -> None:
+    keys, offsets = torch.arange(5), torch.tensor([0, 2, 5])
+    assert not bool(bloom_contains_lists([], [], [], offsets, keys, backend=backend).any())
+    nobody = torch.full((2, 3), -1, dtype=torch.int32)
+    assert not bool(bloom_contains_lists([empty(0, 4)], [nobody], [8], offsets, keys, backend=backend).any())
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"rows": [torch.tensor([[4]], dtype=torch.int32)]}, ValueError, "rows: expected -1 to 3, got 4"),
+        ({"rows": [torch.tensor([[-2]], dtype=torch.int32)]}, ValueError, "rows: expected -1 to 3, got -2"),
+        ({"rows": [torch.tensor([[1], [1]], dtype=torch.int32)]}, ValueError, "rows: expected 1 lists, got 2"),
+        ({"rows": []}, ValueError, "rows: expected one for each bank"),
+        ({"rows": [torch.tensor([[1]])]}, TypeError, "rows: expected int32"),
+        ({"offsets": torch.tensor([0, 2])}, ValueError, "offsets: expected to run from 0 to 3"),
+        ({"offsets": torch.zeros(0, dtype=torch.int64)}, ValueError, "offsets: expected at least 1 entry"),
+        ({"hashes": [9]}, ValueError, "hashes: expected 1 to 8"),
+        ({"threads": -1}, ValueError, "threads: expected at least 0"),
+    ],
+)
+def test_bad_lists(backend: str, change: dict[str, object], error: type[Exception], words: str) -> None:
+    good = {
+        "bits": [empty(4, 4)],
+        "rows": [torch.tensor([[1]], dtype=torch.int32)],
+        "hashes": [8],
+        "offsets": torch.tensor([0, 3]),
+        "keys": torch.arange(3),
+    }
+    with pytest.raises(error, match=words):
+        bloom_contains_lists(**{**good, **change}, backend=backend)  # type: ignore[arg-type]
+
+
+def test_lists_as_a_torch_operator() -> None:
+    banks, rows, hashes = asked_lists("block", 9, 0)
+    arguments = ([bits.view(torch.int64) for bits in banks], rows, hashes, torch.tensor([0, 1, 1, 2, 3, 4, 9]))
+    torch.library.opcheck(
+        torch.ops.headrace.bloom_contains_lists,
+        (*arguments, torch.arange(9), "block", "auto", 0),
+        test_utils=("test_schema", "test_faketensor"),
+    )

@@ -16,7 +16,7 @@ _SPEC.loader.exec_module(triton_tools)
 
 SCRIPT = """
 import torch
-from headrace.kernels.bloom import bloom_contains, bloom_insert
+from headrace.kernels.bloom import bloom_contains, bloom_contains_lists, bloom_insert
 
 torch.manual_seed(0)
 for layout in ("block", "classic"):
@@ -30,6 +30,10 @@ for layout in ("block", "classic"):
         for at in (rows, torch.stack([rows.roll(1), rows, torch.full_like(rows, -1)], 1)):
             seen = [bloom_contains(banks[0], at, probe, hashes, layout=layout, backend=b) for b in ("reference", "gpu")]
             assert torch.equal(*seen), (layout, n)
+rows = [torch.randint(-1, 5, (3, 2), dtype=torch.int32) for _ in banks]
+lists = (banks, rows, [7, 7], torch.tensor([0, 40, 40, 300]), probe)
+seen = [bloom_contains_lists(*lists, layout="classic", backend=b) for b in ("reference", "gpu")]
+assert torch.equal(*seen) and bool(seen[0].any()) and not bool(seen[0].all())
 try:
     bloom_insert(banks[0], torch.tensor([5]), torch.tensor([5]), 7, backend="gpu")
 except ValueError as error:
