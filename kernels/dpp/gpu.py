@@ -193,7 +193,7 @@ def _dpp_kernel(
                 if count == window:
                     count = _leave(columns, d2, active, count, oldest, n, items, BLOCK)
                 elif _holds(active, count, oldest):
-                    # A pick that depended on the oldest may have a direction of its own, before later picks have theirs.
+                    # Picks that depended on the oldest may have directions of their own, before later picks.
                     _squares(vectors, d2, n, width, BLOCK)
                     count = count * 0
                     for p in range(t - window + 1, t):

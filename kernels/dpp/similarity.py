@@ -31,14 +31,15 @@ def one_hot(kinds: Tensor) -> Tensor:
     """
     check_tensor("kinds", kinds, dtype=(torch.int64, torch.int32), ndim=1)
     known = kinds[kinds >= 0].unique()
-    return (kinds[:, None] == known).float()
+    out: Tensor = (kinds[:, None] == known).float()
+    return out
 
 
 def blend(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
     """float32 [n, sum of d]: inner product sum_p weight_p <x_p, y_p>, by stacking each part times sqrt(weight_p).
 
-    parts: (weight >= 0, float32 [n, d]) each, say 0.7 of content and 0.3 of `one_hot` categories. Unit parts and weights
-    that sum to 1 give unit rows. Raises TypeError or ValueError for a negative weight or parts of other shapes.
+    parts: (weight >= 0, float32 [n, d]) each, say 0.7 of content and 0.3 of `one_hot` categories. Unit parts whose
+    weights sum to 1 give unit rows. Raises TypeError or ValueError for a negative weight or parts of other shapes.
     """
     if not parts:
         raise ValueError("parts: expected at least 1, got 0")
@@ -73,7 +74,8 @@ def factor(kernel: Tensor) -> Tensor:
     lowest, highest = values.amin(-1), values.abs().amax(-1)
     if bool((lowest < -1e-6 * highest).any()):
         raise ValueError(f"kernel: expected no negative eigenvalue, got {float(lowest.min()):.3g}")
-    return (basis * values.clamp_min(0.0).sqrt()[..., None, :]).float()
+    out: Tensor = (basis * values.clamp_min(0.0).sqrt()[..., None, :]).float()
+    return out
 
 
 def gaussian(vectors: Tensor, scale: float) -> Tensor:

@@ -144,5 +144,3 @@ def test_the_path_of_the_log_determinant(backend):
     duplicates = dpp_picks(torch.ones(3, 1), torch.zeros(3), torch.tensor([0, 3]), 3, eps=1e-4, backend=backend)
     assert duplicates.logdet[0].tolist() == pytest.approx([0, np.log(1e-4), 2 * np.log(1e-4)], abs=1e-5)
     assert mmr_picks(vectors, rewards, offsets, 3, backend=backend).logdet is None
-
-

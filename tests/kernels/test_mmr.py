@@ -119,4 +119,6 @@ def test_bad_input_is_named(backend):
 
 def test_opcheck():
     vectors, rewards, offsets = ragged([9, 4], 6, 31)
-    torch.library.opcheck(torch.ops.headrace.mmr.default, (vectors, rewards, offsets, 3, 0.5, 2, None, None, None, "auto", 1))
+    torch.library.opcheck(
+        torch.ops.headrace.mmr.default, (vectors, rewards, offsets, 3, 0.5, 2, None, None, None, "auto", 1)
+    )

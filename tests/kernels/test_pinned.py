@@ -113,7 +113,11 @@ def test_nothing_pinned_changes_nothing(backend, pick):
     ("pins", "error", "words"),
     [
         ([[0, -1, -1, -1], [1, -1, 1, -1]], ValueError, "pinned: expected an item once at most in list 1, got item 1"),
-        ([[5, -1, -1, -1], [-1] * 4], ValueError, "pinned: expected -1 or an item below 5 in list 0, got 5 at position 0"),
+        (
+            [[5, -1, -1, -1], [-1] * 4],
+            ValueError,
+            "pinned: expected -1 or an item below 5 in list 0, got 5 at position 0",
+        ),
         ([[-1] * 4, [-1, -2, -1, -1]], ValueError, "pinned: expected -1 or an item below 3 in list 1, got -2"),
         ([[-1] * 4, [-1, -1, -1, 0]], ValueError, "pinned: expected positions below 3, the length of list 1, got 3"),
         ([[-1] * 4], ValueError, r"pinned: expected shape \(2, 4\), got \(1, 4\)"),
