@@ -57,9 +57,8 @@ void hr::Basis::join(const float* vector, double square, int64_t slot) {
     move(direction, -1.0);
 }
 
-bool hr::Basis::leave(int64_t slot) {
+void hr::Basis::leave(int64_t slot) {
     const int64_t from = std::find(members_, members_ + count_, slot) - members_;
-    if (from == count_) return false;
     make_room();
     known_ = -1;
     std::copy(members_ + from + 1, members_ + count_, members_ + from);
@@ -77,7 +76,13 @@ bool hr::Basis::leave(int64_t slot) {
         kernels_.rotate(row(t), row(t + 1), stride_, c, s);
     }
     move(row(--count_), 1.0);
-    return true;
+}
+
+void hr::Basis::clear() {
+    if (factor_) std::fill_n(factor_, held_ * held_, 0.0);
+    count_ = moved_ = 0;
+    known_ = -1;
+    ++epoch_;
 }
 
 void hr::Basis::move(const double* direction, double sign) {

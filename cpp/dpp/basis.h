@@ -19,9 +19,9 @@ class Basis {
     double distance(const float* vector, double square, int64_t slot);
     // Adds the direction of the vector off the span.
     void join(const float* vector, double square, int64_t slot);
-    // Turns the basis until one direction is off the span of all picks but `slot`, and drops it; false when the pick
-    // has none of its own.
-    bool leave(int64_t slot);
+    // Turns the basis until one direction is off the span of all picks but `slot`, and drops it.
+    void leave(int64_t slot);
+    void clear();
 
     // Moves begin anew with each epoch, from d2 = |item|^2: the basis itself, then what changes it.
     int64_t epoch() const { return epoch_; }

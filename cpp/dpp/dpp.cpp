@@ -88,8 +88,8 @@ class Dpp {
     }
 
     void add(const int64_t* slots, int64_t position) {
-        if (window_ && position >= window_) leave(slots[position - window_]);
-        if (!join(slots[position]) && window_) dormant_[dormant_count_++] = slots[position];
+        if (window_ && position >= window_) leave(slots, position);
+        enter(slots[position]);
     }
 
   private:
@@ -120,23 +120,28 @@ class Dpp {
 
     double distance(int64_t slot) { return basis_.distance(list_.vector(slot), list_.squares[slot], slot); }
 
-    // Adds the pick's direction, unless the window's span holds it already.
-    bool join(int64_t slot) {
-        if (!(distance(slot) > scoring_.eps)) return false;
-        basis_.join(list_.vector(slot), list_.squares[slot], slot);
-        return true;
+    // The pick at `position` - window leaves. A pick that depended on it may then have a direction of its own, before
+    // later picks have theirs: so the basis is built anew when there is one.
+    void leave(const int64_t* slots, int64_t position) {
+        const int64_t slot = slots[position - window_];
+        int64_t* end = std::remove(dormant_, dormant_ + dormant_count_, slot);
+        if (end != dormant_ + dormant_count_) {
+            --dormant_count_;
+        } else if (dormant_count_ == 0) {
+            basis_.leave(slot);
+        } else {
+            basis_.clear();
+            dormant_count_ = 0;
+            for (int64_t t = position - window_ + 1; t < position; ++t) enter(slots[t]);
+        }
     }
 
-    void leave(int64_t slot) {
-        if (!basis_.leave(slot)) {
-            dormant_count_ = std::remove(dormant_, dormant_ + dormant_count_, slot) - dormant_;
-            return;
-        }
-        // Picks that depended on the one that left may now have a direction of their own.
-        int64_t kept = 0;
-        for (int64_t i = 0; i < dormant_count_; ++i)
-            if (!join(dormant_[i])) dormant_[kept++] = dormant_[i];
-        dormant_count_ = kept;
+    // Adds the pick's direction, unless the window's span holds it already.
+    void enter(int64_t slot) {
+        if (distance(slot) > scoring_.eps)
+            basis_.join(list_.vector(slot), list_.squares[slot], slot);
+        else if (window_)
+            dormant_[dormant_count_++] = slot;
     }
 
     const hr::List& list_;

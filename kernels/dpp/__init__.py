@@ -42,14 +42,14 @@ def dpp(
 
     vectors: float32 [nnz, d], about unit length. rewards: float32 [nnz]. offsets: int64 [B+1]; list b owns entries
     offsets[b]:offsets[b+1]. rules: what may not come next (see `Rules`); None: anything may.
-    pinned: int64 [B, k], the item that must stand at each position of its list, -1 where the pick is free; None: all are
-    free. A pinned item comes at its position, whatever its objective and the rules say, and nowhere else.
+    pinned: int64 [B, k], the item that must stand at each position of its list, -1 where the pick is free (None: all).
+    A pinned item comes at its position, whatever its objective and the rules say, and nowhere else.
     Returns positions inside each list, int64 [B, k] padded with -1, and their gains (the objective when picked),
     float32 [B, k] padded with -inf.
 
-    Computed in float64. The native backend gives the same bits for every batch, thread count and instruction set.
+    float64 decides. The native backend gives the same bits for every batch, thread count and instruction set.
     Raises TypeError or ValueError for wrong types, shapes or devices, NaN or infinity, theta outside [0, 1], k or
-    window below 1, eps below 1e-12.
+    window below 1, eps below 1e-12, an item pinned twice or a position or item beyond its list.
     Source: Chen, Zhang, Zhou, "Fast Greedy MAP Inference for Determinantal Point Process", NeurIPS 2018.
     """
     return dpp_picks(vectors, rewards, offsets, k, theta, window, rules, pinned, eps, backend, threads)[:2]

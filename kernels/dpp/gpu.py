@@ -12,6 +12,27 @@ from headrace.kernels.dpp.picks import check_values
 
 
 @triton.jit  # type: ignore[untyped-decorator]
+def _squares(vectors: tl.tensor, d2: tl.tensor, n: tl.tensor, width: tl.tensor, BLOCK: tl.constexpr) -> None:
+    tl.debug_barrier()
+    for start in range(0, n, BLOCK):
+        at = start + tl.arange(0, BLOCK).to(tl.int64)
+        square = tl.zeros((BLOCK,), tl.float64)
+        for column in range(0, width):
+            x = tl.load(vectors + at * width + column, mask=at < n, other=0.0).to(tl.float64)
+            square += x * x
+        tl.store(d2 + at, square, mask=at < n)
+    tl.debug_barrier()
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _holds(active: tl.tensor, count: tl.tensor, item: tl.tensor) -> tl.tensor:
+    found = tl.full((), 0, tl.int32)
+    for t in range(0, count):
+        found += (tl.load(active + t) == item).to(tl.int32)
+    return found > 0
+
+
+@triton.jit  # type: ignore[untyped-decorator]
 def _join(
     vectors: tl.tensor,
     columns: tl.tensor,
@@ -28,12 +49,8 @@ def _join(
 ) -> tl.tensor:
     """Adds the item's direction to the basis, unless the basis spans it; returns the number of columns."""
     pivot = tl.load(d2 + item)
-    known = tl.full((), 0, tl.int32)
-    if pivot > eps:
-        for t in range(0, count):
-            known += (tl.load(active + t) == item).to(tl.int32)
     tl.debug_barrier()
-    if (pivot > eps) & (known == 0):
+    if pivot > eps:
         scale = 1.0 / tl.sqrt(pivot)
         for start in range(0, n, BLOCK):
             at = start + tl.arange(0, BLOCK).to(tl.int64)
@@ -143,11 +160,7 @@ def _dpp_kernel(
         at = start + tl.arange(0, BLOCK).to(tl.int64)
         reward = tl.load(rewards + at, mask=at < n, other=0.0)
         tl.store(base + at, theta * reward.to(tl.float64), mask=at < n)
-        square = tl.zeros((BLOCK,), tl.float64)
-        for column in range(0, width):
-            x = tl.load(vectors + at * width + column, mask=at < n, other=0.0).to(tl.float64)
-            square += x * x
-        tl.store(d2 + at, square, mask=at < n)
+    _squares(vectors, d2, n, width, BLOCK)
     apply_rules(kinds, limits, picked, counts, forbidden, 0, n, items, rules, BLOCK)
     steps = tl.minimum(n, k.to(tl.int64))
     reserve(pinned, base, steps)
@@ -176,11 +189,16 @@ def _dpp_kernel(
         tl.debug_barrier()
         if t + 1 < steps:
             if (window > 0) & (t >= window):
-                count = _leave(columns, d2, active, count, tl.load(picked + t - window), n, items, BLOCK)
-                # A pick that depended on the one that left may now have a direction of its own.
-                for p in range(t - window + 1, t):
-                    item = tl.load(picked + p)
-                    count = _join(vectors, columns, d2, active, count, item, n, items, width, eps, BLOCK, BLOCK_D)
+                oldest = tl.load(picked + t - window)
+                if count == window:
+                    count = _leave(columns, d2, active, count, oldest, n, items, BLOCK)
+                elif _holds(active, count, oldest):
+                    # Picks that depended on the oldest may have directions of their own, before later picks.
+                    _squares(vectors, d2, n, width, BLOCK)
+                    count = count * 0
+                    for p in range(t - window + 1, t):
+                        item = tl.load(picked + p)
+                        count = _join(vectors, columns, d2, active, count, item, n, items, width, eps, BLOCK, BLOCK_D)
             count = _join(vectors, columns, d2, active, count, choice, n, items, width, eps, BLOCK, BLOCK_D)
             apply_rules(kinds, limits, picked, counts, forbidden, t + 1, n, items, rules, BLOCK)
     tl.store(ruled + request * 2, relaxed)

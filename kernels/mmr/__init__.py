@@ -39,14 +39,14 @@ def mmr(
     vectors: float32 [nnz, d]; their inner product is the similarity, so normalise them for cosine. rewards: float32
     [nnz]. offsets: int64 [B+1]; list b owns entries offsets[b]:offsets[b+1]. rules: what may not come next (see
     `Rules`); None: anything may.
-    pinned: int64 [B, k], the item that must stand at each position of its list, -1 where the pick is free; None: all are
-    free. A pinned item comes at its position, whatever its objective and the rules say, and nowhere else.
+    pinned: int64 [B, k], the item that must stand at each position of its list, -1 where the pick is free (None: all).
+    A pinned item comes at its position, whatever its objective and the rules say, and nowhere else.
     Returns positions inside each list, int64 [B, k] padded with -1, and their gains (the objective when picked),
     float32 [B, k] padded with -inf.
 
-    Computed in float64. The native backend gives the same bits for every batch, thread count and instruction set.
+    float64 decides. The native backend gives the same bits for every batch, thread count and instruction set.
     Raises TypeError or ValueError for wrong types, shapes or devices, NaN or infinity, theta outside [0, 1], k or
-    window below 1.
+    window below 1, an item pinned twice or a position or item beyond its list.
     Source: Carbonell, Goldstein, "The Use of MMR, Diversity-Based Reranking", SIGIR 1998.
     """
     return mmr_picks(vectors, rewards, offsets, k, theta, window, rules, pinned, backend, threads)[:2]

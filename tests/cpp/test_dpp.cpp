@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -27,33 +28,40 @@ struct Batch {
     }
     hr_lists lists() const {
         const auto batch = static_cast<int64_t>(offsets.size()) - 1;
-        return {vectors.data(), rewards.data(), offsets.data(), batch, offsets.back(), width, nullptr, nullptr, 0};
+        return {vectors.data(), rewards.data(), offsets.data(), batch, offsets.back(),
+                width,          nullptr,        nullptr,        0,     nullptr};
     }
 };
 
 struct Out {
     std::vector<int64_t> picked, ruled;
-    std::vector<float> gain;
+    std::vector<float> gain, logdet;
     Out(int64_t batch, int64_t k)
         : picked(static_cast<size_t>(batch * k), -7),
           ruled(static_cast<size_t>(batch * 2), -7),
-          gain(static_cast<size_t>(batch * k), std::nanf("")) {}
-    hr_picks picks() { return {picked.data(), gain.data(), ruled.data()}; }
-    bool operator==(const Out& other) const = default;
+          gain(static_cast<size_t>(batch * k), std::nanf("")),
+          logdet(gain) {}
+    hr_picks picks() { return {picked.data(), gain.data(), ruled.data(), logdet.data()}; }
+    // hr_mmr leaves logdet alone.
+    bool operator==(const Out& other) const {
+        return picked == other.picked && ruled == other.ruled && gain == other.gain;
+    }
 };
 
 // The item picked last depends on the first two.
 void test_example() {
     const std::vector<float> vectors{1, 0, 0, 0.8f, 0.6f, 0, 0, 1, 0, 0.6f, 0, 0.8f}, rewards{0.9f, 0.8f, 0.7f, 0.6f};
     const std::vector<int64_t> offsets{0, 4};
-    const hr_lists lists{vectors.data(), rewards.data(), offsets.data(), 1, 4, 3, nullptr, nullptr, 0};
+    const hr_lists lists{vectors.data(), rewards.data(), offsets.data(), 1, 4, 3, nullptr, nullptr, 0, nullptr};
     Out out(1, 5);
     hr_picks picks = out.picks();
     CHECK(hr_dpp(&lists, 5, 0.5, 0, 1e-6, 1, &picks) == HR_OK);
     CHECK((out.picked == std::vector<int64_t>{0, 2, 3, 1, -1}));
     CHECK(std::abs(out.gain[2] - 0.076856f) < 1e-5f);
     CHECK(out.gain[4] == -std::numeric_limits<float>::infinity());
+    CHECK(std::abs(out.logdet[2] - std::log(0.64f)) < 1e-5f);
     picks.ruled = nullptr;
+    picks.logdet = nullptr;
     CHECK(hr_mmr(&lists, 5, 0.5, 1, 1, &picks) == HR_OK);
     CHECK((out.picked == std::vector<int64_t>{0, 2, 3, 1, -1}));
 }
@@ -66,7 +74,12 @@ void test_same_everywhere() {
     const std::vector<int64_t> limits{3, 1, 0, 4, 2, 1};
     hr_lists ruled = plain;
     ruled.kinds = kinds.data(), ruled.limits = limits.data(), ruled.rules = 2;
-    for (const hr_lists* lists : {&plain, static_cast<const hr_lists*>(&ruled)})
+    std::vector<int64_t> pinned(static_cast<size_t>(plain.batch * 30), -1);
+    for (int64_t b = 1; b < plain.batch; ++b)
+        pinned[static_cast<size_t>(b * 30)] = plain.offsets[b + 1] - plain.offsets[b] - 1;
+    hr_lists held = ruled;
+    held.pinned = pinned.data();
+    for (const hr_lists* lists : {&plain, static_cast<const hr_lists*>(&ruled), static_cast<const hr_lists*>(&held)})
         for (int64_t window : {0, 1, 5, 40}) {
             Out first(plain.batch, 30), first_mmr(plain.batch, 30);
             bool have = false;
@@ -83,6 +96,28 @@ void test_same_everywhere() {
                 }
             }
         }
+}
+
+// Copies, zero vectors and numbers that float32 products cannot hold.
+void test_hard_lists() {
+    for (float scale : {1e-30f, 1.0f, 1e30f}) {
+        Batch batch({70, 33}, 6, 5);
+        const std::vector<float> plain = batch.vectors;
+        for (size_t i = 0; i < batch.vectors.size(); ++i) batch.vectors[i] = i % 18 < 6 ? 0.0f : plain[i % 60] * scale;
+        const hr_lists lists = batch.lists();
+        for (int64_t window : {0, 1, 4, 12}) {
+            Out dpp(2, 70), mmr(2, 70);
+            hr_picks picks = dpp.picks();
+            CHECK(hr_dpp(&lists, 70, 0.5, window, 1e-6, 1, &picks) == HR_OK);
+            picks = mmr.picks();
+            CHECK(hr_mmr(&lists, 70, 0.5, window, 1, &picks) == HR_OK);
+            for (const Out* out : {&dpp, &mmr}) {
+                std::vector<int64_t> order(out->picked.begin(), out->picked.begin() + 70);
+                std::sort(order.begin(), order.end());
+                for (int64_t i = 0; i < 70; ++i) CHECK(order[static_cast<size_t>(i)] == i);
+            }
+        }
+    }
 }
 
 void test_errors() {
@@ -118,6 +153,12 @@ void test_errors() {
     refused(lists, 2, 0.5, 0, 1e-6, "rules: expected 0 to 31");
     lists.rules = 1;
     refused(lists, 2, 0.5, 0, 1e-6, "kinds and limits");
+    lists = batch.lists();
+    const int64_t twice[] = {1, 1}, beyond[] = {5, -1};
+    lists.pinned = twice;
+    refused(lists, 2, 0.5, 0, 1e-6, "pinned: expected an item once at most in list 0, got item 1 twice");
+    lists.pinned = beyond;
+    refused(lists, 2, 0.5, 0, 1e-6, "pinned: expected -1 or an item below 5 in list 0");
     Batch spoiled({2, 3}, 3, 3);
     spoiled.vectors[10] = std::numeric_limits<float>::infinity();
     Out two(2, 2);
@@ -152,6 +193,7 @@ void test_many_callers() {
 int main() {
     test_example();
     test_same_everywhere();
+    test_hard_lists();
     test_errors();
     test_many_callers();
     return report("dpp");

@@ -22,7 +22,8 @@ pins[0, 2], pins[2, 0], pins[3, 0], pins[3, 6] = 11, 0, 100, 3
 cases = ((vectors, None, None, None), (vectors, 3, rules, pins), (copies, 4, None, pins), (copies, 2, none, None))
 for rows, window, rule, pinned in cases:
     for pick in (dpp_picks, mmr_picks):
-        a, b = (pick(rows, rewards, offsets, 7, 0.6, window, rule, pinned, backend=name) for name in ("reference", "gpu"))
+        given = (rows, rewards, offsets, 7, 0.6, window, rule, pinned)
+        a, b = (pick(*given, backend=name) for name in ("reference", "gpu"))
         assert pinned is None or (a.picked[pinned >= 0] == pinned[pinned >= 0]).all()
         assert torch.equal(a.picked, b.picked), (pick, window, a.picked, b.picked)
         torch.testing.assert_close(a.gain, b.gain, rtol=1e-5, atol=1e-5)
