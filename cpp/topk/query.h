@@ -13,7 +13,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Query {
     const float* values;
-    double length;  // |q|
+    const double* wide;  // the values, in float64
+    double length;       // |q|
 };
 
 // The problem that every part of the search reads.
@@ -29,14 +30,18 @@ struct Problem {
 
     const float* item(int64_t row) const { return items + row * dim; }
 
-    // The score that decides.
-    double score(const Query& query, int64_t row) const {
-        const float* x = item(row);
-        if (metric == HR_METRIC_L2) return -kernels->distance(query.values, x, dim);
-        const double product = kernels->dot(query.values, x, dim);
-        if (metric == HR_METRIC_IP) return product;
+    // The scores that decide, of n rows.
+    void score(const Query& query, const int32_t* rows, int64_t n, Ranked* out) const {
+        const Term term = metric == HR_METRIC_L2 ? Term::kSquaredDifference : Term::kProduct;
+        kernels->rescore(term, query.wide, items, dim, rows, n, out);
+        if (metric == HR_METRIC_IP) return;
+        for (int64_t i = 0; i < n; ++i) out[i].score = metric == HR_METRIC_L2 ? -out[i].score : cosine(query, out[i]);
+    }
+
+    double cosine(const Query& query, const Ranked& product) const {
+        const float* x = item(product.row);
         const double lengths = query.length * std::sqrt(kernels->dot(x, x, dim));
-        return lengths > 0 ? product / lengths : 0.0;
+        return lengths > 0 ? product.score / lengths : 0.0;
     }
 
     // The score on the scan's scale, which ranks alike: the scan leaves out |q| for l2.

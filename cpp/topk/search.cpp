@@ -44,7 +44,7 @@ void hr::Search::plan() {
     tile_items_ = static_cast<int>(std::clamp<int64_t>(kTileFloats / problem_.dim / kPanel * kPanel, kPanel, kTile));
     // Twice k: fewer passes over the survivors cost more survivors.
     room_ = std::min(problem_.n_items, problem_.k + std::max<int64_t>(problem_.k, 128));
-    capacity_ = room_ + kTile;
+    capacity_ = room_ + kTile + kSlack;
     const int64_t per_query = capacity_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t));
     const int64_t most = std::clamp<int64_t>(kBudget / per_query / threads_, 1, kMaxBlock);
     // Splitting queries packs each item once per thread, which many queries pay for.
@@ -60,6 +60,7 @@ void hr::Search::plan() {
 void hr::Search::take_scratch() {
     const int64_t merged = by_query_ ? 0 : 2 * capacity_;
     lengths_ = arena_.take<Query>(n_queries_);
+    wide_ = arena_.take<double>(n_queries_ * problem_.dim);
     thresholds_ = arena_.take<Threshold>(n_queries_);
     packed_ = arena_.take<float>(n_queries_ * problem_.dim);
     slots_ = arena_.take<Slot>(threads_);
@@ -69,12 +70,15 @@ void hr::Search::take_scratch() {
         auto* scores = arena_.take<float>(capacity_ * block_size_);
         auto* rows = arena_.take<int32_t>(capacity_ * block_size_);
         const Survivors all{arena_.take<float>(merged), arena_.take<int32_t>(merged), 0};
-        auto* ranked = arena_.take<Ranked>(std::max(merged, capacity_));
+        const int64_t most = std::max(merged, capacity_);
+        auto* ranked = arena_.take<Ranked>(most);
+        auto* spare = arena_.take<Ranked>(most);
+        auto* starts = arena_.take<int32_t>(most + 1);
         if (!slots_) continue;
         slots_[s].tile.panels = panels;
         slots_[s].sinks = sinks;
         slots_[s].merged = all;
-        slots_[s].ranked = ranked;
+        slots_[s].ranking = {ranked, spare, starts};
         for (int64_t i = 0; i < block_size_; ++i)
             sinks[i] = {{scores + i * capacity_, rows + i * capacity_, 0}, nullptr};
     }
@@ -88,7 +92,9 @@ hr::Search::Block hr::Search::block(int64_t index) const {
 void hr::Search::read_queries() {
     for (int64_t b = 0; b < n_queries_; ++b) {
         const float* values = queries_ + b * problem_.dim;
-        lengths_[b] = {values, std::sqrt(problem_.kernels->dot(values, values, problem_.dim))};
+        double* wide = wide_ + b * problem_.dim;
+        std::copy_n(values, problem_.dim, wide);
+        lengths_[b] = {values, wide, std::sqrt(problem_.kernels->dot(values, values, problem_.dim))};
         if (!std::isfinite(lengths_[b].length))
             throw std::invalid_argument("queries: expected finite values, got NaN or infinity in row " +
                                         std::to_string(b));
@@ -162,7 +168,7 @@ void hr::Search::scan_tile(const Block& block, Slot& slot) {
             problem_.kernels->admit_read(slot.tile, size, limits, sinks);
         else
             problem_.kernels->scan(slot.tile, problem_.dim, packed, size, limits, sinks);
-        for (int m = 0; m < size; ++m) thin(block.first + start + m, slot.norm, sinks[m].survivors, slot.ranked);
+        for (int m = 0; m < size; ++m) thin(block.first + start + m, slot.norm, sinks[m].survivors, slot.ranking);
     }
 }
 
@@ -174,18 +180,18 @@ void hr::Search::admit_all(const Slot& slot, Sink& sink) const {
     }
 }
 
-void hr::Search::thin(int64_t query, double norm, Survivors& survivors, Ranked* ranked) {
+void hr::Search::thin(int64_t query, double norm, Survivors& survivors, const Ranking& ranking) {
     if (survivors.count <= room_) return;
     const double bound = problem_.bound(lengths_[query], norm);
     if (bound < kInfinity) thin_by_scan(problem_, bound, 8, survivors, thresholds_[query]);
     if (survivors.count > problem_.k + (room_ - problem_.k) * 3 / 4)
-        thin_by_score(problem_, lengths_[query], survivors, ranked, thresholds_[query]);
+        thin_by_score(problem_, lengths_[query], survivors, ranking, thresholds_[query]);
 }
 
-void hr::Search::finish(int64_t query, double norm, Survivors& survivors, Ranked* ranked) {
+void hr::Search::finish(int64_t query, double norm, Survivors& survivors, const Ranking& ranking) {
     const double bound = problem_.bound(lengths_[query], norm);
     if (bound < kInfinity) thin_by_scan(problem_, bound, problem_.k + 1, survivors, thresholds_[query]);
-    write_best(problem_, lengths_[query], survivors, ranked, scores_ + query * problem_.width,
+    write_best(problem_, lengths_[query], survivors, ranking, scores_ + query * problem_.width,
                ids_ + query * problem_.width);
 }
 
@@ -199,9 +205,9 @@ void hr::Search::finish_merged(const Block& block, int64_t at, Slot& scratch) {
         std::memcpy(all.scores + all.count, part.scores, static_cast<size_t>(part.count) * sizeof(float));
         std::memcpy(all.rows + all.count, part.rows, static_cast<size_t>(part.count) * sizeof(int32_t));
         all.count += part.count;
-        thin(query, norm, all, scratch.ranked);
+        thin(query, norm, all, scratch.ranking);
     }
-    finish(query, norm, all, scratch.ranked);
+    finish(query, norm, all, scratch.ranking);
 }
 
 void hr::Search::run_by_query() {
@@ -212,7 +218,7 @@ void hr::Search::run_by_query() {
         reset(now, slot);
         scan(now, slot, 0, words_);
         for (int64_t at = 0; at < now.count; ++at)
-            finish(now.first + at, slot.norm, slot.sinks[at].survivors, slot.ranked);
+            finish(now.first + at, slot.norm, slot.sinks[at].survivors, slot.ranking);
     });
 }
 

@@ -14,7 +14,7 @@ struct Slot {
     Tile tile;
     Sink* sinks;       // one per query of the block
     Survivors merged;  // all slots' survivors of one query
-    Ranked* ranked;
+    Ranking ranking;
     double norm;  // of the longest item seen in this block
 };
 
@@ -42,8 +42,8 @@ class Search {
     void scan(const Block& block, Slot& slot, int64_t first_word, int64_t last_word);
     void scan_tile(const Block& block, Slot& slot);
     void admit_all(const Slot& slot, Sink& sink) const;
-    void thin(int64_t query, double norm, Survivors& survivors, Ranked* ranked);
-    void finish(int64_t query, double norm, Survivors& survivors, Ranked* ranked);
+    void thin(int64_t query, double norm, Survivors& survivors, const Ranking& ranking);
+    void finish(int64_t query, double norm, Survivors& survivors, const Ranking& ranking);
     void finish_merged(const Block& block, int64_t at, Slot& scratch);
     Block block(int64_t index) const;
     void run_by_query();
@@ -65,6 +65,7 @@ class Search {
     Arena& arena_;
     Slot* slots_;
     Query* lengths_;
+    double* wide_;
     Threshold* thresholds_;
     float* packed_;
     std::atomic<int64_t> bad_row_;

@@ -3,19 +3,10 @@
 
 #include <atomic>
 
+#include "topk/order.h"
 #include "topk/query.h"
 
 namespace hr {
-
-struct Ranked {
-    double score;
-    int32_t row;
-};
-
-// Best first; equal scores: the lower row. An object, so that sorting inlines it.
-constexpr auto before = [](const Ranked& a, const Ranked& b) {
-    return a.score > b.score || (a.score == b.score && a.row < b.row);
-};
 
 // A scan score that at least k of the query's items are known to reach; it only rises, and workers share it.
 class Threshold {
@@ -40,12 +31,12 @@ float round_down(double value);
 // is found to within k / effort ranks.
 void thin_by_scan(const Problem& problem, double bound, int64_t effort, Survivors& survivors, Threshold& threshold);
 
-// Keeps the k best by float64 score. `ranked` is scratch for as many as there are survivors.
-void thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, Ranked* ranked,
+// Keeps the k best by float64 score. `ranking` has room for as many as there are survivors.
+void thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, const Ranking& ranking,
                    Threshold& threshold);
 
-// Ranks the survivors by float64 score and writes the k best, padded. `ranked` as above.
-void write_best(const Problem& problem, const Query& query, const Survivors& survivors, Ranked* ranked, float* scores,
-                int64_t* ids);
+// Ranks the survivors by float64 score and writes the k best, padded. `ranking` as above.
+void write_best(const Problem& problem, const Query& query, const Survivors& survivors, const Ranking& ranking,
+                float* scores, int64_t* ids);
 
 }  // namespace hr
