@@ -21,7 +21,13 @@ inline void append(Vec scores, uint32_t chosen, const int32_t* rows, Survivors& 
     store_chosen(static_cast<__mmask16>(chosen), scores.v, _mm512_loadu_si512(rows), to);
 }
 
-void keep_at_least(Survivors& survivors, float limit) {
+// The same for rows that follow one another.
+inline void append_run(Vec scores, uint32_t chosen, int32_t first_row, Survivors& to) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    store_chosen(static_cast<__mmask16>(chosen), scores.v, _mm512_add_epi32(_mm512_set1_epi32(first_row), lanes), to);
+}
+
+[[maybe_unused]] void keep_at_least(Survivors& survivors, float limit) {
     const int64_t n = survivors.count;
     survivors.count = 0;
     for (int64_t i = 0; i < n; i += 16) {
@@ -44,7 +50,16 @@ inline void append(Vec scores, uint32_t chosen, const int32_t* rows, Survivors& 
     }
 }
 
-void keep_at_least(Survivors& survivors, float limit) {
+inline void append_run(Vec scores, uint32_t chosen, int32_t first_row, Survivors& to) {
+    float lanes[Vec::kLanes];
+    scores.store(lanes);
+    for (; chosen; chosen &= chosen - 1) {
+        const int lane = __builtin_ctz(chosen);
+        to.add(lanes[lane], first_row + lane);
+    }
+}
+
+[[maybe_unused]] void keep_at_least(Survivors& survivors, float limit) {
     int64_t kept = 0;
     for (int64_t i = 0; i < survivors.count; ++i) {
         survivors.scores[kept] = survivors.scores[i];
@@ -56,13 +71,13 @@ void keep_at_least(Survivors& survivors, float limit) {
 
 #endif
 
-int64_t count_at_least(const float* values, int64_t n, float t) {
+[[maybe_unused]] int64_t count_at_least(const float* values, int64_t n, float t) {
     int32_t count = 0;  // n is below 2^31; a narrow count keeps the loop in vectors
     for (int64_t i = 0; i < n; ++i) count += values[i] >= t;
     return count;
 }
 
-void range(const float* values, int64_t n, float& least, float& most) {
+[[maybe_unused]] void range(const float* values, int64_t n, float& least, float& most) {
     constexpr int L = Vec::kLanes;
     Vec low = Vec::all(values[0]), high = low;
     int64_t i = 0;

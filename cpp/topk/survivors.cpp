@@ -28,11 +28,6 @@ float reached_by(const hr::Problem& problem, const hr::Survivors& survivors, int
 
 }  // namespace
 
-float hr::round_down(double value) {
-    const float near = static_cast<float>(value);
-    return near > value ? std::nextafterf(near, -std::numeric_limits<float>::infinity()) : near;
-}
-
 void hr::thin_by_scan(const Problem& problem, double bound, int64_t effort, Survivors& survivors,
                       Threshold& threshold) {
     if (survivors.count <= problem.k) return;

@@ -24,8 +24,8 @@ class Threshold {
     double value_;
 };
 
-// The largest float not above `value`.
-float round_down(double value);
+// A float below `value` by little, also where the process flushes subnormals.
+inline float round_down(double value) { return static_cast<float>(value - std::fabs(value) * 0x1p-23 - 0x1p-124); }
 
 // Drops the survivors that scan scores prove to be outside the top k. `bound` must be finite. The k-th best scan score
 // is found to within k / effort ranks.
