@@ -15,8 +15,10 @@ struct Bfloat16 {
     static Sum start(int32_t) { return _mm512_setzero_ps(); }
     static Column load(const uint32_t* x) { return _mm512_loadu_si512(x); }
     static Word spread(const uint32_t* q) { return _mm512_set1_epi32(static_cast<int32_t>(*q)); }
+    // Not the intrinsic: GCC 12 copies its sums around and spills them.
     static Sum step(Sum sum, Column x, Word q) {
-        return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(q));
+        asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(q));
+        return sum;
     }
     static Vec floats(Sum sum, float) { return {sum}; }
 };

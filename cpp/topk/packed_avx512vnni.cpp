@@ -15,7 +15,11 @@ struct Int8 {
     static Sum start(int32_t value) { return _mm512_set1_epi32(value); }
     static Column load(const uint32_t* x) { return _mm512_loadu_si512(x); }
     static Word spread(const uint32_t* q) { return _mm512_set1_epi32(static_cast<int32_t>(*q)); }
-    static Sum step(Sum sum, Column x, Word q) { return _mm512_dpbusd_epi32(sum, x, q); }
+    // Not the intrinsic: GCC 12 copies its sums around and spills them.
+    static Sum step(Sum sum, Column x, Word q) {
+        asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(q));
+        return sum;
+    }
     static Vec floats(Sum sum, float scale) { return {_mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(scale))}; }
 };
 

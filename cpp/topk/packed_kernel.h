@@ -11,27 +11,47 @@
 namespace hr {
 namespace {
 
+// Rarely needed, so kept out of the way.
+template <int V>
+__attribute__((noinline)) void append_lanes(const Vec* scores, uint32_t admitted, int32_t first_row, Sink& sink) {
+    constexpr int L = Vec::kLanes;
+    constexpr uint32_t kAll = (1ull << L) - 1;
+    if (sink.mask) admitted &= static_cast<uint32_t>(sink.mask[first_row >> 6] >> (first_row & 63));
+    for (int v = 0; v < V; ++v) {
+        const uint32_t lanes = admitted >> (v * L) & kAll;
+        if (lanes) append_run(scores[v], lanes, first_row + v * L, sink.survivors);
+    }
+}
+
+// Scores kVecs vectors of items for M queries. Loops are unrolled so that sums stay in registers.
 template <class Numbers, bool kShifted, int M>
 inline void scan_lanes(const uint32_t* heads, const uint32_t* x, int64_t steps, const PackedGroup& queries,
                        const float* limits, uint32_t allowed, int32_t first_row, Sink* sinks) {
     constexpr int L = Vec::kLanes, V = Numbers::kVecs;
     typename Numbers::Sum sum[M][V];
+#pragma GCC unroll 16
     for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
         for (int v = 0; v < V; ++v) sum[m][v] = Numbers::start(queries.starts[m]);
     const uint32_t* words = queries.words;
     for (int64_t step = 0; step < steps; ++step, words += M, x += kPanel) {
         typename Numbers::Column column[V];
+#pragma GCC unroll 4
         for (int v = 0; v < V; ++v) column[v] = Numbers::load(x + v * L);
+#pragma GCC unroll 16
         for (int m = 0; m < M; ++m) {
             const typename Numbers::Word word = Numbers::spread(words + m);
+#pragma GCC unroll 4
             for (int v = 0; v < V; ++v) sum[m][v] = Numbers::step(sum[m][v], column[v], word);
         }
     }
     const auto* scales = reinterpret_cast<const float*>(heads);
     const float* shifts = scales + (Numbers::kScaled ? kPanel : 0);
+#pragma GCC unroll 16
     for (int m = 0; m < M; ++m) {
         Vec score[V];
         uint32_t admitted = 0;
+#pragma GCC unroll 4
         for (int v = 0; v < V; ++v) {
             score[v] = Numbers::floats(sum[m][v], queries.scales[m]);
             if (Numbers::kScaled) score[v] = score[v] * Vec::load(scales + v * L);
@@ -39,14 +59,7 @@ inline void scan_lanes(const uint32_t* heads, const uint32_t* x, int64_t steps, 
             admitted |= score[v].at_least(Vec::all(limits[m])) << (v * L);
         }
         admitted &= allowed;
-        if (!admitted) continue;
-        const uint64_t* mask = sinks[m].mask;
-        if (mask) admitted &= static_cast<uint32_t>(mask[first_row >> 6] >> (first_row & 63));
-        constexpr uint32_t kAll = (1ull << L) - 1;
-        for (int v = 0; v < V; ++v) {
-            const uint32_t lanes = admitted >> (v * L) & kAll;
-            if (lanes) append_run(score[v], lanes, first_row + v * L, sinks[m].survivors);
-        }
+        if (__builtin_expect(admitted != 0, 0)) append_lanes<V>(score, admitted, first_row, sinks[m]);
     }
 }
 
