@@ -218,18 +218,28 @@ void hr::Search::admit_all(const Tile& tile, Sink& sink) const {
 void hr::Search::thin(int64_t query, const Extent& extent, Survivors& survivors, Slot& slot) {
     if (survivors.count <= room_) return;
     const double bound = lengths_[query].bound.at(extent);
-    if (bound < kInfinity) thin_by_scan(problem_, bound, 8, survivors, thresholds_[query]);
-    if (survivors.count <= problem_.k + (room_ - problem_.k) * 3 / 4) return;
+    const int64_t enough = problem_.k + (room_ - problem_.k) * 3 / 4;
+    int64_t scored = 0;
+    if (bound < kInfinity) {
+        thin_by_scan(problem_, bound, 8, survivors, thresholds_[query]);
+        if (survivors.count <= enough) return;
+        scored = thin_by_best(problem_, lengths_[query], bound, survivors, slot.ranking, thresholds_[query]);
+    }
     ++slot.counts.widened;
-    slot.counts.rescored += survivors.count;
-    thin_by_score(problem_, lengths_[query], survivors, slot.ranking, thresholds_[query]);
+    slot.counts.rescored += survivors.count > enough ? survivors.count : scored;
+    if (survivors.count <= enough) return;
+    thin_by_score(problem_, lengths_[query], survivors, scored, slot.ranking, thresholds_[query]);
 }
 
 void hr::Search::finish(int64_t query, const Extent& extent, Survivors& survivors, Slot& slot) {
     const double bound = lengths_[query].bound.at(extent);
-    if (bound < kInfinity) thin_by_scan(problem_, bound, problem_.k + 1, survivors, thresholds_[query]);
+    int64_t scored = 0;
+    if (bound < kInfinity) {
+        thin_by_scan(problem_, bound, problem_.k + 1, survivors, thresholds_[query]);
+        scored = thin_by_best(problem_, lengths_[query], bound, survivors, slot.ranking, thresholds_[query]);
+    }
     slot.counts.rescored += survivors.count;
-    write_best(problem_, lengths_[query], survivors, slot.ranking, scores_ + query * problem_.width,
+    write_best(problem_, lengths_[query], survivors, scored, slot.ranking, scores_ + query * problem_.width,
                ids_ + query * problem_.width);
 }
 

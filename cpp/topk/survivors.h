@@ -31,12 +31,18 @@ inline float round_down(double value) { return static_cast<float>(value - std::f
 // is found to within k / effort ranks.
 void thin_by_scan(const Problem& problem, double bound, int64_t effort, Survivors& survivors, Threshold& threshold);
 
-// Keeps the k best by float64 score. `ranking` has room for as many as there are survivors.
-void thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, const Ranking& ranking,
-                   Threshold& threshold);
+// Scores in float64 the k survivors that scan best, which raises the threshold, and drops what that proves to be
+// outside the top k. Returns how many were scored: k, now the first survivors and of `ranking`, or none where it would
+// not pay. `bound` must be finite; `ranking` has room for as many as there are survivors.
+int64_t thin_by_best(const Problem& problem, const Query& query, double bound, Survivors& survivors,
+                     const Ranking& ranking, Threshold& threshold);
 
-// Ranks the survivors by float64 score and writes the k best, padded. `ranking` as above.
-void write_best(const Problem& problem, const Query& query, const Survivors& survivors, const Ranking& ranking,
-                float* scores, int64_t* ids);
+// Keeps the k best by float64 score. The first `scored` stand in `ranking` already.
+void thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, int64_t scored,
+                   const Ranking& ranking, Threshold& threshold);
+
+// Ranks the survivors by float64 score and writes the k best, padded. `scored` as above.
+void write_best(const Problem& problem, const Query& query, const Survivors& survivors, int64_t scored,
+                const Ranking& ranking, float* scores, int64_t* ids);
 
 }  // namespace hr
