@@ -45,15 +45,15 @@ const Binding binding{[](py::module_& m) {
         py::arg("n_items"), py::arg("dim"), py::arg("metric"), py::arg("scan"));
     m.def(
         "topk_pack",
-        [](const Array<float>& items, int metric, int scan, int threads, Array<uint8_t>& packed) {
+        [](const Array<float>& items, int metric, int scan, int64_t first_row, int threads, Array<uint8_t>& packed) {
             const float* x = items.data();
             const int64_t n_items = items.shape(0), dim = items.shape(1);
             check_packed(packed, n_items, dim, metric, scan);
             packed_pointer(packed);
             uint8_t* out = packed.mutable_data();
-            run([&] { return hr_topk_pack(x, n_items, dim, metric, scan, threads, out); });
+            run([&] { return hr_topk_pack(x, n_items, dim, metric, scan, first_row, threads, out); });
         },
-        py::arg("items").noconvert(), py::arg("metric"), py::arg("scan"), py::arg("threads"),
+        py::arg("items").noconvert(), py::arg("metric"), py::arg("scan"), py::arg("first_row"), py::arg("threads"),
         py::arg("packed").noconvert());
     m.def(
         "topk_packed",

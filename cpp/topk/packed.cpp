@@ -156,13 +156,14 @@ hr::PackedVector hr::pack_vector(const PackedLayout& layout, const double* value
     return vector;
 }
 
-int64_t hr::pack_items(const PackedLayout& layout, const float* items, int threads, std::byte* out) {
+int64_t hr::pack_items(const PackedLayout& layout, const float* items, int64_t first_tile, int threads,
+                       std::byte* out) {
     constexpr int64_t kTiles = 64;
     std::atomic<int64_t> bad{layout.n_items};
-    parallel_for((layout.n_tiles() + kTiles - 1) / kTiles, threads, [&](int64_t task, int) {
+    parallel_for((layout.n_tiles() - first_tile + kTiles - 1) / kTiles, threads, [&](int64_t task, int) {
         TilePacker packer(layout, items);
-        const int64_t last = std::min(layout.n_tiles(), (task + 1) * kTiles);
-        for (int64_t tile = task * kTiles; tile < last; ++tile) {
+        const int64_t start = first_tile + task * kTiles, last = std::min(layout.n_tiles(), start + kTiles);
+        for (int64_t tile = start; tile < last; ++tile) {
             const int64_t row = packer.pack(tile, out + tile * layout.tile_bytes());
             int64_t first = bad.load();
             while (row >= 0 && row < first && !bad.compare_exchange_weak(first, row)) {

@@ -63,7 +63,7 @@ struct PackedVector {
 // Rounds `values` and writes `steps` words, `stride` apart.
 PackedVector pack_vector(const PackedLayout& layout, const double* values, uint32_t* words, int64_t stride);
 
-// Packs all items. Returns the first row that is not finite, or -1.
-int64_t pack_items(const PackedLayout& layout, const float* items, int threads, std::byte* out);
+// Packs the items from a tile on. Returns the first row that is not finite, or -1.
+int64_t pack_items(const PackedLayout& layout, const float* items, int64_t first_tile, int threads, std::byte* out);
 
 }  // namespace hr

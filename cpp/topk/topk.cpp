@@ -69,6 +69,21 @@ void check_items(int64_t n_items, int64_t dim, int metric) {
     check_range("metric", metric, HR_METRIC_IP, HR_METRIC_L2);
 }
 
+// Whether so few items are allowed that float32, which gathers them, is faster than the packed panels that hold them.
+bool sparse(const Call& call) {
+    constexpr int64_t kSample = 512, kFaster = 5;  // times as fast, for each item
+    const int64_t words = (call.n_items + 63) / 64, step = std::max<int64_t>(1, words / kSample);
+    int64_t allowed = 0, read = 0;
+    for (int64_t word = 0; word < words; word += step) {
+        uint64_t bits = 0;
+        for (int64_t b = 0; b < (call.mask_stride ? call.n_queries : 1); ++b)
+            bits |= call.mask[b * call.mask_stride + word];
+        allowed += __builtin_popcountll(bits);
+        read += hr::kPanel * (((bits & 0xffffffffu) != 0) + (bits >> 32 != 0));
+    }
+    return allowed * kFaster < read;
+}
+
 hr_topk_counts search(const Call& call, const hr::Packed* packed) {
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
     const int64_t words = (call.n_items + 63) / 64;
@@ -95,7 +110,7 @@ hr_topk_counts search(const Call& call, const hr::Packed* packed) {
                               static_cast<hr_metric>(call.metric),
                               call.mask,
                               call.mask ? call.mask_stride : 0,
-                              packed};
+                              packed && call.mask && sparse(call) ? nullptr : packed};
     hr::Search search(problem, call.queries, call.n_queries, workers, call.scores, call.ids);
     search.run();
     return search.counts();
@@ -123,14 +138,16 @@ hr_status hr_topk_packed_bytes(int64_t n_items, int64_t dim, int metric, int sca
     });
 }
 
-hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int threads,
-                       void* packed) {
+hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int64_t first_row,
+                       int threads, void* packed) {
     return hr::guarded([&] {
         const hr::PackedLayout layout = packed_layout(n_items, dim, metric, scan);
         check_pointer("items", items, n_items);
         check_pointer("packed", packed, n_items);
-        const int64_t bad =
-            hr::pack_items(layout, items, hr::resolve_threads(threads), static_cast<std::byte*>(packed));
+        check_range("first_row", first_row, 0, n_items);
+        if (first_row % hr::kTile) throw std::invalid_argument("first_row: expected a multiple of 256");
+        const int64_t bad = hr::pack_items(layout, items, first_row / hr::kTile, hr::resolve_threads(threads),
+                                           static_cast<std::byte*>(packed));
         if (bad >= 0)
             throw std::invalid_argument("items: expected finite values, got NaN or infinity in row " +
                                         std::to_string(bad));

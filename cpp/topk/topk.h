@@ -37,9 +37,10 @@ HR_API hr_status hr_topk(const float* queries, int64_t n_queries, const float* i
 // Bytes of a catalogue packed for a scan in HR_SCAN_BFLOAT16 or HR_SCAN_INT8, for searches by `metric`.
 HR_API hr_status hr_topk_packed_bytes(int64_t n_items, int64_t dim, int metric, int scan, int64_t* bytes);
 
-// Packs `items`, as in hr_topk, into so many bytes on a 64-byte boundary. HR_INVALID: as above.
-HR_API hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int threads,
-                              void* packed);
+// Packs `items`, as in hr_topk, into so many bytes on a 64-byte boundary. Rows before first_row, 0 or another multiple
+// of 256 up to n_items, are left as an earlier call packed them. HR_INVALID: as above.
+HR_API hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int64_t first_row,
+                              int threads, void* packed);
 
 // As hr_topk, finding by `packed`, which hr_topk_pack made of the same items, metric and scan. Items that a mask leaves
 // out need not be finite in `items`, but were when packed. counts: may be null.
