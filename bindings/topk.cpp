@@ -4,6 +4,20 @@
 
 namespace {
 
+// Packed catalogues lie on a 64-byte boundary.
+const uint8_t* packed_pointer(const Array<uint8_t>& packed) {
+    if (reinterpret_cast<uintptr_t>(packed.data()) % 64) throw py::value_error("packed: expected a 64-byte boundary");
+    return packed.data();
+}
+
+void check_packed(const Array<uint8_t>& packed, int64_t n_items, int64_t dim, int metric, int scan) {
+    int64_t bytes = 0;
+    check(hr_topk_packed_bytes(n_items, dim, metric, scan, &bytes));
+    if (packed.size() != bytes)
+        throw py::value_error("packed: expected " + std::to_string(bytes) + " bytes, got " +
+                              std::to_string(packed.size()));
+}
+
 const Binding binding{[](py::module_& m) {
     m.def(
         "topk",
@@ -21,6 +35,49 @@ const Binding binding{[](py::module_& m) {
         },
         py::arg("queries").noconvert(), py::arg("items").noconvert(), py::arg("k"), py::arg("metric"), py::arg("mask"),
         py::arg("mask_stride"), py::arg("threads"), py::arg("scores").noconvert(), py::arg("ids").noconvert());
+    m.def(
+        "topk_packed_bytes",
+        [](int64_t n_items, int64_t dim, int metric, int scan) {
+            int64_t bytes = 0;
+            check(hr_topk_packed_bytes(n_items, dim, metric, scan, &bytes));
+            return bytes;
+        },
+        py::arg("n_items"), py::arg("dim"), py::arg("metric"), py::arg("scan"));
+    m.def(
+        "topk_pack",
+        [](const Array<float>& items, int metric, int scan, int64_t first_row, int threads, Array<uint8_t>& packed) {
+            const float* x = items.data();
+            const int64_t n_items = items.shape(0), dim = items.shape(1);
+            check_packed(packed, n_items, dim, metric, scan);
+            packed_pointer(packed);
+            uint8_t* out = packed.mutable_data();
+            run([&] { return hr_topk_pack(x, n_items, dim, metric, scan, first_row, threads, out); });
+        },
+        py::arg("items").noconvert(), py::arg("metric"), py::arg("scan"), py::arg("first_row"), py::arg("threads"),
+        py::arg("packed").noconvert());
+    m.def(
+        "topk_packed",
+        [](const Array<float>& queries, const Array<float>& items, const Array<uint8_t>& packed, int64_t k, int metric,
+           int scan, const py::object& mask, int64_t mask_stride, int threads, Array<float>& scores,
+           Array<int64_t>& ids) {
+            const auto* words = pointer_or_null<uint64_t>(mask);
+            const float* q = queries.data();
+            const float* x = items.data();
+            const int64_t n_queries = queries.shape(0), n_items = items.shape(0), dim = items.shape(1);
+            check_packed(packed, n_items, dim, metric, scan);
+            const uint8_t* panels = packed_pointer(packed);
+            float* out = scores.mutable_data();
+            int64_t* rows = ids.mutable_data();
+            hr_topk_counts counts{};
+            run([&] {
+                return hr_topk_packed(q, n_queries, x, panels, n_items, dim, k, metric, scan, words, mask_stride,
+                                      threads, out, rows, &counts);
+            });
+            return py::make_tuple(counts.rescored, counts.widened);
+        },
+        py::arg("queries").noconvert(), py::arg("items").noconvert(), py::arg("packed").noconvert(), py::arg("k"),
+        py::arg("metric"), py::arg("scan"), py::arg("mask"), py::arg("mask_stride"), py::arg("threads"),
+        py::arg("scores").noconvert(), py::arg("ids").noconvert());
 }};
 
 }  // namespace

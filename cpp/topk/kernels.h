@@ -10,6 +10,7 @@ constexpr int kPanel = 32;
 constexpr int kTile = 256;  // items in a tile, at most
 constexpr int kMaxGroup = 12;
 constexpr int kMaxRead = 3;
+constexpr int kSlack = 16;                 // entries past the end of survivors that a whole vector may overwrite
 constexpr float kUsualSquares = 0x1p120f;  // longer items could overflow the scan
 
 // A tile of items, transposed for the scan. Item i's scan score is dot * scale[i] + shift[i].
@@ -44,6 +45,14 @@ struct Sink {
     const uint64_t* mask;  // this query's own mask, or null
 };
 
+struct Ranked {
+    double score;
+    int32_t row;
+};
+
+// What `rescore` sums over the dimensions of a query and an item.
+enum class Term { kProduct, kSquaredDifference };
+
 struct TopkKernels {
     int max_group;  // queries that one scan call takes, 1 to kMaxGroup
     // Transposes the tile's rows into its panels and sums their squares.
@@ -57,9 +66,15 @@ struct TopkKernels {
     void (*admit_read)(const Tile& tile, int group, const float* limits, Sink* sinks);
     // How many of the n values are at least t.
     int64_t (*count_at_least)(const float* values, int64_t n, float t);
+    // The least and the greatest of n values, n at least 1.
+    void (*range)(const float* values, int64_t n, float& least, float& most);
+    // Drops the survivors below the limit, in order.
+    void (*keep_at_least)(Survivors& survivors, float limit);
     // Float64 sums over dimensions in 8 lanes (lane j takes j, j + 8, ...), folded 8 -> 4 -> 2 -> 1.
     double (*dot)(const float* a, const float* b, int64_t dim);
-    double (*distance)(const float* a, const float* b, int64_t dim);
+    // The same sums of a query, widened to float64, with each of n rows.
+    void (*rescore)(Term term, const double* query, const float* items, int64_t dim, const int32_t* rows, int64_t n,
+                    Ranked* out);
 };
 
 extern const TopkKernels topk_kernels_scalar;

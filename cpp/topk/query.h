@@ -5,15 +5,30 @@
 #include <limits>
 
 #include "topk/kernels.h"
+#include "topk/packed.h"
 #include "topk/topk.h"
 
 namespace hr {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+// No scan score of an item within an extent is further from its float64 score; see the docs for the proof.
+struct Bound {
+    static constexpr double kSafe = 0x1p60;  // longer vectors could overflow float32
+    double constant, per_norm, per_norm_squared, per_residual;
+
+    // Infinite where float32 could overflow.
+    double at(const Extent& extent) const {
+        if (!(extent.norm <= kSafe)) return kInfinity;
+        return constant + (per_norm + per_norm_squared * extent.norm) * extent.norm + per_residual * extent.residual;
+    }
+};
+
 struct Query {
     const float* values;
-    double length;  // |q|
+    const double* wide;  // the values, in float64
+    double length;       // |q|
+    Bound bound;
 };
 
 // The problem that every part of the search reads.
@@ -26,17 +41,22 @@ struct Problem {
     hr_metric metric;
     const uint64_t* mask;
     int64_t mask_stride;
+    const Packed* packed;  // null: the items are scanned as they are, in float32
 
     const float* item(int64_t row) const { return items + row * dim; }
 
-    // The score that decides.
-    double score(const Query& query, int64_t row) const {
-        const float* x = item(row);
-        if (metric == HR_METRIC_L2) return -kernels->distance(query.values, x, dim);
-        const double product = kernels->dot(query.values, x, dim);
-        if (metric == HR_METRIC_IP) return product;
+    // The scores that decide, of n rows.
+    void score(const Query& query, const int32_t* rows, int64_t n, Ranked* out) const {
+        const Term term = metric == HR_METRIC_L2 ? Term::kSquaredDifference : Term::kProduct;
+        kernels->rescore(term, query.wide, items, dim, rows, n, out);
+        if (metric == HR_METRIC_IP) return;
+        for (int64_t i = 0; i < n; ++i) out[i].score = metric == HR_METRIC_L2 ? -out[i].score : cosine(query, out[i]);
+    }
+
+    double cosine(const Query& query, const Ranked& product) const {
+        const float* x = item(product.row);
         const double lengths = query.length * std::sqrt(kernels->dot(x, x, dim));
-        return lengths > 0 ? product / lengths : 0.0;
+        return lengths > 0 ? product.score / lengths : 0.0;
     }
 
     // The score on the scan's scale, which ranks alike: the scan leaves out |q| for l2.
@@ -44,18 +64,32 @@ struct Problem {
         return metric == HR_METRIC_L2 ? (score + query.length * query.length) / 2 : score;
     }
 
-    // No scan score of an item no longer than `norm` is further than this from its float64 score; see the docs for the
-    // proof. Infinite where float32 could overflow.
-    double bound(const Query& query, double norm) const {
-        constexpr double kSafe = 0x1p60, kTiny = 0x1p-124;
-        const double d = static_cast<double>(dim);
-        const double q = metric == HR_METRIC_COSINE ? 1.0 : query.length;
-        if (!(q <= kSafe && norm <= kSafe)) return kInfinity;
-        const double unit = 0x1p-24 * (metric == HR_METRIC_COSINE ? 2 * d + 16 : d + 8);
+    // How far a sum of products rounds, in units of the product of the lengths; and the query's own rounding.
+    Bound bound(double length, const PackedVector& rounded) const {
+        constexpr double kTiny = 0x1p-124, kDouble = 0x1p-46, kRaise = 1 + 0x1p-20;
+        const double d = static_cast<double>(dim), q = metric == HR_METRIC_COSINE ? 1.0 : length;
+        if (!(q <= Bound::kSafe)) return {kInfinity, 0.0, 0.0, 0.0};
+        const double unit = 0x1p-24 * units();
         const double rounding = 1.01 * unit / (1 - unit);
-        const double underflow = kTiny * (d + std::sqrt(d) * (q + norm));
-        if (metric != HR_METRIC_L2) return rounding * q * norm + underflow;
-        return rounding * (q * norm + norm * norm / 2) + 0x1p-46 * (q + norm) * (q + norm) + underflow;
+        Bound bound{kTiny * (d + std::sqrt(d) * q), kTiny * std::sqrt(d), 0.0, 0.0};
+        if (packed) {
+            bound.per_residual = kRaise * q;
+            bound.per_norm += kRaise * (rounded.residual + rounding * rounded.length + 0x1p-40 * q);
+        } else {
+            bound.per_norm += rounding * q;
+        }
+        if (metric == HR_METRIC_L2) {
+            bound.constant += kDouble * q * q;
+            bound.per_norm += 2 * kDouble * q;
+            bound.per_norm_squared = rounding / 2 + kDouble;
+        }
+        return bound;
+    }
+
+    double units() const {
+        const double d = static_cast<double>(dim);
+        if (packed) return packed->layout.scan == HR_SCAN_INT8 ? 16 : 2 * d + 16;
+        return metric == HR_METRIC_COSINE ? 2 * d + 16 : d + 8;
     }
 };
 

@@ -41,10 +41,13 @@ hr::Search::Search(const Problem& problem, const float* queries, int64_t n_queri
 
 void hr::Search::plan() {
     words_ = divide_up(problem_.n_items, 64);
+    max_group_ = problem_.packed ? problem_.packed->kernels->max_group : problem_.kernels->max_group;
     tile_items_ = static_cast<int>(std::clamp<int64_t>(kTileFloats / problem_.dim / kPanel * kPanel, kPanel, kTile));
     // Twice k: fewer passes over the survivors cost more survivors.
-    room_ = std::min(problem_.n_items, problem_.k + std::max<int64_t>(problem_.k, 128));
-    capacity_ = room_ + kTile;
+    const bool packed = problem_.packed;
+    // Low precision leaves more near ties.
+    room_ = std::min(problem_.n_items, problem_.k + (packed ? 3 : 1) * std::max<int64_t>(problem_.k, 128));
+    capacity_ = room_ + kTile + kSlack;
     const int64_t per_query = capacity_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t));
     const int64_t most = std::clamp<int64_t>(kBudget / per_query / threads_, 1, kMaxBlock);
     // Splitting queries packs each item once per thread, which many queries pay for.
@@ -53,6 +56,7 @@ void hr::Search::plan() {
     if (by_query_) n_blocks_ = std::min(n_queries_, divide_up(n_blocks_, threads_) * threads_);
     block_size_ = divide_up(n_queries_, n_blocks_);
     chunk_ = by_query_ ? words_ : std::clamp<int64_t>(words_ / (threads_ * 8), 16, 1024);
+    if (packed) chunk_ = divide_up(chunk_, kTile / 64) * (kTile / 64);
     const int64_t tasks = by_query_ ? n_blocks_ : std::max<int64_t>(1, divide_up(words_, chunk_));
     threads_ = static_cast<int>(std::min<int64_t>(threads_, tasks));
 }
@@ -60,21 +64,32 @@ void hr::Search::plan() {
 void hr::Search::take_scratch() {
     const int64_t merged = by_query_ ? 0 : 2 * capacity_;
     lengths_ = arena_.take<Query>(n_queries_);
+    wide_ = arena_.take<double>(n_queries_ * problem_.dim);
     thresholds_ = arena_.take<Threshold>(n_queries_);
-    packed_ = arena_.take<float>(n_queries_ * problem_.dim);
+    const int64_t steps = problem_.packed ? problem_.packed->layout.steps() : 0;
+    packed_ = arena_.take<float>(steps ? 0 : n_queries_ * problem_.dim);
+    rounded_ = arena_.take<uint32_t>(n_queries_ * steps);
+    scales_ = arena_.take<float>(n_queries_);
+    starts_ = arena_.take<int32_t>(n_queries_);
     slots_ = arena_.take<Slot>(threads_);
     for (int s = 0; s < threads_; ++s) {
         auto* panels = arena_.take<float>(std::max<int64_t>(tile_items_ * problem_.dim, kMaxRead * kTile));
+        auto* unit = arena_.take<double>(problem_.dim);
         auto* sinks = arena_.take<Sink>(block_size_);
         auto* scores = arena_.take<float>(capacity_ * block_size_);
         auto* rows = arena_.take<int32_t>(capacity_ * block_size_);
         const Survivors all{arena_.take<float>(merged), arena_.take<int32_t>(merged), 0};
-        auto* ranked = arena_.take<Ranked>(std::max(merged, capacity_));
+        const int64_t most = std::max(merged, capacity_);
+        auto* ranked = arena_.take<Ranked>(most);
+        auto* spare = arena_.take<Ranked>(most);
+        auto* starts = arena_.take<int32_t>(most + 1);
         if (!slots_) continue;
         slots_[s].tile.panels = panels;
+        slots_[s].unit = unit;
+        slots_[s].counts = {};
         slots_[s].sinks = sinks;
         slots_[s].merged = all;
-        slots_[s].ranked = ranked;
+        slots_[s].ranking = {ranked, spare, starts};
         for (int64_t i = 0; i < block_size_; ++i)
             sinks[i] = {{scores + i * capacity_, rows + i * capacity_, 0}, nullptr};
     }
@@ -82,13 +97,15 @@ void hr::Search::take_scratch() {
 
 hr::Search::Block hr::Search::block(int64_t index) const {
     const int64_t first = n_queries_ * index / n_blocks_;
-    return {first, n_queries_ * (index + 1) / n_blocks_ - first, problem_.kernels->max_group};
+    return {first, n_queries_ * (index + 1) / n_blocks_ - first, max_group_, !problem_.packed};
 }
 
 void hr::Search::read_queries() {
     for (int64_t b = 0; b < n_queries_; ++b) {
         const float* values = queries_ + b * problem_.dim;
-        lengths_[b] = {values, std::sqrt(problem_.kernels->dot(values, values, problem_.dim))};
+        double* wide = wide_ + b * problem_.dim;
+        std::copy_n(values, problem_.dim, wide);
+        lengths_[b] = {values, wide, std::sqrt(problem_.kernels->dot(values, values, problem_.dim)), {}};
         if (!std::isfinite(lengths_[b].length))
             throw std::invalid_argument("queries: expected finite values, got NaN or infinity in row " +
                                         std::to_string(b));
@@ -96,23 +113,40 @@ void hr::Search::read_queries() {
     }
 }
 
-void hr::Search::pack_queries(const Block& block) {
+// What of a query the scan multiplies.
+const double* hr::Search::scanned_values(const Query& query, Slot& slot) const {
+    if (problem_.metric != HR_METRIC_COSINE || !(query.length > 0)) return query.wide;
+    for (int64_t j = 0; j < problem_.dim; ++j) slot.unit[j] = query.wide[j] / query.length;
+    return slot.unit;
+}
+
+void hr::Search::pack_queries(const Block& block, Slot& slot) {
+    const int64_t dim = problem_.dim;
     for (int g = 0; g < block.groups(); ++g) {
         const int64_t start = block.group_start(g), size = block.group_start(g + 1) - start;
-        float* out = packed_ + (block.first + start) * problem_.dim;
         for (int64_t m = 0; m < size; ++m) {
-            const Query& query = lengths_[block.first + start + m];
-            const bool unit = problem_.metric == HR_METRIC_COSINE && query.length > 0;
-            for (int64_t j = 0; j < problem_.dim; ++j)
-                out[block.direct() ? m * problem_.dim + j : j * size + m] =
-                    unit ? static_cast<float>(query.values[j] / query.length) : query.values[j];
+            const int64_t at = block.first + start + m;
+            Query& query = lengths_[at];
+            const double* values = scanned_values(query, slot);
+            PackedVector vector{};
+            if (problem_.packed) {
+                const PackedLayout& layout = problem_.packed->layout;
+                vector = pack_vector(layout, values, rounded_ + (block.first + start) * layout.steps() + m, size);
+                scales_[at] = vector.scale;
+                starts_[at] = vector.start;
+            } else {
+                float* out = packed_ + (block.first + start) * dim;
+                for (int64_t j = 0; j < dim; ++j)
+                    out[block.direct() ? m * dim + j : j * size + m] = static_cast<float>(values[j]);
+            }
+            query.bound = problem_.bound(query.length, vector);
         }
     }
 }
 
 void hr::Search::reset(const Block& block, Slot& slot) const {
     const bool own_masks = problem_.mask_stride && block.count > 1;
-    slot.norm = 0.0;
+    slot.extent = {};
     for (int64_t i = 0; i < block.count; ++i) {
         slot.sinks[i].survivors.count = 0;
         slot.sinks[i].mask = own_masks ? problem_.mask + (block.first + i) * problem_.mask_stride : nullptr;
@@ -120,6 +154,10 @@ void hr::Search::reset(const Block& block, Slot& slot) const {
 }
 
 void hr::Search::scan(const Block& block, Slot& slot, int64_t first_word, int64_t last_word) {
+    if (problem_.packed) {
+        constexpr int64_t kWords = kTile / 64;
+        return scan_packed(block, slot, first_word / kWords, divide_up(last_word, kWords));
+    }
     const int64_t n_masks = !problem_.mask ? 0 : problem_.mask_stride ? block.count : 1;
     const uint64_t* masks = n_masks ? problem_.mask + block.first * problem_.mask_stride : nullptr;
     TileReader reader(problem_, masks, n_masks, first_word, last_word);
@@ -140,86 +178,110 @@ void hr::Search::scan(const Block& block, Slot& slot, int64_t first_word, int64_
     }
 }
 
+// NaN, which no score reaches, where float32 could overflow.
+void hr::Search::set_limits(int64_t first, int count, const Extent& extent, float* limits) const {
+    for (int m = 0; m < count; ++m) {
+        const double bound = lengths_[first + m].bound.at(extent);
+        limits[m] = bound == kInfinity ? std::numeric_limits<float>::quiet_NaN()
+                                       : round_down(thresholds_[first + m].get() - bound);
+    }
+}
+
 void hr::Search::scan_tile(const Block& block, Slot& slot) {
-    slot.norm = std::max(slot.norm, slot.tile.norm);
+    const Extent extent{slot.tile.norm, 0.0};
+    slot.extent.include(extent);
     for (int g = 0; g < block.groups(); ++g) {
         const int64_t start = block.group_start(g);
         const int size = static_cast<int>(block.group_start(g + 1) - start);
         Sink* sinks = slot.sinks + start;
         float limits[kMaxGroup];
-        for (int m = 0; m < size; ++m) {
-            const int64_t query = block.first + start + m;
-            const double bound = problem_.bound(lengths_[query], slot.tile.norm);
-            if (bound == kInfinity) {
-                admit_all(slot, sinks[m]);
-                limits[m] = std::numeric_limits<float>::quiet_NaN();  // the scan admits nothing more
-            } else {
-                limits[m] = round_down(thresholds_[query].get() - bound);
-            }
-        }
+        set_limits(block.first + start, size, extent, limits);
+        for (int m = 0; m < size; ++m)
+            if (std::isnan(limits[m])) admit_all(slot.tile, sinks[m]);
         const float* packed = packed_ + (block.first + start) * problem_.dim;
         if (block.direct())
             problem_.kernels->admit_read(slot.tile, size, limits, sinks);
         else
             problem_.kernels->scan(slot.tile, problem_.dim, packed, size, limits, sinks);
-        for (int m = 0; m < size; ++m) thin(block.first + start + m, slot.norm, sinks[m].survivors, slot.ranked);
+        for (int m = 0; m < size; ++m) thin(block.first + start + m, slot.extent, sinks[m].survivors, slot);
     }
 }
 
-void hr::Search::admit_all(const Slot& slot, Sink& sink) const {
-    for (int i = 0; i < slot.tile.size; ++i) {
-        const int32_t row = slot.tile.rows[i];
+void hr::Search::admit_all(const Tile& tile, Sink& sink) const {
+    for (int i = 0; i < tile.size; ++i) {
+        const int32_t row = tile.rows[i];
         if (sink.mask && !(sink.mask[row >> 6] >> (row & 63) & 1)) continue;
         sink.survivors.add(0.0f, row);  // a score never compared: the slot's bound is infinite from here on
     }
 }
 
-void hr::Search::thin(int64_t query, double norm, Survivors& survivors, Ranked* ranked) {
+void hr::Search::thin(int64_t query, const Extent& extent, Survivors& survivors, Slot& slot) {
     if (survivors.count <= room_) return;
-    const double bound = problem_.bound(lengths_[query], norm);
-    if (bound < kInfinity) thin_by_scan(problem_, bound, 8, survivors, thresholds_[query]);
-    if (survivors.count > problem_.k + (room_ - problem_.k) * 3 / 4)
-        thin_by_score(problem_, lengths_[query], survivors, ranked, thresholds_[query]);
+    const double bound = lengths_[query].bound.at(extent);
+    const int64_t enough = problem_.k + (room_ - problem_.k) * 3 / 4;
+    int64_t scored = 0;
+    if (bound < kInfinity) {
+        thin_by_scan(problem_, bound, 8, survivors, thresholds_[query]);
+        if (survivors.count <= enough) return;
+        scored = thin_by_best(problem_, lengths_[query], bound, survivors, slot.ranking, thresholds_[query]);
+    }
+    ++slot.counts.widened;
+    slot.counts.rescored += survivors.count > enough ? survivors.count : scored;
+    if (survivors.count <= enough) return;
+    thin_by_score(problem_, lengths_[query], survivors, scored, slot.ranking, thresholds_[query]);
 }
 
-void hr::Search::finish(int64_t query, double norm, Survivors& survivors, Ranked* ranked) {
-    const double bound = problem_.bound(lengths_[query], norm);
-    if (bound < kInfinity) thin_by_scan(problem_, bound, problem_.k + 1, survivors, thresholds_[query]);
-    write_best(problem_, lengths_[query], survivors, ranked, scores_ + query * problem_.width,
+void hr::Search::finish(int64_t query, const Extent& extent, Survivors& survivors, Slot& slot) {
+    const double bound = lengths_[query].bound.at(extent);
+    int64_t scored = 0;
+    if (bound < kInfinity) {
+        thin_by_scan(problem_, bound, problem_.k + 1, survivors, thresholds_[query]);
+        scored = thin_by_best(problem_, lengths_[query], bound, survivors, slot.ranking, thresholds_[query]);
+    }
+    slot.counts.rescored += survivors.count;
+    write_best(problem_, lengths_[query], survivors, scored, slot.ranking, scores_ + query * problem_.width,
                ids_ + query * problem_.width);
+}
+
+hr_topk_counts hr::Search::counts() const {
+    hr_topk_counts all{};
+    for (int s = 0; s < threads_; ++s) {
+        all.rescored += slots_[s].counts.rescored;
+        all.widened += slots_[s].counts.widened;
+    }
+    return all;
 }
 
 void hr::Search::finish_merged(const Block& block, int64_t at, Slot& scratch) {
     const int64_t query = block.first + at;
-    double norm = 0.0;
-    for (int s = 0; s < threads_; ++s) norm = std::max(norm, slots_[s].norm);
+    Extent extent;
+    for (int s = 0; s < threads_; ++s) extent.include(slots_[s].extent);
     Survivors all = scratch.merged;
     for (int s = 0; s < threads_; ++s) {
         const Survivors& part = slots_[s].sinks[at].survivors;
         std::memcpy(all.scores + all.count, part.scores, static_cast<size_t>(part.count) * sizeof(float));
         std::memcpy(all.rows + all.count, part.rows, static_cast<size_t>(part.count) * sizeof(int32_t));
         all.count += part.count;
-        thin(query, norm, all, scratch.ranked);
+        thin(query, extent, all, scratch);
     }
-    finish(query, norm, all, scratch.ranked);
+    finish(query, extent, all, scratch);
 }
 
 void hr::Search::run_by_query() {
     parallel_for(n_blocks_, threads_, [&](int64_t index, int worker) {
         const Block now = block(index);
         Slot& slot = slots_[worker];
-        pack_queries(now);
+        pack_queries(now, slot);
         reset(now, slot);
         scan(now, slot, 0, words_);
-        for (int64_t at = 0; at < now.count; ++at)
-            finish(now.first + at, slot.norm, slot.sinks[at].survivors, slot.ranked);
+        for (int64_t at = 0; at < now.count; ++at) finish(now.first + at, slot.extent, slot.sinks[at].survivors, slot);
     });
 }
 
 void hr::Search::run_by_item() {
     for (int64_t index = 0; index < n_blocks_; ++index) {
         const Block now = block(index);
-        pack_queries(now);
+        pack_queries(now, slots_[0]);
         for (int s = 0; s < threads_; ++s) reset(now, slots_[s]);
         parallel_for(divide_up(words_, chunk_), threads_, [&](int64_t task, int worker) {
             scan(now, slots_[worker], task * chunk_, std::min(words_, (task + 1) * chunk_));
@@ -231,7 +293,6 @@ void hr::Search::run_by_item() {
 void hr::Search::run() {
     read_queries();
     by_query_ ? run_by_query() : run_by_item();
-    arena_.end();
     if (bad_row_ < problem_.n_items)
         throw std::invalid_argument("items: expected finite values, got NaN or infinity in row " +
                                     std::to_string(bad_row_));

@@ -14,36 +14,45 @@ struct Slot {
     Tile tile;
     Sink* sinks;       // one per query of the block
     Survivors merged;  // all slots' survivors of one query
-    Ranked* ranked;
-    double norm;  // of the longest item seen in this block
+    Ranking ranking;
+    double* unit;   // a query of length 1
+    Extent extent;  // of the items seen in this block
+    hr_topk_counts counts;
 };
 
 class Search {
   public:
+    ~Search() { arena_.end(); }
     Search(const Problem& problem, const float* queries, int64_t n_queries, int threads, float* scores, int64_t* ids);
 
     // Throws std::invalid_argument when a query or an allowed item is not finite.
     void run();
+    hr_topk_counts counts() const;
 
   private:
     struct Block {
         int64_t first, count;
         int groups() const { return static_cast<int>((count + max_group - 1) / max_group); }
-        bool direct() const { return count <= kMaxRead; }
+        bool direct() const { return reads_rows && count <= kMaxRead; }
         int64_t group_start(int group) const { return count * group / groups(); }
         int max_group;
+        bool reads_rows;
     };
 
     void plan();
     void take_scratch();
     void read_queries();
-    void pack_queries(const Block& block);
+    void pack_queries(const Block& block, Slot& slot);
+    const double* scanned_values(const Query& query, Slot& slot) const;
     void reset(const Block& block, Slot& slot) const;
     void scan(const Block& block, Slot& slot, int64_t first_word, int64_t last_word);
     void scan_tile(const Block& block, Slot& slot);
-    void admit_all(const Slot& slot, Sink& sink) const;
-    void thin(int64_t query, double norm, Survivors& survivors, Ranked* ranked);
-    void finish(int64_t query, double norm, Survivors& survivors, Ranked* ranked);
+    void admit_all(const Tile& tile, Sink& sink) const;
+    void scan_packed(const Block& block, Slot& slot, int64_t first_tile, int64_t last_tile);
+    void scan_packed_tile(const Block& block, Slot& slot, int64_t index, const uint32_t* allowed);
+    void set_limits(int64_t first, int count, const Extent& extent, float* limits) const;
+    void thin(int64_t query, const Extent& extent, Survivors& survivors, Slot& slot);
+    void finish(int64_t query, const Extent& extent, Survivors& survivors, Slot& slot);
     void finish_merged(const Block& block, int64_t at, Slot& scratch);
     Block block(int64_t index) const;
     void run_by_query();
@@ -60,13 +69,17 @@ class Search {
     int64_t n_blocks_, block_size_, words_, chunk_;
     int64_t room_;      // survivors of a query before they are thinned out
     int64_t capacity_;  // and a tile more
-    int tile_items_;
+    int tile_items_, max_group_;
 
     Arena& arena_;
     Slot* slots_;
     Query* lengths_;
+    double* wide_;
     Threshold* thresholds_;
     float* packed_;
+    uint32_t* rounded_;  // the same for a packed catalogue
+    float* scales_;
+    int32_t* starts_;
     std::atomic<int64_t> bad_row_;
 };
 

@@ -8,8 +8,8 @@ namespace {
 float reached_by(const hr::Problem& problem, const hr::Survivors& survivors, int64_t effort) {
     const float* scores = survivors.scores;
     const int64_t n = survivors.count;
-    const auto [least, most] = std::minmax_element(scores, scores + n);
-    float low = *least, high = *most;
+    float low, high;
+    problem.kernels->range(scores, n, low, high);
     int64_t reached = n;
     const int64_t enough = problem.k + problem.k / effort;
     for (int step = 0; step < 40 && reached > enough; ++step) {
@@ -26,44 +26,46 @@ float reached_by(const hr::Problem& problem, const hr::Survivors& survivors, int
     return low;
 }
 
-void rank(const hr::Problem& problem, const hr::Query& query, const hr::Survivors& survivors, hr::Ranked* ranked) {
-    const int32_t* rows = survivors.rows;
-    const int64_t n = survivors.count;
-    constexpr int64_t kAhead = 8, kLine = 64 / sizeof(float);
-    for (int64_t i = 0; i < n; ++i) {
-        if (i + kAhead < n)
-            for (int64_t j = 0; j < problem.dim; j += kLine) __builtin_prefetch(problem.item(rows[i + kAhead]) + j);
-        ranked[i] = {problem.score(query, rows[i]), rows[i]};
+// Moves k survivors that the scan ranks highest to the front.
+void bring_best_forward(const hr::Problem& problem, hr::Survivors& survivors) {
+    const float cut = reached_by(problem, survivors, problem.k + 1);
+    int64_t front = 0;
+    for (int64_t i = 0; front < problem.k; ++i) {
+        if (!(survivors.scores[i] >= cut)) continue;
+        std::swap(survivors.scores[front], survivors.scores[i]);
+        std::swap(survivors.rows[front++], survivors.rows[i]);
     }
 }
 
 }  // namespace
 
-float hr::round_down(double value) {
-    const float near = static_cast<float>(value);
-    return near > value ? std::nextafterf(near, -std::numeric_limits<float>::infinity()) : near;
-}
-
 void hr::thin_by_scan(const Problem& problem, double bound, int64_t effort, Survivors& survivors,
                       Threshold& threshold) {
     if (survivors.count <= problem.k) return;
     threshold.raise(reached_by(problem, survivors, effort) - bound);
-    const float limit = round_down(threshold.get() - bound);
-    float* scores = survivors.scores;
-    int32_t* rows = survivors.rows;
-    int64_t kept = 0;
-    for (int64_t i = 0; i < survivors.count; ++i) {
-        scores[kept] = scores[i];
-        rows[kept] = rows[i];
-        kept += scores[i] >= limit;
-    }
-    survivors.count = kept;
+    problem.kernels->keep_at_least(survivors, round_down(threshold.get() - bound));
 }
 
-void hr::thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, Ranked* ranked,
-                       Threshold& threshold) {
+int64_t hr::thin_by_best(const Problem& problem, const Query& query, double bound, Survivors& survivors,
+                         const Ranking& ranking, Threshold& threshold) {
+    const int64_t k = problem.k;
+    if (survivors.count <= k + k / 8) return 0;
+    bring_best_forward(problem, survivors);
+    problem.score(query, survivors.rows, k, ranking.ranked);
+    double least = kInfinity;
+    for (int64_t i = 0; i < k; ++i) least = std::min(least, ranking.ranked[i].score);
+    threshold.raise(problem.scan_scale(query, least));
+    Survivors others{survivors.scores + k, survivors.rows + k, survivors.count - k};
+    problem.kernels->keep_at_least(others, round_down(threshold.get() - bound));
+    survivors.count = k + others.count;
+    return k;
+}
+
+void hr::thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, int64_t scored,
+                       const Ranking& ranking, Threshold& threshold) {
     if (survivors.count <= problem.k) return;
-    rank(problem, query, survivors, ranked);
+    Ranked* ranked = ranking.ranked;
+    problem.score(query, survivors.rows + scored, survivors.count - scored, ranked + scored);
     std::nth_element(ranked, ranked + problem.k - 1, ranked + survivors.count, before);
     for (int64_t i = 0; i < problem.k; ++i) {
         survivors.scores[i] = static_cast<float>(problem.scan_scale(query, ranked[i].score));
@@ -73,12 +75,11 @@ void hr::thin_by_score(const Problem& problem, const Query& query, Survivors& su
     threshold.raise(problem.scan_scale(query, ranked[problem.k - 1].score));
 }
 
-void hr::write_best(const Problem& problem, const Query& query, const Survivors& survivors, Ranked* ranked,
-                    float* scores, int64_t* ids) {
-    rank(problem, query, survivors, ranked);
+void hr::write_best(const Problem& problem, const Query& query, const Survivors& survivors, int64_t scored,
+                    const Ranking& ranking, float* scores, int64_t* ids) {
+    problem.score(query, survivors.rows + scored, survivors.count - scored, ranking.ranked + scored);
     const int64_t found = std::min(problem.k, survivors.count);
-    if (found < survivors.count) std::nth_element(ranked, ranked + found, ranked + survivors.count, before);
-    std::sort(ranked, ranked + found, before);
+    const Ranked* ranked = order_best(ranking, survivors.count, found);
     for (int64_t i = 0; i < found; ++i) {
         scores[i] = static_cast<float>(ranked[i].score);
         ids[i] = ranked[i].row;

@@ -3,19 +3,10 @@
 
 #include <atomic>
 
+#include "topk/order.h"
 #include "topk/query.h"
 
 namespace hr {
-
-struct Ranked {
-    double score;
-    int32_t row;
-};
-
-// Best first; equal scores: the lower row. An object, so that sorting inlines it.
-constexpr auto before = [](const Ranked& a, const Ranked& b) {
-    return a.score > b.score || (a.score == b.score && a.row < b.row);
-};
 
 // A scan score that at least k of the query's items are known to reach; it only rises, and workers share it.
 class Threshold {
@@ -33,19 +24,25 @@ class Threshold {
     double value_;
 };
 
-// The largest float not above `value`.
-float round_down(double value);
+// A float below `value` by little, also where the process flushes subnormals.
+inline float round_down(double value) { return static_cast<float>(value - std::fabs(value) * 0x1p-23 - 0x1p-124); }
 
 // Drops the survivors that scan scores prove to be outside the top k. `bound` must be finite. The k-th best scan score
 // is found to within k / effort ranks.
 void thin_by_scan(const Problem& problem, double bound, int64_t effort, Survivors& survivors, Threshold& threshold);
 
-// Keeps the k best by float64 score. `ranked` is scratch for as many as there are survivors.
-void thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, Ranked* ranked,
-                   Threshold& threshold);
+// Scores in float64 the k survivors that scan best, which raises the threshold, and drops what that proves to be
+// outside the top k. Returns how many were scored: k, now the first survivors and of `ranking`, or none where it would
+// not pay. `bound` must be finite; `ranking` has room for as many as there are survivors.
+int64_t thin_by_best(const Problem& problem, const Query& query, double bound, Survivors& survivors,
+                     const Ranking& ranking, Threshold& threshold);
 
-// Ranks the survivors by float64 score and writes the k best, padded. `ranked` as above.
-void write_best(const Problem& problem, const Query& query, const Survivors& survivors, Ranked* ranked, float* scores,
-                int64_t* ids);
+// Keeps the k best by float64 score. The first `scored` stand in `ranking` already.
+void thin_by_score(const Problem& problem, const Query& query, Survivors& survivors, int64_t scored,
+                   const Ranking& ranking, Threshold& threshold);
+
+// Ranks the survivors by float64 score and writes the k best, padded. `scored` as above.
+void write_best(const Problem& problem, const Query& query, const Survivors& survivors, int64_t scored,
+                const Ranking& ranking, float* scores, int64_t* ids);
 
 }  // namespace hr

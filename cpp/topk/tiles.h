@@ -15,9 +15,10 @@ class TileReader {
     // Fills tile.rows and tile.size with at most `limit` items; false when none are left.
     bool next(Tile& tile, int limit);
 
-  private:
+    // The items of a word that some query of the block may have.
     uint64_t allowed(int64_t word) const;
 
+  private:
     const Problem& problem_;
     const uint64_t* masks_;
     int64_t n_masks_, word_, last_;

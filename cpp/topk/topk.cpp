@@ -21,6 +21,19 @@ const hr::TopkKernels& kernels() {
     return hr::topk_kernels_scalar;
 }
 
+const hr::PackedKernels& packed_kernels(hr_scan scan) {
+    const bool int8 = scan == HR_SCAN_INT8;
+#if HEADRACE_X86
+    const hr_isa level = hr::active_isa();
+    if (level >= HR_ISA_AVX512) {
+        if (int8) return hr::cpu_has_avx512_vnni() ? hr::packed_int8_avx512vnni : hr::packed_int8_avx512;
+        return hr::cpu_has_avx512_bf16() ? hr::packed_bfloat16_avx512bf16 : hr::packed_bfloat16_avx512;
+    }
+    if (level >= HR_ISA_AVX2) return int8 ? hr::packed_int8_avx2 : hr::packed_bfloat16_avx2;
+#endif
+    return int8 ? hr::packed_int8_scalar : hr::packed_bfloat16_scalar;
+}
+
 void check_range(const char* name, int64_t value, int64_t least, int64_t most) {
     if (value < least || value > most)
         throw std::invalid_argument(std::string(name) + ": expected " + std::to_string(least) + " to " +
@@ -37,31 +50,119 @@ void check_pointer(const char* name, const void* pointer, int64_t rows) {
     if (!pointer && rows > 0) throw std::invalid_argument(std::string(name) + ": expected a pointer, got null");
 }
 
+struct Call {
+    const float* queries;
+    int64_t n_queries;
+    const float* items;
+    int64_t n_items, dim, k;
+    int metric;
+    const uint64_t* mask;
+    int64_t mask_stride;
+    int threads;
+    float* scores;
+    int64_t* ids;
+};
+
+void check_items(int64_t n_items, int64_t dim, int metric) {
+    check_range("n_items", n_items, 0, std::numeric_limits<int32_t>::max());
+    check_range("dim", dim, 1, 65536);
+    check_range("metric", metric, HR_METRIC_IP, HR_METRIC_L2);
+}
+
+// Whether so few items are allowed that float32, which gathers them, is faster than the packed panels that hold them.
+bool sparse(const Call& call) {
+    constexpr int64_t kSample = 512, kFaster = 5;  // times as fast, for each item
+    const int64_t words = (call.n_items + 63) / 64, step = std::max<int64_t>(1, words / kSample);
+    int64_t allowed = 0, read = 0;
+    for (int64_t word = 0; word < words; word += step) {
+        uint64_t bits = 0;
+        for (int64_t b = 0; b < (call.mask_stride ? call.n_queries : 1); ++b)
+            bits |= call.mask[b * call.mask_stride + word];
+        allowed += __builtin_popcountll(bits);
+        read += hr::kPanel * (((bits & 0xffffffffu) != 0) + (bits >> 32 != 0));
+    }
+    return allowed * kFaster < read;
+}
+
+hr_topk_counts search(const Call& call, const hr::Packed* packed) {
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+    const int64_t words = (call.n_items + 63) / 64;
+    check_range("n_queries", call.n_queries, 0, kMost);
+    check_items(call.n_items, call.dim, call.metric);
+    check_range("k", call.k, 1, kMost);
+    check_fits("queries", call.n_queries, call.dim);
+    check_fits("scores", call.n_queries, call.k);
+    if (call.mask_stride && call.mask_stride != words)
+        throw std::invalid_argument("mask_stride: expected 0 or " + std::to_string(words) + ", got " +
+                                    std::to_string(call.mask_stride));
+    check_pointer("queries", call.queries, call.n_queries);
+    check_pointer("items", call.items, call.n_items);
+    check_pointer("scores", call.scores, call.n_queries);
+    check_pointer("ids", call.ids, call.n_queries);
+    const int workers = hr::resolve_threads(call.threads);
+    if (call.n_queries == 0) return {};
+    const hr::Problem problem{&kernels(),
+                              call.items,
+                              call.n_items,
+                              call.dim,
+                              std::min(call.k, std::max<int64_t>(call.n_items, 1)),
+                              call.k,
+                              static_cast<hr_metric>(call.metric),
+                              call.mask,
+                              call.mask ? call.mask_stride : 0,
+                              packed && call.mask && sparse(call) ? nullptr : packed};
+    hr::Search search(problem, call.queries, call.n_queries, workers, call.scores, call.ids);
+    search.run();
+    return search.counts();
+}
+
+hr::PackedLayout packed_layout(int64_t n_items, int64_t dim, int metric, int scan) {
+    check_items(n_items, dim, metric);
+    check_range("scan", scan, HR_SCAN_BFLOAT16, HR_SCAN_INT8);
+    return {n_items, dim, static_cast<hr_scan>(scan), static_cast<hr_metric>(metric)};
+}
+
 }  // namespace
 
 hr_status hr_topk(const float* queries, int64_t n_queries, const float* items, int64_t n_items, int64_t dim, int64_t k,
                   int metric, const uint64_t* mask, int64_t mask_stride, int threads, float* scores, int64_t* ids) {
     return hr::guarded([&] {
-        constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-        check_range("n_queries", n_queries, 0, kMost);
-        check_range("n_items", n_items, 0, std::numeric_limits<int32_t>::max());
-        check_range("dim", dim, 1, 65536);
-        check_range("k", k, 1, kMost);
-        check_range("metric", metric, HR_METRIC_IP, HR_METRIC_L2);
-        check_fits("queries", n_queries, dim);
-        check_fits("scores", n_queries, k);
-        if (mask_stride && mask_stride != (n_items + 63) / 64)
-            throw std::invalid_argument("mask_stride: expected 0 or " + std::to_string((n_items + 63) / 64) + ", got " +
-                                        std::to_string(mask_stride));
-        check_pointer("queries", queries, n_queries);
+        search({queries, n_queries, items, n_items, dim, k, metric, mask, mask_stride, threads, scores, ids}, nullptr);
+    });
+}
+
+hr_status hr_topk_packed_bytes(int64_t n_items, int64_t dim, int metric, int scan, int64_t* bytes) {
+    return hr::guarded([&] {
+        check_pointer("bytes", bytes, 1);
+        *bytes = packed_layout(n_items, dim, metric, scan).bytes();
+    });
+}
+
+hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int64_t first_row,
+                       int threads, void* packed) {
+    return hr::guarded([&] {
+        const hr::PackedLayout layout = packed_layout(n_items, dim, metric, scan);
         check_pointer("items", items, n_items);
-        check_pointer("scores", scores, n_queries);
-        check_pointer("ids", ids, n_queries);
-        const int workers = hr::resolve_threads(threads);
-        if (n_queries == 0) return;
-        const int64_t found = std::min(k, std::max<int64_t>(n_items, 1));
-        const hr::Problem problem{
-            &kernels(), items, n_items, dim, found, k, static_cast<hr_metric>(metric), mask, mask ? mask_stride : 0};
-        hr::Search(problem, queries, n_queries, workers, scores, ids).run();
+        check_pointer("packed", packed, n_items);
+        check_range("first_row", first_row, 0, n_items);
+        if (first_row % hr::kTile) throw std::invalid_argument("first_row: expected a multiple of 256");
+        const int64_t bad = hr::pack_items(layout, items, first_row / hr::kTile, hr::resolve_threads(threads),
+                                           static_cast<std::byte*>(packed));
+        if (bad >= 0)
+            throw std::invalid_argument("items: expected finite values, got NaN or infinity in row " +
+                                        std::to_string(bad));
+    });
+}
+
+hr_status hr_topk_packed(const float* queries, int64_t n_queries, const float* items, const void* packed,
+                         int64_t n_items, int64_t dim, int64_t k, int metric, int scan, const uint64_t* mask,
+                         int64_t mask_stride, int threads, float* scores, int64_t* ids, hr_topk_counts* counts) {
+    return hr::guarded([&] {
+        const hr::PackedLayout layout = packed_layout(n_items, dim, metric, scan);
+        check_pointer("packed", packed, n_items);
+        const hr::Packed catalogue{layout, static_cast<const std::byte*>(packed), &packed_kernels(layout.scan)};
+        const hr_topk_counts done = search(
+            {queries, n_queries, items, n_items, dim, k, metric, mask, mask_stride, threads, scores, ids}, &catalogue);
+        if (counts) *counts = done;
     });
 }

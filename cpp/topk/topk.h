@@ -13,6 +13,15 @@ typedef enum hr_metric {
     HR_METRIC_L2 = 2,      // -|q - x|^2
 } hr_metric;
 
+// The precision that finds; float64 decides, whichever it is.
+typedef enum hr_scan { HR_SCAN_FLOAT32 = 0, HR_SCAN_BFLOAT16 = 1, HR_SCAN_INT8 = 2 } hr_scan;
+
+// What a search did. rescored: query-item pairs that float64 scored. widened: how often a query's scan left too many
+// near ties to tell apart, so that float64 had to thin them out before the end.
+typedef struct hr_topk_counts {
+    int64_t rescored, widened;
+} hr_topk_counts;
+
 // The k best items of each query, best first; equal scores go to the lower row. Short results end in id -1, score -inf.
 //
 // queries [n_queries, dim], items [n_items, dim], float32, rows one after another. dim 1 to 65536, n_items below 2^31.
@@ -24,6 +33,20 @@ typedef enum hr_metric {
 HR_API hr_status hr_topk(const float* queries, int64_t n_queries, const float* items, int64_t n_items, int64_t dim,
                          int64_t k, int metric, const uint64_t* mask, int64_t mask_stride, int threads, float* scores,
                          int64_t* ids);
+
+// Bytes of a catalogue packed for a scan in HR_SCAN_BFLOAT16 or HR_SCAN_INT8, for searches by `metric`.
+HR_API hr_status hr_topk_packed_bytes(int64_t n_items, int64_t dim, int metric, int scan, int64_t* bytes);
+
+// Packs `items`, as in hr_topk, into so many bytes on a 64-byte boundary. Rows before first_row, 0 or another multiple
+// of 256 up to n_items, are left as an earlier call packed them. HR_INVALID: as above.
+HR_API hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int64_t first_row,
+                              int threads, void* packed);
+
+// As hr_topk, finding by `packed`, which hr_topk_pack made of the same items, metric and scan. Items that a mask leaves
+// out need not be finite in `items`, but were when packed. counts: may be null.
+HR_API hr_status hr_topk_packed(const float* queries, int64_t n_queries, const float* items, const void* packed,
+                                int64_t n_items, int64_t dim, int64_t k, int metric, int scan, const uint64_t* mask,
+                                int64_t mask_stride, int threads, float* scores, int64_t* ids, hr_topk_counts* counts);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,8 @@
 
 #include "core/transpose.h"
 #include "topk/kernels.h"
+#include "topk/rescore_kernel.h"
+#include "topk/select_kernel.h"
 
 namespace hr {
 namespace {
@@ -77,21 +79,22 @@ void pack(const float* items, int64_t dim, Tile& tile) {
     lengths.write(tile);
 }
 
-inline void append(Vec scores, uint32_t admitted, const int32_t* rows, Sink& sink) {
-    float lanes[Vec::kLanes];
-    scores.store(lanes);
+// Those of the lanes whose rows the query's own mask allows.
+inline uint32_t allowed(uint32_t admitted, const int32_t* rows, const uint64_t* mask) {
+    uint32_t chosen = 0;
     for (; admitted; admitted &= admitted - 1) {
-        const int lane = __builtin_ctz(admitted);
-        const int32_t row = rows[lane];
-        if (sink.mask && !(sink.mask[row >> 6] >> (row & 63) & 1)) continue;
-        sink.survivors.add(lanes[lane], row);
+        const int32_t row = rows[__builtin_ctz(admitted)];
+        if (mask[row >> 6] >> (row & 63) & 1) chosen |= admitted & -admitted;
     }
+    return chosen;
 }
 
 inline void admit(Vec dot, const Tile& tile, int at, float limit, Sink& sink) {
     const Vec score = fma(dot, Vec::load(tile.scale + at), Vec::load(tile.shift + at));
     const uint32_t admitted = score.at_least(Vec::all(limit));
-    if (admitted) append(score, admitted, tile.rows + at, sink);
+    if (admitted)
+        append(score, sink.mask ? allowed(admitted, tile.rows + at, sink.mask) : admitted, tile.rows + at,
+               sink.survivors);
 }
 
 template <int M>
@@ -186,38 +189,8 @@ void admit_read(const Tile& tile, int group, const float* limits, Sink* sinks) {
             admit(Vec::load(tile.panels + m * kTile + at), tile, at, limits[m], sinks[m]);
 }
 
-int64_t count_at_least(const float* values, int64_t n, float t) {
-    int32_t count = 0;  // n is below 2^31; a narrow count keeps the loop in vectors
-    for (int64_t i = 0; i < n; ++i) count += values[i] >= t;
-    return count;
-}
-
-inline double fold(double* lanes) {
-    for (int width = 4; width; width /= 2)
-        for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-    return lanes[0];
-}
-
-// The order of these additions is part of the answer: every backend uses it, so every backend ranks alike.
-template <class Term>
-inline double sum_in_lanes(const float* a, const float* b, int64_t dim, Term term) {
-    double lanes[8] = {};
-    int64_t j = 0;
-    for (; j + 8 <= dim; j += 8)
-        for (int i = 0; i < 8; ++i) lanes[i] += term(static_cast<double>(a[j + i]), static_cast<double>(b[j + i]));
-    for (int i = 0; j + i < dim; ++i) lanes[i] += term(static_cast<double>(a[j + i]), static_cast<double>(b[j + i]));
-    return fold(lanes);
-}
-
-double dot(const float* a, const float* b, int64_t dim) {
-    return sum_in_lanes(a, b, dim, [](double x, double y) { return x * y; });
-}
-
-double distance(const float* a, const float* b, int64_t dim) {
-    return sum_in_lanes(a, b, dim, [](double x, double y) { return (x - y) * (x - y); });
-}
-
-constexpr TopkKernels kKernels{kGroup, pack, scan_any<kGroup>, read, admit_read, count_at_least, dot, distance};
+constexpr TopkKernels kKernels{kGroup,         pack,  scan_any<kGroup>, read, admit_read,
+                               count_at_least, range, keep_at_least,    dot,  rescore};
 
 }  // namespace
 }  // namespace hr

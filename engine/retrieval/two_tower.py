@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from headrace.jagged import offsets_of
-from headrace.kernels.topk import topk
+from headrace.kernels.topk import TopKIndex
 from headrace.retrieval.towers import Features, TwoTowerModel
 from headrace.types import Candidates, Requests
 
@@ -36,6 +36,10 @@ class TwoTower:
     vectors: Tensor
     user_keys: Tensor
     item_keys: Tensor
+    _index: TopKIndex = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._index = TopKIndex(self.vectors)
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """The `quota` items of largest cosine; score is the cosine (float32). Unknown users get none.
@@ -53,7 +57,7 @@ class TwoTower:
         count = min(quota, len(self.rows))
         if count == 0 or not bool(asked.any()):
             return Candidates.empty(len(requests))
-        score, found = topk(self.user_vectors(user[asked]), self.vectors, count)
+        score, found = self._index.search(self.user_vectors(user[asked]), count)
         item = self.rows.index_select(0, found.flatten())
         return Candidates(offsets_of(asked * count), item, score.flatten(), torch.zeros_like(item))
 

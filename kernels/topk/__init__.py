@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_tensor
 from headrace.kernels.registry import Op, register
-from headrace.kernels.topk.checks import METRICS, check_items, check_mask, check_metric
+from headrace.kernels.topk.checks import METRICS, check_search
 
 __all__ = ["METRICS", "TopKIndex", "topk"]
 
@@ -42,14 +41,7 @@ def topk(
     Raises TypeError for a wrong dtype; ValueError for a wrong shape, metric, k or device, and for a query or item that
     holds a NaN or an infinity (naming the first such row).
     """
-    check_tensor("queries", queries, dtype=torch.float32, ndim=2)
-    check_items(items, queries.device)
-    check_at_least("k", k, 1)
-    if items.shape[1] != queries.shape[1]:
-        raise ValueError(f"items: expected {queries.shape[1]} columns as in queries, got {items.shape[1]}")
-    check_metric(metric)
-    if mask is not None:
-        check_mask(mask, queries.shape[0], items.shape[0], queries.device)
+    check_search(queries, items, k, metric, mask)
     scores, ids = torch.ops.headrace.topk(queries.detach(), items.detach(), k, metric, mask, backend, threads)
     return scores, ids
 

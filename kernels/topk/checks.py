@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_tensor
+from headrace.kernels.checks import check_at_least, check_tensor
 
 METRICS = ("ip", "cosine", "l2")
 MAX_DIM = 65536
@@ -33,6 +33,18 @@ def check_mask(mask: Tensor, n_queries: int, n_items: int, device: torch.device)
     check_tensor("mask", mask, dtype=(torch.uint64, torch.int64), ndim=ndim, device=device)
     if tuple(mask.shape) not in ((words,), (n_queries, words)):
         raise ValueError(f"mask: expected shape [{words}] or [{n_queries}, {words}], got {list(mask.shape)}")
+
+
+def check_search(queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None) -> None:
+    """Raises unless the queries can be searched for among the items."""
+    check_tensor("queries", queries, dtype=torch.float32, ndim=2)
+    check_items(items, queries.device)
+    check_at_least("k", k, 1)
+    if items.shape[1] != queries.shape[1]:
+        raise ValueError(f"items: expected {queries.shape[1]} columns as in queries, got {items.shape[1]}")
+    check_metric(metric)
+    if mask is not None:
+        check_mask(mask, queries.shape[0], items.shape[0], queries.device)
 
 
 def check_finite(name: str, vectors: Tensor, rows: Tensor | None = None) -> None:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from headrace.kernels import settings
 from headrace.kernels.checks import check_tensor
 from headrace.kernels.topk import topk
-from headrace.kernels.topk.checks import check_finite, check_items, check_metric
+from headrace.kernels.topk.checks import check_finite, check_items, check_metric, check_search
+from headrace.kernels.topk.packed import SCANS, Counts, Packed, fastest
 from headrace.kernels.topk.storage import read_index, write_index
 
-SCANS = ("auto", "float32")
 KEEPS = ("memory",)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """items: float32 [N, d], rows in rising order of id. ids: int64 [N + 1], the last one -1: what row -1 maps to."""
+    """items: float32 [N, d], rows in rising order of id. ids: int64 [N + 1], the last one -1: what row -1 maps to.
+
+    packed: the same items in low precision, None where float32 finds.
+    """
 
     items: Tensor
     ids: Tensor
+    packed: Packed | None = None
 
 
 class TopKIndex:
@@ -31,7 +36,9 @@ class TopKIndex:
 
     items: float32 [N, d], finite. ids: int64 [N], distinct, at least 0; 0..N-1 where None.
     metric: "ip", "cosine" or "l2", as in `topk`.
-    scan: the precision that finds, "float32" or "auto" (the fastest here); the answers are exact with either.
+    scan: the precision that finds: "float32", "bfloat16" or "int8" (the last two on a CPU; they keep a second copy of
+        half or a quarter of the size), or "auto": the fastest for these items, tried on some of them. The answers are
+        the same with each.
     keep: where the vectors live, "memory"; an index from `load(path, mmap=True)` keeps them in its file.
 
     The index holds `items` without a copy where their ids rise already: leave them unchanged. `add` and `remove` build
@@ -44,18 +51,20 @@ class TopKIndex:
         self, items: Tensor, ids: Tensor | None = None, metric: str = "ip", scan: str = "auto", keep: str = "memory"
     ) -> None:
         check_metric(metric)
-        for name, value, known in (("scan", scan, SCANS), ("keep", keep, KEEPS)):
+        for name, value, known in (("scan", scan, ("auto", *SCANS)), ("keep", keep, KEEPS)):
             if value not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
         check_items(items)
         check_finite("items", items)
         ids = torch.arange(items.shape[0], device=items.device) if ids is None else ids
         _check_ids(ids, items.device, items.shape[0])
+        if scan in SCANS[1:] and items.device.type != "cpu":
+            raise ValueError(f"scan: expected auto or float32 on {items.device.type}, got {scan!r}")
         self.metric = metric
         self.scan = scan
         self.keep = keep
         self._change = threading.Lock()
-        self._catalogue = _in_order(items.detach(), ids)
+        self._catalogue = self._packed(_in_order(items.detach(), ids))
 
     def __len__(self) -> int:
         return self._catalogue.items.shape[0]
@@ -70,6 +79,12 @@ class TopKIndex:
         """float32 [N, d] in the order of `ids`."""
         return self._catalogue.items
 
+    @property
+    def found_by(self) -> str:
+        """The precision that finds now: "float32", "bfloat16" or "int8"."""
+        packed = self._catalogue.packed
+        return "float32" if packed is None else packed.scan
+
     def search(
         self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor]:
@@ -77,9 +92,36 @@ class TopKIndex:
 
         Equal scores go to the lower id. mask: as in `topk`, over the items in the order of `ids`.
         """
+        return self.search_counted(queries, k, mask, backend, threads)[:2]
+
+    def search_counted(
+        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+    ) -> tuple[Tensor, Tensor, Counts | None]:
+        """As `search`, and what the search took; None where a scan in float32 does not count."""
         now = self._catalogue
-        scores, rows = topk(queries, now.items, k, self.metric, mask, backend, threads)
-        return scores, now.ids[rows]
+        if now.packed is None or not self._low_precision_serves(backend):
+            scores, rows = topk(queries, now.items, k, self.metric, mask, backend, threads)
+            return scores, now.ids[rows], None
+        check_search(queries, now.items, k, self.metric, mask)
+        scores, rows, counts = now.packed.search(queries, now.items, k, self.metric, mask, backend, threads)
+        return scores, now.ids[rows], counts
+
+    def _low_precision_serves(self, backend: str) -> bool:
+        if (settings.backend_setting() if backend == "auto" else backend) not in ("auto", "native"):
+            return False
+        # Without vectors, low precision is slower than float32.
+        return self.scan != "auto" or settings.get_isa() != "scalar"
+
+    def _packed(self, now: Catalogue, before: Catalogue | None = None) -> Catalogue:
+        """`now` with its low-precision copy, taking from `before` what has not changed."""
+        known = None if before is None else before.packed
+        if self.scan == "float32" or now.items.device.type != "cpu":
+            return now
+        if known is None and self.scan == "auto":
+            return replace(now, packed=fastest(now.items, self.metric))
+        scan = self.scan if known is None else known.scan
+        same = 0 if before is None else _same_rows(before, now)
+        return replace(now, packed=Packed.of(now.items, self.metric, scan, known, same))
 
     def add(self, items: Tensor, ids: Tensor) -> None:
         """Adds items float32 [n, d] under `ids` int64 [n]. ValueError where an id is in the index already."""
@@ -93,7 +135,9 @@ class TopKIndex:
             known = torch.isin(ids, self.ids)
             if bool(known.any()):
                 raise ValueError(f"ids: expected new ids, got {int(ids[known][0])}, which the index has")
-            self._catalogue = _in_order(torch.cat([self.items, items.detach()]), torch.cat([self.ids, ids]))
+            before = self._catalogue
+            after = _in_order(torch.cat([self.items, items.detach()]), torch.cat([self.ids, ids]))
+            self._catalogue = self._packed(after, before)
             self.keep = "memory"
 
     def remove(self, ids: Tensor) -> None:
@@ -105,7 +149,8 @@ class TopKIndex:
             if bool(unknown.any()):
                 raise ValueError(f"ids: expected ids of the index, got {int(ids[unknown][0])}")
             stays = ~torch.isin(self.ids, ids)
-            self._catalogue = _in_order(self.items[stays], self.ids[stays])
+            before = self._catalogue
+            self._catalogue = self._packed(_in_order(self.items[stays], self.ids[stays]), before)
             self.keep = "memory"
 
     def save(self, path: str | Path) -> None:
@@ -123,7 +168,7 @@ class TopKIndex:
         index = cls.__new__(cls)
         index.metric, index.scan, index.keep = metric, "auto", "mmap" if mmap else "memory"
         index._change = threading.Lock()
-        index._catalogue = _in_order(items, ids)
+        index._catalogue = index._packed(_in_order(items, ids))
         return index
 
 
@@ -145,3 +190,10 @@ def _in_order(items: Tensor, ids: Tensor) -> Catalogue:
         order = ids.argsort()
         items, ids = items[order], ids[order]
     return Catalogue(items.contiguous(), torch.cat([ids, ids.new_tensor([-1])]))
+
+
+def _same_rows(before: Catalogue, after: Catalogue) -> int:
+    """How many of the first rows hold the same items in both."""
+    shared = min(len(before.ids), len(after.ids)) - 1
+    differ = before.ids[:shared] != after.ids[:shared]
+    return int(differ.int().argmax()) if bool(differ.any()) else shared

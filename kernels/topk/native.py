@@ -4,27 +4,64 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace import _C
 from headrace.kernels.topk.checks import METRICS
+from headrace.kernels.topk.packed import SCANS
 
 
 def topk(
     queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, threads: int
 ) -> tuple[Tensor, Tensor]:
-    scores = torch.empty(queries.shape[0], k)
-    ids = torch.empty(queries.shape[0], k, dtype=torch.int64)
-    words = None if mask is None else mask.contiguous().numpy().view(np.uint64)
+    scores, ids = _empty(queries, k)
     _C.topk(
         queries.contiguous().numpy(),
         items.contiguous().numpy(),
         k,
         METRICS.index(metric),
-        words,
-        words.shape[1] if words is not None and words.ndim == 2 else 0,
+        *_words(mask),
         threads,
         scores.numpy(),
         ids.numpy(),
     )
     return scores, ids
+
+
+def topk_packed(
+    queries: Tensor,
+    items: Tensor,
+    packed: Tensor,
+    k: int,
+    metric: str,
+    scan: str,
+    mask: Tensor | None,
+    threads: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    scores, ids = _empty(queries, k)
+    counts = _C.topk_packed(
+        queries.contiguous().numpy(),
+        items.contiguous().numpy(),
+        packed.numpy(),
+        k,
+        METRICS.index(metric),
+        SCANS.index(scan),
+        *_words(mask),
+        threads,
+        scores.numpy(),
+        ids.numpy(),
+    )
+    return scores, ids, torch.tensor(counts)
+
+
+def _empty(queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    return torch.empty(queries.shape[0], k), torch.empty(queries.shape[0], k, dtype=torch.int64)
+
+
+def _words(mask: Tensor | None) -> tuple[NDArray[np.uint64] | None, int]:
+    """The bitset, and the words from one query's to the next one's."""
+    if mask is None:
+        return None, 0
+    words = mask.contiguous().numpy().view(np.uint64)
+    return words, words.shape[1] if words.ndim == 2 else 0

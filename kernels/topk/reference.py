@@ -31,6 +31,21 @@ def topk(
     return scores, ids
 
 
+def topk_packed(
+    queries: Tensor,
+    items: Tensor,
+    packed: Tensor,
+    k: int,
+    metric: str,
+    scan: str,
+    mask: Tensor | None,
+    threads: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How the items are found does not matter here: all are scored."""
+    scores, ids = topk(queries, items, k, metric, mask, threads)
+    return scores, ids, torch.tensor([queries.shape[0] * items.shape[0], 0])
+
+
 def exact_scores(queries: Tensor, items: Tensor, metric: str) -> Tensor:
     """float64 scores of float32 vectors [..., d] that broadcast against each other; they are what ranks the items."""
     q, x = queries.double(), items.double()

@@ -20,3 +20,25 @@ def topk(queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | Non
     batch, dim = queries.shape
     count = items.shape[0]
     return Counted(batch * count, batch * min(k, count), work(batch, count, dim, k) if mask is None else None)
+
+
+def packed_work(batch: int, items: int, dim: int, k: int, scan: str, packed_bytes: int) -> Work:
+    """The same products in the scan's precision; the packed catalogue read once instead of its vectors."""
+    return Work(2.0 * batch * items * dim, packed_bytes + 4.0 * batch * dim + 12.0 * batch * k, scan)
+
+
+def topk_packed(
+    queries: Tensor,
+    items: Tensor,
+    packed: Tensor,
+    k: int,
+    metric: str,
+    scan: str,
+    mask: Tensor | None,
+    threads: int,
+) -> Counted:
+    """A call, counted as `topk` is."""
+    batch, dim = queries.shape
+    count = items.shape[0]
+    least = packed_work(batch, count, dim, k, scan, packed.numel()) if mask is None else None
+    return Counted(batch * count, batch * min(k, count), least)

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <random>
 #include <string>
@@ -9,6 +10,8 @@
 #include <vector>
 
 #include "check.h"
+#include "core/cpu.h"
+#include "topk/packed.h"
 #include "topk/topk.h"
 
 namespace {
@@ -120,6 +123,146 @@ void cosine_of_awkward_vectors() {
     CHECK(one == three);
 }
 
+// A packed catalogue on the boundary that the interface asks for, and no longer than it says.
+class Catalogue {
+  public:
+    Catalogue(const Case& problem, int metric, int scan) : problem_(problem), metric_(metric), scan_(scan) {
+        CHECK(hr_topk_packed_bytes(problem.n_items, problem.dim, metric, scan, &bytes_) == HR_OK);
+        data_ = std::aligned_alloc(64, static_cast<size_t>(bytes_ ? bytes_ : 64));
+        CHECK(hr_topk_pack(problem.items.data(), problem.n_items, problem.dim, metric, scan, 0, 2, data_) == HR_OK);
+    }
+    Catalogue(const Catalogue&) = delete;
+    ~Catalogue() { std::free(data_); }
+    hr_status run(int threads, Answer& out, hr_topk_counts* counts) const {
+        return hr_topk_packed(problem_.queries.data(), problem_.n_queries, problem_.items.data(), data_,
+                              problem_.n_items, problem_.dim, problem_.k, metric_, scan_,
+                              problem_.mask.empty() ? nullptr : problem_.mask.data(), problem_.stride, threads,
+                              out.scores.data(), out.ids.data(), counts);
+    }
+    const std::byte* data() const { return static_cast<const std::byte*>(data_); }
+
+  private:
+    const Case& problem_;
+    int metric_, scan_;
+    int64_t bytes_ = 0;
+    void* data_ = nullptr;
+};
+
+void check_packed(const Case& problem) {
+    for (int scan : {HR_SCAN_BFLOAT16, HR_SCAN_INT8})
+        for (int metric : {HR_METRIC_IP, HR_METRIC_L2}) {
+            const Answer expected = problem.brute_force(metric == HR_METRIC_L2);
+            const Catalogue catalogue(problem, metric, scan);
+            for (int level = HR_ISA_SCALAR; level <= HR_ISA_AMX; ++level) {
+                if (!hr_isa_usable(level)) continue;
+                CHECK(hr_set_isa(level) == HR_OK);
+                for (int threads : {1, 3}) {
+                    Answer out(problem.n_queries, problem.k);
+                    hr_topk_counts counts{};
+                    CHECK(catalogue.run(threads, out, &counts) == HR_OK);
+                    CHECK(out == expected);
+                    CHECK(counts.rescored >= 0 && counts.widened >= 0);
+                }
+            }
+        }
+}
+
+void packed_catalogues_answer_alike() {
+    for (auto [b, n, d, k] : std::vector<std::array<int64_t, 4>>{
+             {1, 1, 1, 1}, {2, 0, 3, 4}, {3, 65, 7, 100}, {5, 1000, 17, 9}, {13, 700, 33, 300}, {200, 97, 5, 3}})
+        check_packed(Case(b, n, d, k));
+    for (bool per_query : {false, true}) {
+        Case problem(9, 1111, 6, 40);
+        problem.mask_at_random(per_query);
+        check_packed(problem);
+    }
+}
+
+// Every table that this machine can run, also those that its dispatch passes over, against the plainest one.
+void every_packed_scan_gives_the_same_scores() {
+    struct Table {
+        int scan;
+        const hr::PackedKernels* kernels;
+    };
+    std::vector<Table> tables{{HR_SCAN_BFLOAT16, &hr::packed_bfloat16_scalar}, {HR_SCAN_INT8, &hr::packed_int8_scalar}};
+#if HEADRACE_X86
+    if (hr_isa_usable(HR_ISA_AVX2)) {
+        tables.push_back({HR_SCAN_BFLOAT16, &hr::packed_bfloat16_avx2});
+        tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avx2});
+    }
+    if (hr_isa_usable(HR_ISA_AVX512)) {
+        tables.push_back({HR_SCAN_BFLOAT16, &hr::packed_bfloat16_avx512});
+        tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avx512});
+    }
+    if (hr::cpu_has_avx512_bf16()) tables.push_back({HR_SCAN_BFLOAT16, &hr::packed_bfloat16_avx512bf16});
+    if (hr::cpu_has_avx512_vnni()) tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avx512vnni});
+#endif
+    const Case problem(1, 256, 29, 1);
+    for (int metric : {HR_METRIC_IP, HR_METRIC_L2})
+        for (const Table& table : tables) {
+            const Catalogue catalogue(problem, metric, table.scan);
+            const hr::PackedLayout layout{256, 29, static_cast<hr_scan>(table.scan), static_cast<hr_metric>(metric)};
+            const std::vector<double> values(problem.queries.begin(), problem.queries.begin() + 29);
+            for (int group = 1; group <= table.kernels->max_group; ++group) {
+                std::vector<uint32_t> words(static_cast<size_t>(layout.steps() * group));
+                hr::PackedVector vector{};
+                for (int m = 0; m < group; ++m) vector = pack_vector(layout, values.data(), words.data() + m, group);
+                const std::vector<float> scales(static_cast<size_t>(group), vector.scale);
+                const std::vector<int32_t> starts(static_cast<size_t>(group), vector.start);
+                const std::vector<float> limits(static_cast<size_t>(group), -1e30f);
+                std::vector<uint32_t> allowed(8, 0xffffffffu);
+                allowed[3] = 0x80000001u;
+                const hr::PackedTile tile{
+                    catalogue.data() + 64, layout.panel_bytes(), layout.steps(), allowed.data(), 8, 0};
+                std::vector<float> scores(static_cast<size_t>(group) * 300);
+                std::vector<int32_t> rows(scores.size());
+                std::vector<hr::Sink> sinks;
+                for (int m = 0; m < group; ++m) sinks.push_back({{&scores[m * 300u], &rows[m * 300u], 0}, nullptr});
+                const auto scan = metric == HR_METRIC_L2 ? table.kernels->scan_shifted : table.kernels->scan;
+                scan(tile, {words.data(), scales.data(), starts.data(), group}, limits.data(), sinks.data());
+                for (const hr::Sink& sink : sinks) {
+                    CHECK(sink.survivors.count == 256 - 30);
+                    for (int64_t i = 0; i < sink.survivors.count; ++i) {
+                        double score = 0;
+                        for (size_t j = 0; j < 29; ++j) {
+                            const double x = problem.items[static_cast<size_t>(sink.survivors.rows[i]) * 29 + j];
+                            score += metric == HR_METRIC_L2 ? values[j] * x - x * x / 2 : values[j] * x;
+                        }
+                        CHECK(std::fabs(sink.survivors.scores[i] - score) < 1.0);
+                    }
+                }
+            }
+        }
+}
+
+void wrong_packed_arguments_are_refused() {
+    const Case problem(2, 70, 4, 3);
+    const Catalogue catalogue(problem, HR_METRIC_IP, HR_SCAN_INT8);
+    Answer out(2, 3);
+    auto call = [&](const void* packed, int scan, int64_t k) {
+        return hr_topk_packed(problem.queries.data(), 2, problem.items.data(), packed, 70, 4, k, 0, scan, nullptr, 0, 1,
+                              out.scores.data(), out.ids.data(), nullptr);
+    };
+    CHECK(call(catalogue.data(), HR_SCAN_INT8, 3) == HR_OK);
+    CHECK(call(nullptr, HR_SCAN_INT8, 3) == HR_INVALID);
+    CHECK(call(catalogue.data(), HR_SCAN_FLOAT32, 3) == HR_INVALID);
+    CHECK(call(catalogue.data(), 3, 3) == HR_INVALID);
+    CHECK(call(catalogue.data(), HR_SCAN_INT8, 0) == HR_INVALID);
+    int64_t bytes = 0;
+    CHECK(hr_topk_packed_bytes(-1, 4, 0, HR_SCAN_INT8, &bytes) == HR_INVALID);
+    CHECK(hr_topk_packed_bytes(1, 4, 0, HR_SCAN_INT8, nullptr) == HR_INVALID);
+    std::vector<float> bad = problem.items;
+    bad[69 * 4] = kNan;
+    std::vector<std::byte> room(1 << 16);
+    auto pack = [&](const float* items, int64_t first_row) {
+        return hr_topk_pack(items, 70, 4, 0, HR_SCAN_INT8, first_row, 1, room.data());
+    };
+    CHECK(pack(problem.items.data(), 3) == HR_INVALID);
+    CHECK(pack(problem.items.data(), 256) == HR_INVALID);
+    CHECK(pack(bad.data(), 0) == HR_INVALID);
+    CHECK(std::string(hr_last_error()).find("items: expected finite values, got NaN or infinity in row 69") == 0);
+}
+
 void wrong_arguments_are_refused() {
     Case problem(2, 70, 4, 3);
     Answer out(2, 3);
@@ -171,6 +314,9 @@ int main() {
     answers_equal_a_brute_force();
     masks_are_obeyed();
     cosine_of_awkward_vectors();
+    packed_catalogues_answer_alike();
+    every_packed_scan_gives_the_same_scores();
+    wrong_packed_arguments_are_refused();
     wrong_arguments_are_refused();
     many_threads_share_the_items();
     return report("topk");

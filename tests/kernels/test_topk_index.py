@@ -79,7 +79,7 @@ def test_what_arrives_wrong_is_named() -> None:
         (ValueError, "ids: expected ids of the index, got 7", lambda: index.remove(torch.tensor([1, 7]))),
         (ValueError, "ids: expected at least 0, got -1", lambda: TopKIndex(normal(1, 3), torch.tensor([-1]))),
         (TypeError, "ids: expected int64, got int32", lambda: TopKIndex(normal(1, 3), torch.tensor([1]).int())),
-        (ValueError, "scan: expected one of auto, float32", lambda: TopKIndex(normal(1, 3), scan="int8")),
+        (ValueError, "scan: expected one of auto, float32", lambda: TopKIndex(normal(1, 3), scan="int4")),
         (ValueError, "keep: expected one of memory, got 'none'", lambda: TopKIndex(normal(1, 3), keep="none")),
         (ValueError, "metric: expected one of", lambda: TopKIndex(normal(1, 3), metric="dot")),
     ]:

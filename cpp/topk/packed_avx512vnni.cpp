@@ -1,0 +1,30 @@
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#define HEADRACE_SIMD_AVX512 1
+#include "topk/packed_kernel.h"
+
+namespace hr {
+namespace {
+
+struct Int8 {
+    static constexpr int kQueries = 12, kVecs = 2;
+    static constexpr bool kScaled = true;
+    using Sum = __m512i;
+    using Column = __m512i;
+    using Word = __m512i;
+    static Sum start(int32_t value) { return _mm512_set1_epi32(value); }
+    static Column load(const uint32_t* x) { return _mm512_loadu_si512(x); }
+    static Word spread(const uint32_t* q) { return _mm512_set1_epi32(static_cast<int32_t>(*q)); }
+    // Not the intrinsic: GCC 12 copies its sums around and spills them.
+    static Sum step(Sum sum, Column x, Word q) {
+        asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(q));
+        return sum;
+    }
+    static Vec floats(Sum sum, float scale) { return {_mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(scale))}; }
+};
+
+}  // namespace
+
+const PackedKernels packed_int8_avx512vnni = packed_kernels<Int8>;
+
+}  // namespace hr
