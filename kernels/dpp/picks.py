@@ -66,6 +66,9 @@ def check_lists(
 def check_values(vectors: Tensor, rewards: Tensor, offsets: Tensor, pinned: Tensor | None) -> None:
     """What the native backend checks as it reads: offsets that fit, finite vectors and rewards, pins that agree."""
     check_offsets("offsets", offsets, vectors.shape[0])
+    if pinned is not None:
+        _check_pins(pinned, offsets)
+    # One question for both: on a GPU each waits for the device.
     if bool(torch.isfinite(vectors).all() & torch.isfinite(rewards).all()):
         return
     for name, tensor in (("vectors", vectors), ("rewards", rewards[:, None])):
@@ -73,8 +76,6 @@ def check_values(vectors: Tensor, rewards: Tensor, offsets: Tensor, pinned: Tens
         if bad.numel():
             request = int(torch.searchsorted(offsets, bad[0, 0], right=True)) - 1
             raise ValueError(f"{name}: expected finite numbers, got NaN or infinity in list {request}")
-    if pinned is not None:
-        _check_pins(pinned, offsets)
 
 
 def _check_pins(pinned: Tensor, offsets: Tensor) -> None:
