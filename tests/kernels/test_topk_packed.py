@@ -154,14 +154,39 @@ def test_answers_do_not_depend_on_the_batch(scan: str) -> None:
         assert torch.equal(alone[1], ids[part])
 
 
+def steps(scan: str, numbers: Tensor) -> Tensor:
+    """Values whose rounding turns `numbers` into the nearest integers; the first column sets the scale."""
+    if scan == "bfloat16":
+        return 1 + numbers * 2.0**-7
+    return torch.cat([torch.full((len(numbers), 1), 127.0), numbers[:, 1:]], 1) / 128
+
+
 @pytest.mark.parametrize("scan", SCANS)
-def test_the_bound_holds_where_it_is_tight(scan: str) -> None:
-    # Rounding errors of query and items that all point one way: the scan ranks far from float64's order.
-    step = 2.0**-8 if scan == "bfloat16" else 1 / 127
-    signs = whole(0, 2, 4000, 40, seed=3) * 2 - 1
-    items = 1 + step * (0.5 + 0.02 * signs)
-    items[:, 0] = 1 if scan == "bfloat16" else 127 * step
-    queries = torch.cat([items[:4], 1 + step * 0.49 * torch.ones(1, 40)])
+def test_the_bound_holds_where_items_round_against_the_answer(scan: str) -> None:
+    # Rounding lowers each of the best by 19 steps and raises the others, which the scan puts far in front.
+    best = torch.full((50, 40), 20.49)
+    others = torch.full((1000, 40), 19.51)
+    others[:, :20] = 20.51
+    items = torch.cat([steps(scan, others), steps(scan, best)])
+    expected, rows = topk(torch.ones(1, 40), items, 50, backend="reference")
+    assert rows.min() == 1000
+    for metric in ("ip", "l2"):
+        check(torch.ones(2, 40) * 4, items, 50, metric, scan)
+    check(torch.ones(1, 40), items, 50, "ip", scan)
+
+
+@pytest.mark.parametrize("scan", SCANS)
+def test_the_bound_holds_where_queries_round_against_the_answer(scan: str) -> None:
+    # The items are exact in either scan; the query rounds down where the best items are, and up where the others are.
+    numbers = torch.full((1, 41), 20.49)
+    numbers[:, 2::2] = 20.51
+    items = torch.zeros(1050, 41)
+    items[:1000, 2::2] = 1
+    items[1000:, 1::2] = 1
+    lift = 1 / 16 if scan == "bfloat16" else 3 / 127
+    items[1000:, 1] += lift
+    queries = steps(scan, numbers).repeat(5, 1)
+    queries[1:, 1::2] += 2.0**-7 * 0.002
     for metric in METRICS:
         check(queries, items, 50, metric, scan)
 
