@@ -61,7 +61,7 @@ class NearestVectors:
         tower = TwoTower.from_state(state)
         self.rows = tower.rows.numpy()
         self.search = search(tower.vectors.numpy())
-        self.tower = replace(tower, vectors=torch.zeros(0))  # the index has its own
+        self.tower = replace(tower, vectors=tower.vectors[:0])  # the index has its own
 
     def __call__(self, users: Sequence[int], time: int, quota: int) -> list[list[int]]:
         tower = self.tower
