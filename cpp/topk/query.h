@@ -42,6 +42,7 @@ struct Problem {
     const uint64_t* mask;
     int64_t mask_stride;
     const Packed* packed;  // null: the items are scanned as they are, in float32
+    bool alone;            // each query reads only the items that its own mask allows
 
     const float* item(int64_t row) const { return items + row * dim; }
 

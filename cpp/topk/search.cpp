@@ -49,9 +49,9 @@ void hr::Search::plan() {
     room_ = std::min(problem_.n_items, problem_.k + (packed ? 3 : 1) * std::max<int64_t>(problem_.k, 128));
     capacity_ = room_ + kTile + kSlack;
     const int64_t per_query = capacity_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t));
-    const int64_t most = std::clamp<int64_t>(kBudget / per_query / threads_, 1, kMaxBlock);
+    const int64_t most = problem_.alone ? 1 : std::clamp<int64_t>(kBudget / per_query / threads_, 1, kMaxBlock);
     // Splitting queries packs each item once per thread, which many queries pay for.
-    by_query_ = threads_ == 1 || n_queries_ >= 64 * static_cast<int64_t>(threads_);
+    by_query_ = threads_ == 1 || problem_.alone || n_queries_ >= 64 * static_cast<int64_t>(threads_);
     n_blocks_ = divide_up(n_queries_, most);
     if (by_query_) n_blocks_ = std::min(n_queries_, divide_up(n_blocks_, threads_) * threads_);
     block_size_ = divide_up(n_queries_, n_blocks_);

@@ -8,6 +8,7 @@
 #include "core/cpu.h"
 #include "core/pool.h"
 #include "core/status.h"
+#include "topk/mask_plan.h"
 #include "topk/search.h"
 
 namespace {
@@ -69,21 +70,6 @@ void check_items(int64_t n_items, int64_t dim, int metric) {
     check_range("metric", metric, HR_METRIC_IP, HR_METRIC_L2);
 }
 
-// Whether so few items are allowed that float32, which gathers them, is faster than the packed panels that hold them.
-bool sparse(const Call& call) {
-    constexpr int64_t kSample = 512, kFaster = 5;  // times as fast, for each item
-    const int64_t words = (call.n_items + 63) / 64, step = std::max<int64_t>(1, words / kSample);
-    int64_t allowed = 0, read = 0;
-    for (int64_t word = 0; word < words; word += step) {
-        uint64_t bits = 0;
-        for (int64_t b = 0; b < (call.mask_stride ? call.n_queries : 1); ++b)
-            bits |= call.mask[b * call.mask_stride + word];
-        allowed += __builtin_popcountll(bits);
-        read += hr::kPanel * (((bits & 0xffffffffu) != 0) + (bits >> 32 != 0));
-    }
-    return allowed * kFaster < read;
-}
-
 hr_topk_counts search(const Call& call, const hr::Packed* packed) {
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
     const int64_t words = (call.n_items + 63) / 64;
@@ -101,6 +87,8 @@ hr_topk_counts search(const Call& call, const hr::Packed* packed) {
     check_pointer("ids", call.ids, call.n_queries);
     const int workers = hr::resolve_threads(call.threads);
     if (call.n_queries == 0) return {};
+    const hr::MaskPlan plan =
+        call.mask ? hr::plan_masks(call.mask, call.mask_stride, call.n_queries, call.n_items, packed) : hr::MaskPlan{};
     const hr::Problem problem{&kernels(),
                               call.items,
                               call.n_items,
@@ -110,7 +98,8 @@ hr_topk_counts search(const Call& call, const hr::Packed* packed) {
                               static_cast<hr_metric>(call.metric),
                               call.mask,
                               call.mask ? call.mask_stride : 0,
-                              packed && call.mask && sparse(call) ? nullptr : packed};
+                              plan.gather ? nullptr : packed,
+                              plan.alone};
     hr::Search search(problem, call.queries, call.n_queries, workers, call.scores, call.ids);
     search.run();
     return search.counts();

@@ -167,7 +167,10 @@ void read_rows(const float* items, int64_t dim, const float* queries, Tile& tile
     constexpr int L = Vec::kLanes;
     const float* rows[L];
     Lengths lengths;
+    // The hardware foresees rows that follow one another, and only those.
+    const bool scattered = tile.rows[tile.size - 1] - tile.rows[0] >= tile.size;
     for (int first = 0; first < tile.size; first += L) {
+        if (scattered) fetch(items, dim, tile, first + 2 * L);
         rows_of(items, dim, tile, first, rows);
         const Sums<M> sums = sums_of<M, L>(rows, dim, queries);
         for (int m = 0; m < M; ++m) sums.dots[m].store(tile.panels + m * kTile + first);
