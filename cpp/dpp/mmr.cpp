@@ -58,7 +58,7 @@ class Mmr {
         applied_[p] = added_;
         if (window_) {
             // While the newest picks stay in the window, likeness to them alone bounds the scores.
-            const int64_t newest = (window_ + 1) / 2;
+            const int64_t newest = (window_ + 3) / 4;
             until_[p] = added_ + window_ - newest;
             return kernels_.slide(list_.panel(p), width, rows, std::max(from, added_ - window_), added_, window_, base,
                                   relevance_, columns_ + p * kPanel * window_, bounds(p), newest, ceiling_ + p);
