@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -176,7 +177,8 @@ def test_the_guard_runs_in_a_checkout(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_the_counter_counts_or_says_why_not(event: tuple[int, int]) -> None:
     # (1, 2) are page faults, counted by the kernel itself: there on machines without hardware counters.
     try:
-        counted = counter.instructions(lambda: bytearray(1 << 24), event)
+        # Fresh pages: memory that the process has already would not fault.
+        counted = counter.instructions(lambda: mmap.mmap(-1, 1 << 24).write(bytes(1 << 24)), event)
     except OSError as error:
         reason = str(error)
         assert reason.startswith("perf_event_open: ")
