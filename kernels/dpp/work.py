@@ -20,10 +20,11 @@ def of_lists(counts: NDArray[np.int64], dim: int, k: int, window: int | None = N
     """Lists of `counts` items: squared norms, and after each pick but the last the new direction's coordinate of each
     item that is left: a product with the pick, one with its coordinates in the window, and d2's change.
 
-    The logarithms and the comparisons of the objective, and the rules, are left out.
+    The logarithms and the comparisons of the objective, and the rules, are left out. It is what a greedy that looks at
+    every item does, in float32: one that proves that items cannot win, and leaves them, can do less.
     """
     flops = picking(counts, k, _each(dim, k, window)) + 2.0 * dim * counts.sum()
-    return Work(flops, moved(counts, dim, k, rules), "float64")
+    return Work(flops, moved(counts, dim, k, rules))
 
 
 @lru_cache(64)

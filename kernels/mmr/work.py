@@ -18,10 +18,10 @@ def work(batch: int, items: int, dim: int, k: int, rules: int = 0) -> Work:
 def of_lists(counts: NDArray[np.int64], dim: int, k: int, rules: int = 0) -> Work:
     """Lists of `counts` items: after each pick but the last, its product with each item that is left.
 
-    Comparisons and the objective are left out.
+    Comparisons and the objective are left out. It is what a greedy that looks at every item does, in float32.
     """
     each = np.full(max(k - 1, 0), 2.0 * dim)
-    return Work(picking(counts, k, each), moved(counts, dim, k, rules), "float64")
+    return Work(picking(counts, k, each), moved(counts, dim, k, rules))
 
 
 def mmr(

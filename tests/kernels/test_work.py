@@ -97,13 +97,13 @@ def test_dpp(k, window):
 
 
 def test_dpp_of_nothing():
-    assert dpp_of_lists(torch.zeros(0, dtype=torch.int64).numpy(), 6, 4) == Work(0, 8, "float64")
+    assert dpp_of_lists(torch.zeros(0, dtype=torch.int64).numpy(), 6, 4) == Work(0, 8)
 
 
 def test_mmr():
     # Lists of 5: products with the 4 and 3 items that are left after the first and second of 3 picks.
     flops, moved = 2 * (4 + 3) * 12, 10 * 28 + 3 * 8 + 2 * (3 * 12 + 16)
-    assert mmr_work(2, 5, 6, 3) == Work(flops, moved, "float64")
+    assert mmr_work(2, 5, 6, 3) == Work(flops, moved)
     kinds = torch.zeros(1, 10, dtype=torch.int32)
     rules = kernels.Rules(kinds, torch.tensor([[2, 1, 0]]))
     found = counted(kernels.mmr, torch.randn(10, 6), torch.rand(10), torch.tensor([0, 5, 10]), 3, rules=rules)
