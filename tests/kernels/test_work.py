@@ -92,7 +92,7 @@ def test_dpp(k, window):
     offsets = torch.tensor([0, *counts]).cumsum(0)
     found = counted(kernels.dpp, torch.randn(15, 6), torch.rand(15), offsets, k, 0.5, window)
     moved = 15 * (24 + 4) + 5 * 8 + 4 * (k * 12 + 16)
-    assert found == Counted(15, sum(min(k, n) for n in counts), Work(by_loop(counts, 6, k, window), moved, "float64"))
+    assert found == Counted(15, sum(min(k, n) for n in counts), Work(by_loop(counts, 6, k, window), moved))
     assert dpp_work(3, 9, 6, k, window).flops == by_loop([9] * 3, 6, k, window)
 
 
