@@ -15,8 +15,12 @@ from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, 
 from headrace.benchmarks.harness.curves import THREADS, curves
 from headrace.benchmarks.harness.keep import keep
 from headrace.benchmarks.peers import search_faiss, search_hnsw, search_torch, search_usearch
-from headrace.kernels import topk
-from headrace.kernels.topk.work import work
+from headrace.kernels import TopKIndex, topk
+from headrace.kernels.settings import extension
+from headrace.kernels.topk.checks import METRICS
+from headrace.kernels.topk.packed import SCANS
+from headrace.kernels.topk.work import packed_work, work
+from headrace.kernels.work import Work
 
 BASE = {"batch": 16, "items": 100_000, "dim": 64, "k": 100}
 AXES = {
@@ -111,6 +115,24 @@ def prepare_headrace(search: Search, case: Case, backend: str) -> Call:
     return lambda: topk(search.queries, search.items, search.k, mask=mask, backend=backend)[1]
 
 
+def prepare_index(search: Search, case: Case, scan: str) -> Call:
+    items, dim = int(case.params["items"] or 0), int(case.params["dim"] or 0)
+    index = build_index(items, dim, bool(case.params["clustered"]), scan)
+    mask = search.mask
+    return lambda: index.search(search.queries, search.k, mask)[1]
+
+
+@keep(2)
+def build_index(items: int, dim: int, clustered: bool, scan: str) -> TopKIndex:
+    return TopKIndex(make_items(items, dim, clustered), scan=scan)
+
+
+def index_work(case: Case, scan: str) -> Work:
+    batch, items, dim, k = (int(case.params[name] or 0) for name in ("batch", "items", "dim", "k"))
+    kept = extension().topk_packed_bytes(items, dim, METRICS.index("ip"), SCANS.index(scan))
+    return packed_work(batch, items, dim, k, scan, kept)
+
+
 def prepare_torch(search: Search, case: Case) -> Call:
     return search_torch.float32(search.queries, search.items, search.k, search.allowed)
 
@@ -194,6 +216,17 @@ BENCH = Bench(
     ),
     providers=(
         Provider("headrace", "headrace", partial(prepare_headrace, backend="auto")),
+        *(
+            Provider(
+                f"headrace index, {scan}",
+                "headrace",
+                partial(prepare_index, scan=scan),
+                serves=_no_mask,
+                why="no low precision with a mask",
+                work=partial(index_work, scan=scan),
+            )
+            for scan in ("bfloat16", "int8")
+        ),
         Provider("reference", "reference", partial(prepare_headrace, backend="reference"), (), _small, "too slow"),
         Provider("torch", "peer", prepare_torch),
         Provider("torch bfloat16", "peer", prepare_bfloat16, (), _no_mask, "in float32 where a mask is given"),

@@ -6,7 +6,8 @@ namespace {
 
 // Packed catalogues lie on a 64-byte boundary.
 const uint8_t* packed_pointer(const Array<uint8_t>& packed) {
-    if (reinterpret_cast<uintptr_t>(packed.data()) % 64) throw py::value_error("packed: expected a 64-byte boundary");
+    if (packed.size() && reinterpret_cast<uintptr_t>(packed.data()) % 64)
+        throw py::value_error("packed: expected a 64-byte boundary");
     return packed.data();
 }
 

@@ -77,7 +77,8 @@ class Provider:
     prepare: (inputs, case) -> a call without arguments that answers; building indexes and converting inputs happens in
     `prepare`, not in the call. needs: importable modules. serves: False leaves a case out, for the reason `why`.
     device: where it answers; a CUDA provider's call may return before the device is done. measure: (inputs, case, the
-    prepared call, its timing) -> further numbers for `Row.metrics`, taken after all were timed.
+    prepared call, its timing) -> further numbers for `Row.metrics`, taken after all were timed. work: the least that it
+    takes this way, where that is not the case's.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Provider:
     why: str = ""
     device: Literal["cpu", "cuda"] = "cpu"
     measure: Callable[[Any, Case, Call, Timing], dict[str, float]] | None = None
+    work: Callable[[Case], Work] | None = None
 
     def missing(self) -> list[str]:
         """The modules it needs that cannot be used here, each with the reason: "faiss: not installed"."""

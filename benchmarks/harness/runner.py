@@ -141,13 +141,13 @@ def _row(
     row: dict[str, Any] = {"checked": str(checked), "error": error, "metrics": metrics}
     if isinstance(checked, Near):
         row["metrics"] = {"share right": checked.share, **metrics}
-    if case.work is not None:
-        work = case.work
+    work = provider.work(case) if provider.work else case.work
+    if work is not None:
         row.update(flops=work.flops, bytes=work.bytes, dtype=work.dtype, random=work.random)
     if timing is not None:
         row.update(summary(timing.rounds), inner=timing.inner)
-        if case.work is not None and limits:
-            name, seconds = ceilings.limit(case.work, limits, stamp["threads"])
+        if work is not None and limits:
+            name, seconds = ceilings.limit(work, limits, stamp["threads"])
             row.update(limit=name, fraction=float(f"{seconds * 1e3 / row['median']:.3g}"))
     return Row(
         op=case.op,

@@ -29,7 +29,7 @@ class Buckets {
         }
         scale_ = static_cast<double>(n - 1) / (highest_ - least);
     }
-    bool usable() const { return std::isfinite(scale_); }
+    bool usable() const { return scale_ > 0 && std::isfinite(scale_); }
     // Never falls as the score does not rise.
     int32_t of(double score) const { return std::min(static_cast<int32_t>((highest_ - score) * scale_), last_); }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "topk/packed_kernels.h"
 #include "topk/topk.h"
@@ -48,6 +49,8 @@ struct Packed {
     const std::byte* tile(int64_t index) const { return data + index * layout.tile_bytes(); }
     Extent extent(int64_t index) const {
         const auto* head = reinterpret_cast<const float*>(tile(index));
+        constexpr double kNone = std::numeric_limits<double>::infinity();
+        if (!(head[0] >= 0 && head[1] >= 0)) return {kNone, kNone};  // a damaged file: nothing is known
         return {head[0], head[1]};
     }
 };

@@ -19,7 +19,7 @@ struct Bound {
 
     // Infinite where float32 could overflow.
     double at(const Extent& extent) const {
-        if (!(extent.norm <= kSafe)) return kInfinity;
+        if (!(extent.norm <= kSafe && extent.residual <= kSafe)) return kInfinity;
         return constant + (per_norm + per_norm_squared * extent.norm) * extent.norm + per_residual * extent.residual;
     }
 };
@@ -50,8 +50,13 @@ struct Problem {
     void score(const Query& query, const int32_t* rows, int64_t n, Ranked* out) const {
         const Term term = metric == HR_METRIC_L2 ? Term::kSquaredDifference : Term::kProduct;
         kernels->rescore(term, query.wide, items, dim, rows, n, out);
-        if (metric == HR_METRIC_IP) return;
-        for (int64_t i = 0; i < n; ++i) out[i].score = metric == HR_METRIC_L2 ? -out[i].score : cosine(query, out[i]);
+        if (metric != HR_METRIC_IP)
+            for (int64_t i = 0; i < n; ++i)
+                out[i].score = metric == HR_METRIC_L2 ? -out[i].score : cosine(query, out[i]);
+        if (!packed) return;
+        // Nobody looked at the items in this call: what is not a number must not come near a sort.
+        for (int64_t i = 0; i < n; ++i)
+            if (std::isnan(out[i].score)) out[i].score = -kInfinity;
     }
 
     double cosine(const Query& query, const Ranked& product) const {

@@ -50,8 +50,8 @@ void hr::Search::plan() {
     capacity_ = room_ + kTile + kSlack;
     const int64_t per_query = capacity_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t));
     const int64_t most = problem_.alone ? 1 : std::clamp<int64_t>(kBudget / per_query / threads_, 1, kMaxBlock);
-    // Splitting queries packs each item once per thread, which many queries pay for.
-    by_query_ = threads_ == 1 || problem_.alone || n_queries_ >= 64 * static_cast<int64_t>(threads_);
+    // Splitting queries makes each thread transpose all items, which many queries pay for; packed ones are ready.
+    by_query_ = threads_ == 1 || problem_.alone || n_queries_ >= (packed ? 16 : 64) * static_cast<int64_t>(threads_);
     n_blocks_ = divide_up(n_queries_, most);
     if (by_query_) n_blocks_ = std::min(n_queries_, divide_up(n_blocks_, threads_) * threads_);
     block_size_ = divide_up(n_queries_, n_blocks_);

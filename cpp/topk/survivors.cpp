@@ -30,7 +30,7 @@ float reached_by(const hr::Problem& problem, const hr::Survivors& survivors, int
 void bring_best_forward(const hr::Problem& problem, hr::Survivors& survivors) {
     const float cut = reached_by(problem, survivors, problem.k + 1);
     int64_t front = 0;
-    for (int64_t i = 0; front < problem.k; ++i) {
+    for (int64_t i = 0; front < problem.k && i < survivors.count; ++i) {
         if (!(survivors.scores[i] >= cut)) continue;
         std::swap(survivors.scores[front], survivors.scores[i]);
         std::swap(survivors.rows[front++], survivors.rows[i]);

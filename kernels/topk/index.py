@@ -14,7 +14,7 @@ from headrace.kernels.checks import check_tensor
 from headrace.kernels.topk import topk
 from headrace.kernels.topk.checks import check_finite, check_items, check_metric, check_search
 from headrace.kernels.topk.packed import SCANS, Counts, Packed, fastest
-from headrace.kernels.topk.storage import read_index, write_index
+from headrace.kernels.topk.storage import Stored, read_index, write_index
 
 KEEPS = ("memory",)
 
@@ -154,21 +154,25 @@ class TopKIndex:
             self.keep = "memory"
 
     def save(self, path: str | Path) -> None:
-        """Writes the index to one file, whole or not at all. OSError where the disk refuses."""
+        """Writes the index, with what it packed, to one file, whole or not at all. OSError where the disk refuses."""
         now = self._catalogue
-        write_index(Path(path), now.items, now.ids[:-1], self.metric)
+        write_index(Path(path), Stored(now.items, now.ids, now.packed, self.metric, self.scan))
 
     @classmethod
-    def load(cls, path: str | Path, mmap: bool = True) -> TopKIndex:
-        """The index in a file of `save`. mmap: leave the vectors in the file, which must then stay as it is.
+    def load(cls, path: str | Path, mmap: bool = True, verify: bool | None = None) -> TopKIndex:
+        """The index in a file of `save`.
+
+        mmap: leave the vectors in the file, which must then stay as it is; processes share its pages.
+        verify: read the whole file to check it; None: unless it is mapped, which then takes no time for any size. The
+        head and the length are always checked.
 
         Raises ValueError, naming the file and the reason, where it is foreign, cut short, damaged or too new.
         """
-        items, ids, metric = read_index(Path(path), mmap)
+        stored = read_index(Path(path), mmap, not mmap if verify is None else verify)
         index = cls.__new__(cls)
-        index.metric, index.scan, index.keep = metric, "auto", "mmap" if mmap else "memory"
+        index.metric, index.scan, index.keep = stored.metric, stored.scan, "mmap" if mmap else "memory"
         index._change = threading.Lock()
-        index._catalogue = index._packed(_in_order(items, ids))
+        index._catalogue = Catalogue(stored.items, stored.ids, stored.packed)
         return index
 
 

@@ -72,7 +72,7 @@ class Packed:
 def fastest(items: Tensor, metric: str) -> Packed | None:
     """The lowest precision whose near ties cost less than it saves, tried on some of the items; None: float32."""
     count, dim = items.shape
-    if count < _K * _SAMPLE:
+    if count < _K * _SAMPLE or OP.reason_off("native", items.device) is not None:
         return None
     queries = items[:: count // _SAMPLE][:_SAMPLE].contiguous()
     for scan in ("int8", "bfloat16"):

@@ -89,15 +89,17 @@ def test_what_arrives_wrong_is_named() -> None:
 
 
 @pytest.mark.parametrize("mmap", [True, False])
-@pytest.mark.parametrize("n_items", [0, 1, 97])
-def test_save_and_load(tmp_path: Path, n_items: int, mmap: bool) -> None:
+@pytest.mark.parametrize("scan", ["auto", "float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("n_items", [0, 1, 97, 600])
+def test_save_and_load(tmp_path: Path, n_items: int, scan: str, mmap: bool) -> None:
     queries = normal(3, 7, seed=1)
-    index = TopKIndex(normal(n_items, 7), shuffled_ids(n_items), "l2")
+    index = TopKIndex(normal(n_items, 7), shuffled_ids(n_items), "l2", scan)
     index.save(tmp_path / "index")
     index.save(tmp_path / "index")
     again = TopKIndex.load(tmp_path / "index", mmap=mmap)
     assert [file.name for file in tmp_path.iterdir()] == ["index"]
     assert (again.metric, len(again), again.keep) == ("l2", n_items, "mmap" if mmap else "memory")
+    assert (again.scan, again.found_by) == (scan, index.found_by)
     for mine, theirs in zip(again.search(queries, 5), index.search(queries, 5), strict=True):
         assert torch.equal(mine, theirs)
     before = (tmp_path / "index").read_bytes()
@@ -107,12 +109,18 @@ def test_save_and_load(tmp_path: Path, n_items: int, mmap: bool) -> None:
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "index"
-    TopKIndex(normal(9, 4)).save(path)
+    TopKIndex(normal(9, 4), scan="int8").save(path)
     good = path.read_bytes()
-    for at in range(len(good)):  # one bit of every byte
+    for at in [*range(500), *range(500, len(good), 37)]:  # one bit of a byte
         path.write_bytes(good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :])
+        for mmap in (True, False):
+            with pytest.raises(ValueError, match=str(path)):
+                TopKIndex.load(path, mmap, verify=True)
         with pytest.raises(ValueError, match=str(path)):
-            TopKIndex.load(path)
+            TopKIndex.load(path, mmap=False)
+        if at < 128:
+            with pytest.raises(ValueError, match=str(path)):
+                TopKIndex.load(path)
     for content, reason in [
         (b"", "cut short"),
         (good[:100], "cut short"),
@@ -126,6 +134,15 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             TopKIndex.load(path)
     with pytest.raises(FileNotFoundError):
         TopKIndex.load(tmp_path / "absent")
+
+
+def test_a_damaged_file_that_nobody_checked_harms_nothing_but_answers(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    TopKIndex(normal(200, 4), scan="int8").save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2000] + b"\xff" * (len(whole) - 2000))  # NaN in vectors, scales and bounds
+    scores, ids = TopKIndex.load(path).search(normal(5, 4), 70)
+    assert ids.shape == scores.shape == (5, 70)
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
