@@ -95,7 +95,7 @@ def test_a_profile_holds_every_stage_and_kernel(measured: Profile, engine: Engin
     channels = [channel.name for channel in engine.funnel.channels]
     assert names == [*channels, "merge", "exposure filter", "pre-ranking", "ranking", "re-ranking"]
     kernels = {row.name: row for row in measured.rows if row.kind == "kernel"}
-    assert all(kernels[name].bytes for name in ("topk", "bloom_contains", "dpp"))
+    assert all(kernels[name].bytes for name in ("topk", "bloom_contains_lists", "dpp"))
     assert measured.rows[0].calls == 5
     assert measured.overhead.pairs >= 2
     assert measured.overhead.spans == sum(1 for root in measured.batches for _ in root.walk()) / 5
