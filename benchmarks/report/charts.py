@@ -56,9 +56,10 @@ def roofline(rows: Sequence[Row], ceilings: Sequence[Ceiling], threads: int) -> 
         ends = [(x, min(roofs[name], x * roofs["read"])) for x in (low, high)]
         points = sorted([ends[0], *corner, ends[1]])
         series.append(Series(name.removeprefix("matrix "), points, COLOURS[-1 - number], dashed=True))
-    for number, (op, row) in enumerate(best.items()):
-        colour = COLOURS[number % 6]
-        series.append(Series(op, [(_intensity(row), _rate(row))], colour, dots=True, labels=[op]))
+    # Numbers, because names would lie on top of each other where kernels are alike.
+    for number, (op, row) in enumerate(best.items(), 1):
+        point = (_intensity(row), _rate(row))
+        series.append(Series(f"{number} {op}", [point], COLOURS[number % 6], dots=True, labels=[str(number)]))
     return line_chart(
         "Roofline: each kernel's fastest case, under what this machine can do",
         "operations a byte",

@@ -83,7 +83,7 @@ def _roofline(results: Results, threads: int) -> Section:
     rows = [
         [
             row.op,
-            row.case,
+            row.case + row.provider.removeprefix("headrace"),
             _ms(row.median),
             f.significant((row.flops or 0) / (row.median * 1e6)),
             f.significant((row.bytes or 0) / (row.median * 1e6)),
@@ -94,10 +94,11 @@ def _roofline(results: Results, threads: int) -> Section:
         if row.kind == "headrace" and row.median and row.flops is not None
     ]
     columns = ["op", "case", "ms", "GFLOP/s", "GB/s", "limit", "of limit"]
+    note = "Kernels without arithmetic (look-ups, filters, selection) have no place on the roofline."
     return Section(
         "roofline",
         "How near the machine's limits",
-        [Table("Rates reached", columns, rows, text_columns=2)] if rows else [],
+        [Table("Rates reached", columns, rows, text_columns=2, note=note)] if rows else [],
         [chart] if chart else [],
     )
 

@@ -18,7 +18,7 @@ def markdown(results: Results, name: str) -> str:
         f"Median milliseconds, {row.threads} threads, {results.machine.get('cpu', row.device)}, {row.isa}; every "
         f"answer checked before it was timed; peers tuned, with as many threads. From [{Path(name).name}]({name}).",
         "",
-        "| op | case | Headrace | best peer | speed-up | of the machine's limit |",
+        "| op | case | Headrace ms | best peer | speed-up | of the machine's limit |",
         "|---|---|---|---|---|---|",
     ]
     for one in answers(results):
@@ -26,7 +26,8 @@ def markdown(results: Results, name: str) -> str:
         if ours is None or peer is None or speedup is None:
             continue
         share = f"{f.percent(ours.fraction, 0)} of {ours.limit}" if ours.limit else ""
-        times = f"{f.significant(ours.median)} | {f.significant(peer.median)} {peer.provider}"
+        way = ours.provider.removeprefix("headrace")
+        times = f"{f.significant(ours.median)}{way} | {f.significant(peer.median)} {peer.provider}"
         lines.append(f"| {one.op} | {one.case} | {times} | {f.significant(speedup, 2)}x | {share} |")
     return "\n".join(lines) + "\n"
 

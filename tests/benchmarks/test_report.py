@@ -88,3 +88,11 @@ def test_the_readme_table_replaces_what_was_between_the_markers(results: Results
     (tmp_path / "bare.md").write_text("nothing")
     with pytest.raises(ValueError, match=r"bare\.md: expected the lines"):
         rewrite(tmp_path / "bare.md", table)
+
+
+def test_the_readme_shows_a_committed_file_as_it_is() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "README.md").read_text()
+    shown = text.split("<!-- results: begin -->\n")[1].split("<!-- results: end -->")[0]
+    name = shown.split("](")[1].split(")")[0]
+    assert shown == markdown(Results.load(root / name), name)
