@@ -90,12 +90,9 @@ def run(asked: Sequence[Part], site: Site, out: Path, deadline: Deadline, resume
 
 
 def _site(dry_run: bool) -> Site:
-    from headrace.benchmarks.gpu.site import Site
+    from headrace.benchmarks.gpu.site import Site, here
 
-    if dry_run:
-        return Site(torch.device("cpu"), True, 2.0**28)
-    free, _ = torch.cuda.mem_get_info()
-    return Site(torch.device("cuda", torch.cuda.current_device()), False, 0.8 * free)
+    return Site(torch.device("cpu"), True, 2.0**28) if dry_run else here()
 
 
 def _file_name(results: Results, site: Site) -> str:

@@ -51,6 +51,12 @@ class Site:
         return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).long()
 
 
+def here() -> Site:
+    """The GPU in use, with most of its free memory."""
+    free, _ = torch.cuda.mem_get_info()
+    return Site(torch.device("cuda", torch.cuda.current_device()), False, 0.8 * free)
+
+
 @dataclass(frozen=True)
 class Check:
     """One claim about the answers of an op. run: returns how right they are in words, raises when they are wrong."""

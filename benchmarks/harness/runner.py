@@ -41,8 +41,12 @@ class Options:
     peers: Peers = "installed"
 
 
-def benches() -> list[Bench]:
-    """Every op that has a module bench_<op>, by name."""
+def benches(device: str = "cpu") -> list[Bench]:
+    """Every op that has a module bench_<op>, by name; for "cuda" those of benchmarks/gpu."""
+    if device == "cuda":
+        from headrace.benchmarks.gpu.site import here, parts
+
+        return [part.bench(here()) for part in parts()]
     names = [module.name for module in pkgutil.iter_modules(headrace.benchmarks.__path__)]
     found = [importlib.import_module(f"headrace.benchmarks.{n}") for n in sorted(names) if n.startswith("bench_")]
     return [module.BENCH for module in found]
@@ -54,20 +58,19 @@ def run(options: Options, progress: Progress | None = None, chosen: Sequence[Ben
     Raises ValueError for an unknown op, a case that none has, an instruction set or a thread count that this machine
     cannot run, and ImportError for peers that are asked for and missing.
     """
-    chosen = _named(benches() if chosen is None else chosen, options)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: torch sees no CUDA device")
+    chosen = _named(benches(options.device) if chosen is None else chosen, options)
     cases = [(bench, case) for bench in chosen for case in bench.cases if _wanted(case, options)]
     if not cases:
         raise ValueError(f"case: no case of suite {options.suite} has {options.case!r} in its name")
     if options.peers == "all":
         _insist(chosen)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: torch sees no CUDA device")
     level = options.isa or settings.get_isa()
     with settings.isa(level):
         pin(options.threads)
         results = Results(provenance.facts())
-        counts = sorted({1, *(case.threads(settings.get_threads()) for _, case in cases)})
-        _step(progress, "ceilings", 1, lambda: results.ceilings.extend(ceilings.measure(counts)))
+        _step(progress, "ceilings", 1, lambda: results.ceilings.extend(_limits([case for _, case in cases], options)))
         task = progress.add_task("cases", total=len(cases)) if progress else None
         op = ""
         for bench, case in cases:
@@ -81,6 +84,14 @@ def run(options: Options, progress: Progress | None = None, chosen: Sequence[Ben
                 progress.advance(task)
         forget()
     return results
+
+
+def _limits(cases: Sequence[Case], options: Options) -> list[Ceiling]:
+    if options.device == "cuda":
+        from headrace.benchmarks.harness import ceilings_gpu
+
+        return ceilings_gpu.measure()
+    return ceilings.measure(sorted({1, *(case.threads(settings.get_threads()) for case in cases)}))
 
 
 def run_case(

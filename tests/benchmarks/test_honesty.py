@@ -78,7 +78,7 @@ def test_a_wrong_answer_has_no_time() -> None:
 
 @pytest.mark.usefixtures("no_ceilings")
 def test_the_command_prints_no_time_for_a_wrong_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(runner, "benches", lambda: [bench(wrong={"wrong": True})])
+    monkeypatch.setattr(runner, "benches", lambda device: [bench(wrong={"wrong": True})])
     done = CliRunner().invoke(app, ["bench", "--out", str(tmp_path)], env={"COLUMNS": "200"})
     assert done.exit_code == 1
     line = next(line for line in done.output.splitlines() if "headrace" in line and "wrong" in line)
