@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.data import InteractionLog
-from headrace.jagged import gather_rows
 
 Points = Callable[[InteractionLog], NDArray[np.integer]]
 
@@ -121,10 +120,6 @@ class UserHistory:
     def __len__(self) -> int:
         """How many users the table has."""
         return self.offsets.shape[0] - 1
-
-    def of(self, users: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions of the entries of `users` (int64 [B], -1 has none): (index int64 [nnz], offsets int64 [B+1])."""
-        return gather_rows(self.offsets, users)
 
     def state(self) -> dict[str, Tensor]:
         return {"offsets": self.offsets, "item": self.item, "interest": self.interest, "time": self.time}

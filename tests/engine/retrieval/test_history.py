@@ -61,9 +61,6 @@ def test_no_logs_and_no_rows(small):
         history = UserHistory.build(logs, 3)
         assert history.offsets.tolist() == [0, 0, 0, 0]
         assert len(history) == 3
-        index, offsets = history.of(torch.tensor([0, -1, 2]))
-        assert len(index) == 0
-        assert offsets.tolist() == [0, 0, 0, 0]
 
 
 def test_state_round_trip(small):
