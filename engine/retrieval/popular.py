@@ -29,6 +29,8 @@ def popularity(logs: Sequence[InteractionLog], items: int, half_life_days: float
     if not half_life_days > 0:
         raise ValueError(f"half_life_days: expected more than 0, got {half_life_days}")
     rows = events(logs, clicks, items=items)
+    # In order of time, so that items clicked at the same times add up to the same bits, and tie.
+    rows = rows.take(np.argsort(rows.time, kind="stable"))
     now = max((int(log.time[-1]) for log in logs if len(log)), default=0)
     weight = np.exp2((rows.time - now) / (half_life_days * _DAY_MS))
     return np.bincount(rows.item, weight, minlength=items).astype(np.float64, copy=False)
