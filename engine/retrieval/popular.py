@@ -29,8 +29,6 @@ def popularity(logs: Sequence[InteractionLog], items: int, half_life_days: float
     if not half_life_days > 0:
         raise ValueError(f"half_life_days: expected more than 0, got {half_life_days}")
     rows = events(logs, clicks, items=items)
-    # In order of time, so that items clicked at the same times add up to the same bits, and tie.
-    rows = rows.take(np.argsort(rows.time, kind="stable"))
     now = max((int(log.time[-1]) for log in logs if len(log)), default=0)
     weight = np.exp2((rows.time - now) / (half_life_days * _DAY_MS))
     return np.bincount(rows.item, weight, minlength=items).astype(np.float64, copy=False)
@@ -53,7 +51,9 @@ class Popular:
     def fit(cls, logs: Sequence[InteractionLog], items: int, half_life_days: float = 7.0) -> Popular:
         """Rank the items by `popularity` (see there for the errors)."""
         score = popularity(logs, items, half_life_days)
-        order = np.argsort(-score, kind="stable")
+        # Equal sums may differ in their last bits by the order of their additions; 40 of 53 bits decide.
+        mantissa, power = np.frexp(score)
+        order = np.argsort(-np.ldexp(np.round(mantissa * 2**40), power), kind="stable")
         order = order[score[order] > 0]
         return cls(torch.from_numpy(order), torch.from_numpy(score[order].astype(np.float32)))
 

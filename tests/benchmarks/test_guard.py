@@ -71,7 +71,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two packages, told apart by how their toy behaves."""
     folder = tmp_path_factory.mktemp("revisions")
     a = package(folder / "a", old={}, same={"prints": True}, slow={}, wrong={}, dies={}, hangs={})
-    mark = {"wrong": {"wrong": True}, "dies": {"dies": True}, "hangs": {"hangs": True}, "slow": {"slow": 1.5}}
+    mark = {"wrong": {"wrong": True}, "dies": {"dies": True}, "hangs": {"hangs": True}, "slow": {"slow": 8.0}}
     b = package(folder / "b", same={"prints": True}, **mark, new={})
     return a, b
 
