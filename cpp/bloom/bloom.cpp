@@ -8,18 +8,17 @@
 
 #include "bloom/bloom_hash.h"
 #include "bloom/bloom_table.h"
+#include "core/checks.h"
 #include "core/cpu.h"
 #include "core/pool.h"
 #include "core/status.h"
 
 namespace {
 
+using hr::expect;
+
 constexpr int64_t kMaxWords = int64_t{1} << 25;  // keeps a row's bits below 2^32, which one multiply-shift covers
 constexpr int64_t kChunk = 4096;                 // keys a task
-
-void expect(bool holds, const std::string& message) {
-    if (!holds) throw std::invalid_argument(message);
-}
 
 const hr::BloomKernels& kernels_for(const hr_bloom_bank& bank) {
     if (bank.layout == HR_BLOOM_CLASSIC) return *hr::bloom_kernels_classic();

@@ -12,21 +12,20 @@
 
 #include "ceilings/ceilings_table.h"
 #include "ceilings/rounds.h"
+#include "core/checks.h"
 #include "core/cpu.h"
 #include "core/pool.h"
 #include "core/status.h"
 
 namespace {
 
+using hr::expect;
+
 constexpr int64_t kMaxBytes = int64_t{1} << 40;
 constexpr int64_t kSteps = 1000;  // multiply-add steps in one unit of work
 constexpr int64_t kReads = 1000;  // random reads in one
 constexpr int64_t kChunk =
     int64_t{1} << 20;  // bytes read in order, or copied, in one; the next unit goes on behind them
-
-void expect(bool holds, const std::string& message) {
-    if (!holds) throw std::invalid_argument(message);
-}
 
 void check(int threads, double seconds, const double* rate) {
     expect(threads >= 0 && threads <= 1024, "threads: expected 0 to 1024, got " + std::to_string(threads));

@@ -7,18 +7,17 @@
 #include <vector>
 
 #include "closeness/closeness_table.h"
+#include "core/checks.h"
 #include "core/cpu.h"
 #include "core/pool.h"
 #include "core/status.h"
 
 namespace {
 
+using hr::expect;
+
 constexpr int64_t kCandidatesPerTask = 2048;
 constexpr int64_t kMost = int64_t{1} << 32;
-
-void expect(bool holds, const std::string& message) {
-    if (!holds) throw std::invalid_argument(message);
-}
 
 const hr::ClosenessKernels& kernels_in_use() {
     const hr_isa isa = hr::active_isa();

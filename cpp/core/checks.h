@@ -10,6 +10,10 @@ namespace hr {
 
 [[noreturn]] inline void bad(const std::string& message) { throw std::invalid_argument(message); }
 
+inline void expect(bool holds, const std::string& message) {
+    if (!holds) bad(message);
+}
+
 // Sizes stay small enough that the product of a few of them fits 64 bits.
 inline void check_size(const char* name, int64_t value, int64_t least, int64_t most) {
     if (value < least || value > most)

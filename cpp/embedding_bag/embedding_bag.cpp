@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/checks.h"
 #include "core/cpu.h"
 #include "core/pool.h"
 #include "core/status.h"
@@ -11,12 +12,10 @@
 
 namespace {
 
+using hr::expect;
+
 constexpr int64_t kLookupsPerTask = 2048;
 constexpr int64_t kMaxBags = int64_t{1} << 48;
-
-void expect(bool holds, const std::string& message) {
-    if (!holds) throw std::invalid_argument(message);
-}
 
 const hr::EmbeddingBagKernels& kernels_in_use() {
     const hr_isa isa = hr::active_isa();

@@ -6,19 +6,18 @@
 #include <string>
 #include <vector>
 
+#include "core/checks.h"
 #include "core/pool.h"
 #include "core/status.h"
 
 namespace {
 
+using hr::expect;
+
 constexpr int64_t kCandidatesPerTask = 2048;
 // Hashing a list pays when there are at least so many candidates for each of its entries.
 constexpr int64_t kEntriesPerCandidate = 8;
 constexpr int64_t kMostColumns = int64_t{1} << 20;
-
-void expect(bool holds, const std::string& message) {
-    if (!holds) throw std::invalid_argument(message);
-}
 
 // The entries of one list by code: open addressing, at most an eighth full.
 class Lookup {

@@ -5,18 +5,17 @@
 #include <string>
 #include <vector>
 
+#include "core/checks.h"
 #include "core/pool.h"
 #include "core/status.h"
 #include "pool_items/pool.h"
 
 namespace {
 
+using hr::expect;
+
 constexpr int64_t kEntriesPerThread = 1024;
 constexpr int64_t kMostLists = 63;
-
-void expect(bool holds, const std::string& message) {
-    if (!holds) throw std::invalid_argument(message);
-}
 
 struct Span {
     int64_t first, last;

@@ -4,17 +4,16 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/checks.h"
 #include "core/pool.h"
 #include "core/status.h"
 #include "segment_topk/selector.h"
 
 namespace {
 
-constexpr int64_t kEntriesPerThread = 2048;
+using hr::expect;
 
-void expect(bool holds, const std::string& message) {
-    if (!holds) throw std::invalid_argument(message);
-}
+constexpr int64_t kEntriesPerThread = 2048;
 
 [[noreturn]] void bad_score(const float* score, int64_t first, int64_t last) {
     const float* at = std::find_if(score + first, score + last, [](float s) { return s != s; });

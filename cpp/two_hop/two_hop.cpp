@@ -7,18 +7,17 @@
 #include <string>
 #include <vector>
 
+#include "core/checks.h"
 #include "core/pool.h"
 #include "core/status.h"
 #include "pool_items/pool.h"
 
 namespace {
 
+using hr::expect;
+
 constexpr int64_t kSeedsPerThread = 128;
 constexpr int64_t kLine = 64;
-
-void expect(bool holds, const std::string& message) {
-    if (!holds) throw std::invalid_argument(message);
-}
 
 struct Call {
     const int64_t* users;
