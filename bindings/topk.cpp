@@ -23,12 +23,12 @@ const Binding binding{[](py::module_& m) {
     m.def(
         "topk",
         [](const Array<float>& queries, const Array<float>& items, int64_t k, int metric, const py::object& mask,
-           int64_t mask_stride, int threads, Array<float>& scores, Array<int64_t>& ids) {
+           int64_t mask_stride, int threads, Array<double>& scores, Array<int64_t>& ids) {
             const auto* words = pointer_or_null<uint64_t>(mask);
             const float* q = queries.data();
             const float* x = items.data();
             const int64_t n_queries = queries.shape(0), n_items = items.shape(0), dim = items.shape(1);
-            float* out = scores.mutable_data();
+            double* out = scores.mutable_data();
             int64_t* rows = ids.mutable_data();
             run([&] {
                 return hr_topk(q, n_queries, x, n_items, dim, k, metric, words, mask_stride, threads, out, rows);
@@ -59,7 +59,7 @@ const Binding binding{[](py::module_& m) {
     m.def(
         "topk_packed",
         [](const Array<float>& queries, const Array<float>& items, const Array<uint8_t>& packed, int64_t k, int metric,
-           int scan, const py::object& mask, int64_t mask_stride, int threads, Array<float>& scores,
+           int scan, const py::object& mask, int64_t mask_stride, int threads, Array<double>& scores,
            Array<int64_t>& ids) {
             const auto* words = pointer_or_null<uint64_t>(mask);
             const float* q = queries.data();
@@ -67,7 +67,7 @@ const Binding binding{[](py::module_& m) {
             const int64_t n_queries = queries.shape(0), n_items = items.shape(0), dim = items.shape(1);
             check_packed(packed, n_items, dim, metric, scan);
             const uint8_t* panels = packed_pointer(packed);
-            float* out = scores.mutable_data();
+            double* out = scores.mutable_data();
             int64_t* rows = ids.mutable_data();
             hr_topk_counts counts{};
             run([&] {
@@ -79,6 +79,17 @@ const Binding binding{[](py::module_& m) {
         py::arg("queries").noconvert(), py::arg("items").noconvert(), py::arg("packed").noconvert(), py::arg("k"),
         py::arg("metric"), py::arg("scan"), py::arg("mask"), py::arg("mask_stride"), py::arg("threads"),
         py::arg("scores").noconvert(), py::arg("ids").noconvert());
+    m.def(
+        "topk_merge",
+        [](const Array<double>& scores, const Array<int64_t>& ids, int64_t k, Array<double>& merged_scores,
+           Array<int64_t>& merged_ids) {
+            run([&, from = scores.data(), names = ids.data(), lists = scores.shape(0), queries = scores.shape(1),
+                 width = scores.shape(2), to = merged_scores.mutable_data(), to_ids = merged_ids.mutable_data()] {
+                return hr_topk_merge(from, names, lists, queries, width, k, to, to_ids);
+            });
+        },
+        py::arg("scores").noconvert(), py::arg("ids").noconvert(), py::arg("k"), py::arg("merged_scores").noconvert(),
+        py::arg("merged_ids").noconvert());
 }};
 
 }  // namespace

@@ -44,7 +44,7 @@ hr_status topk() {
     Draw draw;
     const int64_t batch = 8, items = 20000, dim = 64, k = 100;
     const auto queries = draw.units<float>(batch * dim), table = draw.units<float>(items * dim);
-    std::vector<float> scores(batch * k);
+    std::vector<double> scores(batch * k);
     std::vector<int64_t> ids(batch * k);
     return hr_topk(queries.data(), batch, table.data(), items, dim, k, HR_METRIC_IP, nullptr, 0, 1, scores.data(),
                    ids.data());

@@ -22,7 +22,7 @@ hr::Arena& thread_arena() {
 
 }  // namespace
 
-hr::Search::Search(const Problem& problem, const float* queries, int64_t n_queries, int threads, float* scores,
+hr::Search::Search(const Problem& problem, const float* queries, int64_t n_queries, int threads, double* scores,
                    int64_t* ids)
     : problem_(problem),
       queries_(queries),

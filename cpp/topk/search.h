@@ -23,7 +23,7 @@ struct Slot {
 class Search {
   public:
     ~Search() { arena_.end(); }
-    Search(const Problem& problem, const float* queries, int64_t n_queries, int threads, float* scores, int64_t* ids);
+    Search(const Problem& problem, const float* queries, int64_t n_queries, int threads, double* scores, int64_t* ids);
 
     // Throws std::invalid_argument when a query or an allowed item is not finite.
     void run();
@@ -62,7 +62,7 @@ class Search {
     const float* queries_;
     const int64_t n_queries_;
     int threads_;
-    float* scores_;
+    double* scores_;
     int64_t* ids_;
 
     bool by_query_;

@@ -76,14 +76,14 @@ void hr::thin_by_score(const Problem& problem, const Query& query, Survivors& su
 }
 
 void hr::write_best(const Problem& problem, const Query& query, const Survivors& survivors, int64_t scored,
-                    const Ranking& ranking, float* scores, int64_t* ids) {
+                    const Ranking& ranking, double* scores, int64_t* ids) {
     problem.score(query, survivors.rows + scored, survivors.count - scored, ranking.ranked + scored);
     const int64_t found = std::min(problem.k, survivors.count);
     const Ranked* ranked = order_best(ranking, survivors.count, found);
     for (int64_t i = 0; i < found; ++i) {
-        scores[i] = static_cast<float>(ranked[i].score);
+        scores[i] = ranked[i].score;
         ids[i] = ranked[i].row;
     }
-    std::fill(scores + found, scores + problem.width, -std::numeric_limits<float>::infinity());
+    std::fill(scores + found, scores + problem.width, -kInfinity);
     std::fill(ids + found, ids + problem.width, -1);
 }

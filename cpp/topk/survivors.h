@@ -43,6 +43,6 @@ void thin_by_score(const Problem& problem, const Query& query, Survivors& surviv
 
 // Ranks the survivors by float64 score and writes the k best, padded. `scored` as above.
 void write_best(const Problem& problem, const Query& query, const Survivors& survivors, int64_t scored,
-                const Ranking& ranking, float* scores, int64_t* ids);
+                const Ranking& ranking, double* scores, int64_t* ids);
 
 }  // namespace hr

@@ -4,11 +4,13 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "core/cpu.h"
 #include "core/pool.h"
 #include "core/status.h"
 #include "topk/mask_plan.h"
+#include "topk/merge.h"
 #include "topk/search.h"
 
 namespace {
@@ -60,7 +62,7 @@ struct Call {
     const uint64_t* mask;
     int64_t mask_stride;
     int threads;
-    float* scores;
+    double* scores;
     int64_t* ids;
 };
 
@@ -114,7 +116,7 @@ hr::PackedLayout packed_layout(int64_t n_items, int64_t dim, int metric, int sca
 }  // namespace
 
 hr_status hr_topk(const float* queries, int64_t n_queries, const float* items, int64_t n_items, int64_t dim, int64_t k,
-                  int metric, const uint64_t* mask, int64_t mask_stride, int threads, float* scores, int64_t* ids) {
+                  int metric, const uint64_t* mask, int64_t mask_stride, int threads, double* scores, int64_t* ids) {
     return hr::guarded([&] {
         search({queries, n_queries, items, n_items, dim, k, metric, mask, mask_stride, threads, scores, ids}, nullptr);
     });
@@ -145,7 +147,7 @@ hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int met
 
 hr_status hr_topk_packed(const float* queries, int64_t n_queries, const float* items, const void* packed,
                          int64_t n_items, int64_t dim, int64_t k, int metric, int scan, const uint64_t* mask,
-                         int64_t mask_stride, int threads, float* scores, int64_t* ids, hr_topk_counts* counts) {
+                         int64_t mask_stride, int threads, double* scores, int64_t* ids, hr_topk_counts* counts) {
     return hr::guarded([&] {
         const hr::PackedLayout layout = packed_layout(n_items, dim, metric, scan);
         check_pointer("packed", packed, n_items);
@@ -153,5 +155,28 @@ hr_status hr_topk_packed(const float* queries, int64_t n_queries, const float* i
         const hr_topk_counts done = search(
             {queries, n_queries, items, n_items, dim, k, metric, mask, mask_stride, threads, scores, ids}, &catalogue);
         if (counts) *counts = done;
+    });
+}
+
+hr_status hr_topk_merge(const double* scores, const int64_t* ids, int64_t n_lists, int64_t n_queries, int64_t width,
+                        int64_t k, double* merged_scores, int64_t* merged_ids) {
+    return hr::guarded([&] {
+        constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+        check_range("n_lists", n_lists, 0, std::numeric_limits<int32_t>::max());
+        check_range("n_queries", n_queries, 0, kMost);
+        check_range("width", width, 0, kMost);
+        check_range("k", k, 1, kMost);
+        check_fits("merged_scores", n_queries, k);
+        int64_t rows = 0;
+        if (__builtin_mul_overflow(n_lists, n_queries, &rows)) throw std::invalid_argument("scores: too large");
+        check_fits("scores", rows, width);
+        check_pointer("scores", scores, rows * width);
+        check_pointer("ids", ids, rows * width);
+        check_pointer("merged_scores", merged_scores, n_queries);
+        check_pointer("merged_ids", merged_ids, n_queries);
+        std::vector<int64_t> heads(static_cast<size_t>(n_lists));
+        for (int64_t b = 0; b < n_queries; ++b)
+            hr::merge_best({scores + b * width, ids + b * width, n_lists, width, n_queries * width}, k, heads.data(),
+                           merged_scores + b * k, merged_ids + b * k);
     });
 }

@@ -28,10 +28,10 @@ typedef struct hr_topk_counts {
 // mask: bit i % 64 of word i / 64 set where item i may be returned; null allows all. Query b reads the words from
 // mask + b * mask_stride: 0 for one mask for all, else ceil(n_items / 64).
 // threads: at most this many; 0 means the process setting. The answer does not depend on it.
-// scores [n_queries, k], float32 of the float64 score (beyond its range: infinite). ids [n_queries, k]: rows of items.
+// scores [n_queries, k], ids [n_queries, k]: rows of items.
 // HR_INVALID: a bad size, metric or pointer, or a value that is not finite in a query or in an item that a mask allows.
 HR_API hr_status hr_topk(const float* queries, int64_t n_queries, const float* items, int64_t n_items, int64_t dim,
-                         int64_t k, int metric, const uint64_t* mask, int64_t mask_stride, int threads, float* scores,
+                         int64_t k, int metric, const uint64_t* mask, int64_t mask_stride, int threads, double* scores,
                          int64_t* ids);
 
 // Bytes of a catalogue packed for a scan in HR_SCAN_BFLOAT16 or HR_SCAN_INT8, for searches by `metric`.
@@ -46,7 +46,13 @@ HR_API hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, 
 // out need not be finite in `items`, but were when packed. counts: may be null.
 HR_API hr_status hr_topk_packed(const float* queries, int64_t n_queries, const float* items, const void* packed,
                                 int64_t n_items, int64_t dim, int64_t k, int metric, int scan, const uint64_t* mask,
-                                int64_t mask_stride, int threads, float* scores, int64_t* ids, hr_topk_counts* counts);
+                                int64_t mask_stride, int threads, double* scores, int64_t* ids, hr_topk_counts* counts);
+
+// Merges the answers of searches over parts of a catalogue: for each query the k best of n_lists lists of `width`, best
+// first; equal scores go to the lower id. scores, ids [n_lists, n_queries, width]: each list as hr_topk writes it,
+// where ids of equal score rise and -1 ends it. merged_scores, merged_ids [n_queries, k], padded as by hr_topk.
+HR_API hr_status hr_topk_merge(const double* scores, const int64_t* ids, int64_t n_lists, int64_t n_queries,
+                               int64_t width, int64_t k, double* merged_scores, int64_t* merged_ids);
 
 #ifdef __cplusplus
 }

@@ -43,7 +43,7 @@ def topk(
     """
     check_search(queries, items, k, metric, mask)
     scores, ids = torch.ops.headrace.topk(queries.detach(), items.detach(), k, metric, mask, backend, threads)
-    return scores, ids
+    return scores.float(), ids
 
 
 def _topk(
@@ -58,7 +58,7 @@ def _fake(
     queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, backend: str, threads: int
 ) -> tuple[Tensor, Tensor]:
     shape = (queries.shape[0], k)
-    return queries.new_empty(shape), queries.new_empty(shape, dtype=torch.int64)
+    return queries.new_empty(shape, dtype=torch.float64), queries.new_empty(shape, dtype=torch.int64)
 
 
 register(

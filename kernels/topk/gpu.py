@@ -268,7 +268,7 @@ def best_of(queries: Tensor, items: Tensor, metric: str, found: Tensor, k: int) 
         scores = torch.where(lengths > 0, sums / lengths.where(lengths > 0, 1.0), 0.0)
     scores = scores.masked_fill(found < 0, -torch.inf)
     order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    return scores.gather(1, order).float(), found.gather(1, order).long()
+    return scores.gather(1, order), found.gather(1, order).long()
 
 
 def redo(

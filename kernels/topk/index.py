@@ -11,7 +11,6 @@ from torch import Tensor
 
 from headrace.kernels import settings
 from headrace.kernels.checks import check_tensor
-from headrace.kernels.topk import topk
 from headrace.kernels.topk.checks import check_finite, check_items, check_metric, check_search
 from headrace.kernels.topk.packed import SCANS, Counts, Packed, fastest
 from headrace.kernels.topk.storage import Stored, read_index, write_index
@@ -98,11 +97,18 @@ class TopKIndex:
         self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor, Counts | None]:
         """As `search`, and what the search took; None where a scan in float32 does not count."""
+        scores, ids, counts = self.search_float64(queries, k, mask, backend, threads)
+        return scores.float(), ids, counts
+
+    def search_float64(
+        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+    ) -> tuple[Tensor, Tensor, Counts | None]:
+        """As `search_counted`, with the float64 scores that ranked the items: what `merge_best` needs to join parts."""
         now = self._catalogue
-        if now.packed is None or not self._low_precision_serves(backend):
-            scores, rows = topk(queries, now.items, k, self.metric, mask, backend, threads)
-            return scores, now.ids[rows], None
         check_search(queries, now.items, k, self.metric, mask)
+        if now.packed is None or not self._low_precision_serves(backend):
+            scores, rows = torch.ops.headrace.topk(queries.detach(), now.items, k, self.metric, mask, backend, threads)
+            return scores, now.ids[rows], None
         scores, rows, counts = now.packed.search(queries, now.items, k, self.metric, mask, backend, threads)
         return scores, now.ids[rows], counts
 

@@ -56,7 +56,7 @@ def topk_packed(
 
 
 def _empty(queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    return torch.empty(queries.shape[0], k), torch.empty(queries.shape[0], k, dtype=torch.int64)
+    return torch.empty(queries.shape[0], k, dtype=torch.float64), torch.empty(queries.shape[0], k, dtype=torch.int64)
 
 
 def _words(mask: Tensor | None) -> tuple[NDArray[np.uint64] | None, int]:

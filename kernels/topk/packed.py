@@ -62,7 +62,7 @@ class Packed:
     def search(
         self, queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, backend: str, threads: int
     ) -> tuple[Tensor, Tensor, Counts]:
-        """As `topk`, and what it took. The arguments must have passed the checks of `topk`."""
+        """As `topk`, with scores in float64, and what it took. The arguments must have passed the checks of `topk`."""
         scores, rows, counts = torch.ops.headrace.topk_packed(
             queries.detach(), items, self.data, k, metric, self.scan, mask, backend, threads
         )
@@ -112,7 +112,7 @@ def _fake(
 ) -> tuple[Tensor, Tensor, Tensor]:
     shape = (queries.shape[0], k)
     return (
-        queries.new_empty(shape),
+        queries.new_empty(shape, dtype=torch.float64),
         queries.new_empty(shape, dtype=torch.int64),
         queries.new_empty(2, dtype=torch.int64),
     )

@@ -14,7 +14,7 @@ def topk(
     queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, threads: int
 ) -> tuple[Tensor, Tensor]:
     n_queries, n_items = queries.shape[0], items.shape[0]
-    scores = torch.full((n_queries, k), -torch.inf, device=queries.device)
+    scores = torch.full((n_queries, k), -torch.inf, dtype=torch.float64, device=queries.device)
     ids = torch.full((n_queries, k), -1, dtype=torch.int64, device=queries.device)
     allowed = None if mask is None else allowed_items(mask, n_items)
     if n_queries:
@@ -26,7 +26,7 @@ def topk(
         rows = everything if allowed is None else everything[allowed[b if allowed.shape[0] > 1 else 0]]
         exact = exact_scores(queries[b], wide if allowed is None else wide[rows], metric)
         best = torch.sort(exact, descending=True, stable=True).indices[:k]
-        scores[b, : best.numel()] = exact[best].float()
+        scores[b, : best.numel()] = exact[best]
         ids[b, : best.numel()] = rows[best]
     return scores, ids
 

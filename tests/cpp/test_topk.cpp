@@ -17,7 +17,7 @@
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kNone = -std::numeric_limits<float>::infinity();
+constexpr double kNone = -std::numeric_limits<double>::infinity();
 
 // Small integers: every sum is exact, so ties are ties and the brute force needs no care.
 std::vector<float> integers(int64_t n, unsigned seed) {
@@ -28,7 +28,7 @@ std::vector<float> integers(int64_t n, unsigned seed) {
 }
 
 struct Answer {
-    std::vector<float> scores;
+    std::vector<double> scores;
     std::vector<int64_t> ids;
     Answer(int64_t n_queries, int64_t k)
         : scores(static_cast<size_t>(n_queries * k), kNan), ids(static_cast<size_t>(n_queries * k), -7) {}
@@ -70,7 +70,7 @@ struct Case {
             for (int64_t i = 0; i < k; ++i) {
                 const auto at = static_cast<size_t>(b * k + i);
                 const bool there = i < static_cast<int64_t>(ranked.size());
-                answer.scores[at] = there ? static_cast<float>(-ranked[static_cast<size_t>(i)].first) : kNone;
+                answer.scores[at] = there ? -ranked[static_cast<size_t>(i)].first : kNone;
                 answer.ids[at] = there ? ranked[static_cast<size_t>(i)].second : -1;
             }
         }
