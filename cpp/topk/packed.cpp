@@ -156,6 +156,21 @@ hr::PackedVector hr::pack_vector(const PackedLayout& layout, const double* value
     return vector;
 }
 
+hr::PackedVector hr::pack_query(const PackedLayout& layout, const PackedKernels& kernels, const double* values,
+                                int64_t m, int64_t size, uint32_t* words) {
+    if (!kernels.tiled) return pack_vector(layout, values, words + m, size);
+    const int64_t steps = layout.steps(), row = tile_words(steps);
+    uint32_t* own = words + m * row;
+    std::fill_n(own, row, 0);
+    const PackedVector vector = pack_vector(layout, values, own, 1);
+    if (steps <= kTileSide) return vector;
+    // The steps that fill no tile move to the end of the row.
+    const int64_t first = row - kTileSide, left = steps - first;
+    std::copy_backward(own + first, own + steps, own + row);
+    std::fill_n(own + first, kTileSide - left, 0);
+    return vector;
+}
+
 int64_t hr::pack_items(const PackedLayout& layout, const float* items, int64_t first_tile, int threads,
                        std::byte* out) {
     constexpr int64_t kTiles = 64;

@@ -83,7 +83,7 @@ void scan_packed_any(const PackedTile& tile, const PackedGroup& queries, const f
 }
 
 template <class Numbers>
-constexpr PackedKernels packed_kernels{Numbers::kQueries, scan_packed_any<Numbers, false>,
+constexpr PackedKernels packed_kernels{Numbers::kQueries, false, scan_packed_any<Numbers, false>,
                                        scan_packed_any<Numbers, true>};
 
 }  // namespace

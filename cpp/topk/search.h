@@ -78,6 +78,7 @@ class Search {
     Threshold* thresholds_;
     float* packed_;
     uint32_t* rounded_;  // the same for a packed catalogue
+    int64_t query_words_;
     float* scales_;
     int32_t* starts_;
     std::atomic<int64_t> bad_row_;

@@ -46,14 +46,14 @@ void hr::Search::scan_packed_tile(const Block& block, Slot& slot, int64_t index,
         const int64_t start = block.group_start(g), first = block.first + start;
         const int size = static_cast<int>(block.group_start(g + 1) - start);
         Sink* sinks = slot.sinks + start;
-        float limits[kMaxGroup];
+        float limits[kMaxPackedGroup];
         set_limits(first, size, extent, limits);
         for (int m = 0; m < size; ++m) {
             if (!std::isnan(limits[m])) continue;
             list_rows(index, allowed, slot.tile);
             admit_all(slot.tile, sinks[m]);
         }
-        scan(tile, {rounded_ + first * layout.steps(), scales_ + first, starts_ + first, size}, limits, sinks);
+        scan(tile, {rounded_ + first * query_words_, scales_ + first, starts_ + first, size}, limits, sinks);
         for (int m = 0; m < size; ++m) thin(first + m, slot.extent, sinks[m].survivors, slot);
     }
 }
