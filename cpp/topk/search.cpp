@@ -9,7 +9,6 @@
 
 namespace {
 
-constexpr int64_t kMaxBlock = 256;              // queries that share one pass over the items
 constexpr int64_t kBudget = int64_t{64} << 20;  // bytes of survivors that one call holds
 constexpr int64_t kTileFloats = 16384;          // a packed tile stays in the second-level cache
 
@@ -47,7 +46,7 @@ void hr::Search::plan() {
     const bool packed = problem_.packed;
     // Low precision leaves more near ties.
     room_ = std::min(problem_.n_items, problem_.k + (packed ? 3 : 1) * std::max<int64_t>(problem_.k, 128));
-    capacity_ = room_ + kTile + kSlack;
+    capacity_ = room_ + (packed ? kTilesPerRun : 1) * kTile + kSlack;
     const int64_t per_query = capacity_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t));
     const int64_t most = problem_.alone ? 1 : std::clamp<int64_t>(kBudget / per_query / threads_, 1, kMaxBlock);
     // Splitting queries makes each thread transpose all items, which many queries pay for; packed ones are ready.

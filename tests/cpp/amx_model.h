@@ -27,7 +27,7 @@ namespace {
 
 inline void amx_must(bool right, const char* what) {
     if (right) return;
-    std::printf("AMX model: the processor would fault: %s\n", what);
+    std::fprintf(stderr, "AMX model: the processor would fault: %s\n", what);
     std::abort();
 }
 
