@@ -33,7 +33,10 @@ const hr::PackedKernels& packed_kernels(hr_scan scan, int64_t together) {
         if (int8) return hr::cpu_has_avx512_vnni() ? hr::packed_int8_avx512vnni : hr::packed_int8_avx512;
         return hr::cpu_has_avx512_bf16() ? hr::packed_bfloat16_avx512bf16 : hr::packed_bfloat16_avx512;
     }
-    if (level >= HR_ISA_AVX2) return int8 ? hr::packed_int8_avx2 : hr::packed_bfloat16_avx2;
+    if (level >= HR_ISA_AVX2) {
+        if (int8) return hr::cpu_has_avx_vnni() ? hr::packed_int8_avxvnni : hr::packed_int8_avx2;
+        return hr::packed_bfloat16_avx2;
+    }
 #endif
     return int8 ? hr::packed_int8_scalar : hr::packed_bfloat16_scalar;
 }

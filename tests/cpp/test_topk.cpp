@@ -14,6 +14,12 @@
 #include "topk/packed.h"
 #include "topk/topk.h"
 
+#if HEADRACE_X86
+namespace hr {
+extern const PackedKernels packed_int8_avxvnni_evex;  // built for this test alone
+}
+#endif
+
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -194,6 +200,8 @@ void every_packed_scan_gives_the_same_scores() {
         tables.push_back({HR_SCAN_BFLOAT16, &hr::packed_bfloat16_avx512});
         tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avx512});
     }
+    if (hr::cpu_has_avx_vnni()) tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avxvnni});
+    if (hr::cpu_has_avx512_vnni()) tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avxvnni_evex});
     if (hr::cpu_has_avx512_bf16()) tables.push_back({HR_SCAN_BFLOAT16, &hr::packed_bfloat16_avx512bf16});
     if (hr::cpu_has_avx512_vnni()) tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avx512vnni});
 #endif
