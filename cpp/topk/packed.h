@@ -67,9 +67,7 @@ struct PackedVector {
 PackedVector pack_vector(const PackedLayout& layout, const double* values, uint32_t* words, int64_t stride);
 
 // Words that a query takes in the order that the kernels want.
-inline int64_t query_words(const PackedLayout& layout, const PackedKernels& kernels) {
-    return kernels.tiled ? tile_words(layout.steps()) : layout.steps();
-}
+int64_t query_words(const PackedLayout& layout, const PackedKernels& kernels);
 
 // Packs query m of the `size` whose words start at `words`, in that order.
 PackedVector pack_query(const PackedLayout& layout, const PackedKernels& kernels, const double* values, int64_t m,

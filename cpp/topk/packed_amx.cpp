@@ -184,7 +184,7 @@ void reduce_limits(Block& block) {
 
 template <class Numbers, bool kShifted>
 void scan_tiles(const PackedTile& tile, const PackedGroup& queries, const float* limits, Sink* sinks) {
-    const int64_t row = tile_words(tile.steps);
+    const int64_t row = (tile.steps + kSide - 1) / kSide * kSide;
     int configured = 0;
     for (int first = 0; first < queries.size; first += kBlock) {
         Block block;
@@ -211,7 +211,8 @@ void scan_tiles(const PackedTile& tile, const PackedGroup& queries, const float*
 }
 
 template <class Numbers>
-constexpr PackedKernels kKernels{kMaxPackedGroup, true, scan_tiles<Numbers, false>, scan_tiles<Numbers, true>};
+constexpr PackedKernels kKernels{kMaxPackedGroup, QueryOrder::kTiles, scan_tiles<Numbers, false>,
+                                 scan_tiles<Numbers, true>};
 
 }  // namespace
 

@@ -13,6 +13,7 @@ namespace {
 
 struct Int8 {
     static constexpr int kQueries = 6, kVecs = 2;
+    static constexpr QueryOrder kOrder = QueryOrder::kSteps;
     static constexpr bool kScaled = true;
     using Sum = __m256i;
     using Column = __m256i;

@@ -11,11 +11,13 @@ namespace hr {
 constexpr int kMaxPackedGroup = 256;
 constexpr int kTileSide = 16;  // words in a row of an AMX tile
 
-// Words of a query in whole tiles. Where the last `left` of more than kTileSide steps fill none, they end the last row,
-// after zeros.
-__attribute__((always_inline)) inline int64_t tile_words(int64_t steps) {
-    return (steps + kTileSide - 1) / kTileSide * kTileSide;
-}
+// How the words of a group of queries lie.
+enum class QueryOrder {
+    kSteps,   // [steps][size]
+    kHalves,  // the same of two words each, bytes 0 and 2, then 1 and 3, as 16 bits; or its two numbers as float32
+    kTiles,   // [size][steps], zeros after them up to whole rows of kTileSide. Where the last of several rows is not
+              // full, its zeros come first.
+};
 
 struct PackedTile {
     const std::byte* panels;
@@ -25,8 +27,7 @@ struct PackedTile {
     int32_t first_row;
 };
 
-// `size` queries: words [steps][size] or [size][tile_words(steps)], and the scale and the start of each one's sum
-// (int8).
+// `size` queries: their words, and the scale and the start of each one's sum (int8).
 struct PackedGroup {
     const uint32_t* words;
     const float* scales;
@@ -38,8 +39,8 @@ struct PackedGroup {
 using PackedScan = void (*)(const PackedTile& tile, const PackedGroup& queries, const float* limits, Sink* sinks);
 
 struct PackedKernels {
-    int max_group;            // queries that one call takes, 1 to kMaxPackedGroup
-    bool tiled;               // a query's words lie together, as tile_words says
+    int max_group;  // queries that one call takes, 1 to kMaxPackedGroup
+    QueryOrder order;
     PackedScan scan;          // for metrics whose score is the product
     PackedScan scan_shifted;  // where a panel also holds what is added
 };

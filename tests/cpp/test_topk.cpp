@@ -212,9 +212,10 @@ void every_packed_scan_gives_the_same_scores() {
             const hr::PackedLayout layout{256, 29, static_cast<hr_scan>(table.scan), static_cast<hr_metric>(metric)};
             const std::vector<double> values(problem.queries.begin(), problem.queries.begin() + 29);
             for (int group = 1; group <= table.kernels->max_group; ++group) {
-                std::vector<uint32_t> words(static_cast<size_t>(layout.steps() * group));
+                std::vector<uint32_t> words(static_cast<size_t>(query_words(layout, *table.kernels) * group));
                 hr::PackedVector vector{};
-                for (int m = 0; m < group; ++m) vector = pack_vector(layout, values.data(), words.data() + m, group);
+                for (int m = 0; m < group; ++m)
+                    vector = pack_query(layout, *table.kernels, values.data(), m, group, words.data());
                 const std::vector<float> scales(static_cast<size_t>(group), vector.scale);
                 const std::vector<int32_t> starts(static_cast<size_t>(group), vector.start);
                 const std::vector<float> limits(static_cast<size_t>(group), -1e30f);
