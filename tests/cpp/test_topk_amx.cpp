@@ -139,8 +139,9 @@ void check_scores(int64_t dim, int size, int64_t n, hr_metric metric, hr_scan sc
                 const double lengths = double{q[static_cast<size_t>(first + m)]} * x[static_cast<size_t>(row)];
                 const double shift = metric == HR_METRIC_L2 ? double{x[static_cast<size_t>(row)]} * x[size_t(row)] : 0;
                 const double units = scan == HR_SCAN_INT8 ? 8 : 2.0 * static_cast<double>(dim) + 16;
-                right &= mine.count(row) && std::fabs(double{mine.at(row)} - score) <=
-                                                kUnit * (1.1 * units * lengths + 2 * shift) + 0x1p-120;
+                const auto at = mine.find(row);
+                right &= at != mine.end() && std::fabs(double{at->second} - score) <=
+                                                 kUnit * (1.1 * units * lengths + 2 * shift) + 0x1p-120;
             }
         }
     }
@@ -217,38 +218,53 @@ void masked_items_cost_nothing() {
     CHECK(hr::amx_model.products - before == 2 * 2 * 4);
 }
 
-// A search from end to end by the model. Small integers make every score exact.
-void searches_equal_a_brute_force() {
-    for (auto [b, n, dim, k] : std::vector<std::array<int64_t, 4>>{
-             {1, 300, 5, 3}, {7, 1000, 64, 10}, {33, 900, 65, 100}, {70, 700, 130, 5}, {300, 520, 20, 7}}) {
-        std::mt19937 random(9);
-        std::vector<float> queries(static_cast<size_t>(b * dim)), items(static_cast<size_t>(n * dim));
-        for (float& value : queries) value = static_cast<float>(static_cast<int>(random() % 7) - 3);
-        for (float& value : items) value = static_cast<float>(static_cast<int>(random() % 7) - 3);
-        std::vector<int64_t> expected;
-        for (int64_t i = 0; i < b; ++i) {
-            std::vector<std::pair<double, int64_t>> ranked;  // minus the score, row
-            for (int64_t row = 0; row < n; ++row) {
-                double sum = 0;
-                for (int64_t j = 0; j < dim; ++j)
-                    sum -= double{queries[size_t(i * dim + j)]} * items[size_t(row * dim + j)];
-                ranked.emplace_back(sum, row);
-            }
-            std::sort(ranked.begin(), ranked.end());
-            for (int64_t place = 0; place < k; ++place) expected.push_back(ranked[size_t(place)].second);
+struct Vectors {
+    int64_t n_queries, n_items, dim, k;
+    std::vector<float> queries, items;
+};
+
+// A search from end to end by the model, which must find what a float32 scan does.
+void check_search(const Vectors& v, hr_metric metric) {
+    const auto cells = static_cast<size_t>(v.n_queries * v.k);
+    std::vector<float> scores(cells);
+    std::vector<int64_t> ids(cells), expected(cells);
+    CHECK(hr_topk(v.queries.data(), v.n_queries, v.items.data(), v.n_items, v.dim, v.k, metric, nullptr, 0, 1,
+                  scores.data(), expected.data()) == HR_OK);
+    for (hr_scan scan : {HR_SCAN_BFLOAT16, HR_SCAN_INT8}) {
+        const Catalogue catalogue(v.items, v.n_items, v.dim, metric, scan);
+        const hr::Packed packed = catalogue.with(model(scan));
+        const hr::Problem problem{
+            &hr::topk_kernels_scalar, v.items.data(), v.n_items, v.dim, v.k, v.k, metric, nullptr, 0, &packed, false};
+        for (int threads : {1, 3}) {
+            std::fill(ids.begin(), ids.end(), -7);
+            hr::Search search(problem, v.queries.data(), v.n_queries, threads, scores.data(), ids.data());
+            search.run();
+            CHECK(ids == expected);
         }
-        for (hr_scan scan : {HR_SCAN_BFLOAT16, HR_SCAN_INT8})
-            for (int threads : {1, 3}) {
-                const Catalogue catalogue(items, n, dim, HR_METRIC_IP, scan);
-                const hr::Packed packed = catalogue.with(model(scan));
-                const hr::Problem problem{
-                    &hr::topk_kernels_scalar, items.data(), n, dim, k, k, HR_METRIC_IP, nullptr, 0, &packed, false};
-                std::vector<float> scores(expected.size());
-                std::vector<int64_t> ids(expected.size());
-                hr::Search search(problem, queries.data(), b, threads, scores.data(), ids.data());
-                search.run();
-                CHECK(ids == expected);
-            }
+    }
+}
+
+void searches_find_the_same() {
+    for (auto [b, n, dim, k] : std::vector<std::array<int64_t, 4>>{
+             {1, 300, 5, 3}, {7, 1000, 64, 10}, {33, 900, 65, 100}, {70, 2300, 130, 5}, {300, 520, 20, 7}})
+        for (hr_metric metric : {HR_METRIC_IP, HR_METRIC_COSINE, HR_METRIC_L2}) {
+            Vectors v{b, n, dim, k, normal(b * dim, 12, 1.0f), normal(n * dim, 13, 1.0f)};
+            check_search(v, metric);
+            // Many ties.
+            for (float& value : v.queries) value = std::round(value);
+            for (float& value : v.items) value = std::round(value);
+            check_search(v, metric);
+        }
+}
+
+void searches_of_awkward_vectors() {
+    for (hr_metric metric : {HR_METRIC_IP, HR_METRIC_COSINE, HR_METRIC_L2}) {
+        Vectors v{20, 1200, 40, 30, normal(20 * 40, 14, 1.0f), normal(1200 * 40, 15, 1.0f)};
+        for (size_t i = 0; i < v.items.size(); ++i)
+            v.items[i] = std::ldexp(v.items[i], static_cast<int>(i / 40 * 37 % 240) - 140);
+        for (size_t i = 0; i < v.queries.size(); ++i)
+            v.queries[i] = std::ldexp(v.queries[i], static_cast<int>(i / 40 * 13 % 200) - 140);
+        check_search(v, metric);
     }
 }
 
@@ -287,7 +303,8 @@ int main() {
     scores_equal_the_scalar_kernels();
     limits_of_all_sizes();
     masked_items_cost_nothing();
-    searches_equal_a_brute_force();
+    searches_find_the_same();
+    searches_of_awkward_vectors();
     the_processor_agrees_with_the_model();
     return report("topk_amx");
 }
