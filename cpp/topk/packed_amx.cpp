@@ -196,7 +196,7 @@ void scan_tiles(const PackedTile& tile, const PackedGroup& queries, const float*
         block.sinks = sinks + first;
         if (Numbers::kScaled) {
             for (int m = 0; m < block.count; ++m)
-                for (int32_t& start : block.starts[m]) start = queries.starts[first + m];
+                _mm512_store_si512(block.starts[m], _mm512_set1_epi32(queries.starts[first + m]));
             if (!kShifted) reduce_limits(block);
         }
         if (block.count != configured) tile_configure(shapes_of(block.count, tile.steps));
