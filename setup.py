@@ -19,10 +19,10 @@ ISA_FLAGS = {
         # GCC 12 warns about its own header in wide masked intrinsics.
         *("-Wno-maybe-uninitialized", "-Wno-uninitialized"),
     ],
-    "_avxvnni": ["-mavx2", "-mavxvnni"],
+    "_avxvnni": ["-mavx2", "-mfma", "-mavxvnni"],
     "_avx512vnni": ["-mavx512f", "-mavx512vnni", "-mprefer-vector-width=512"],
     "_avx512bf16": ["-mavx512f", "-mavx512bf16", "-mprefer-vector-width=512"],
-    "_amx": ["-mamx-tile", "-mamx-int8", "-mamx-bf16"],
+    "_amx": ["-mavx512f", "-mprefer-vector-width=512", "-mamx-tile", "-mamx-int8", "-mamx-bf16"],
 }
 COMMON_FLAGS = ["-O3", "-std=c++20", "-fvisibility=hidden", "-Wall", "-Wextra", "-ffp-contract=off"]
 

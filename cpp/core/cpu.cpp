@@ -41,6 +41,8 @@ bool has(unsigned word, std::initializer_list<int> bits) {
 // The register state that the operating system saves; without it the instructions fault.
 __attribute__((target("xsave"))) unsigned long long saved_state() { return _xgetbv(0); }
 
+// Asked once, for all threads of the process, those that run and those to come. It is refused where a thread's signal
+// stack is too small for the tiles.
 bool amx_permitted() {
     constexpr int kArchReqXcompPerm = 0x1023, kTileData = 18;
     return syscall(SYS_arch_prctl, kArchReqXcompPerm, kTileData) == 0;

@@ -89,6 +89,19 @@ void pack_bfloat16(const double* values, int64_t dim, uint32_t* words, int64_t s
     }
 }
 
+// A word of a query becomes two, as QueryOrder::kHalves says.
+void split(hr_scan scan, uint32_t* word) {
+    const uint32_t whole = *word;
+    const auto wide = [&](int byte) { return static_cast<uint32_t>(static_cast<int8_t>(whole >> (8 * byte))); };
+    if (scan == HR_SCAN_INT8) {
+        word[0] = (wide(0) & 0xffff) | wide(2) << 16;
+        word[1] = (wide(1) & 0xffff) | wide(3) << 16;
+    } else {
+        word[0] = whole << 16;
+        word[1] = whole & 0xffff0000u;
+    }
+}
+
 class TilePacker {
   public:
     TilePacker(const hr::PackedLayout& layout, const float* items)
@@ -153,6 +166,31 @@ hr::PackedVector hr::pack_vector(const PackedLayout& layout, const double* value
     }
     vector.residual = rounded.residual();
     vector.length = rounded.length();
+    return vector;
+}
+
+int64_t hr::query_words(const PackedLayout& layout, const PackedKernels& kernels) {
+    const int64_t steps = layout.steps();
+    if (kernels.order == QueryOrder::kTiles) return (steps + kTileSide - 1) / kTileSide * kTileSide;
+    return kernels.order == QueryOrder::kHalves ? 2 * steps : steps;
+}
+
+hr::PackedVector hr::pack_query(const PackedLayout& layout, const PackedKernels& kernels, const double* values,
+                                int64_t m, int64_t size, uint32_t* words) {
+    if (kernels.order == QueryOrder::kSteps) return pack_vector(layout, values, words + m, size);
+    const int64_t steps = layout.steps(), row = query_words(layout, kernels);
+    if (kernels.order == QueryOrder::kHalves) {
+        const PackedVector vector = pack_vector(layout, values, words + 2 * m, 2 * size);
+        for (int64_t step = 0; step < steps; ++step) split(layout.scan, words + 2 * (step * size + m));
+        return vector;
+    }
+    uint32_t* own = words + m * row;
+    std::fill_n(own, row, 0);
+    const PackedVector vector = pack_vector(layout, values, own, 1);
+    if (steps > kTileSide) {
+        const int64_t last = row - kTileSide;
+        std::rotate(own + last, own + steps, own + row);
+    }
     return vector;
 }
 

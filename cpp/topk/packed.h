@@ -66,6 +66,13 @@ struct PackedVector {
 // Rounds `values` and writes `steps` words, `stride` apart.
 PackedVector pack_vector(const PackedLayout& layout, const double* values, uint32_t* words, int64_t stride);
 
+// Words that a query takes in the order that the kernels want.
+int64_t query_words(const PackedLayout& layout, const PackedKernels& kernels);
+
+// Packs query m of the `size` whose words start at `words`, in that order.
+PackedVector pack_query(const PackedLayout& layout, const PackedKernels& kernels, const double* values, int64_t m,
+                        int64_t size, uint32_t* words);
+
 // Packs the items from a tile on. Returns the first row that is not finite, or -1.
 int64_t pack_items(const PackedLayout& layout, const float* items, int64_t first_tile, int threads, std::byte* out);
 

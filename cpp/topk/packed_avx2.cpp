@@ -6,6 +6,7 @@ namespace {
 // Without instructions for bfloat16: both halves of a word widen to float32 by a shift.
 struct Bfloat16 {
     static constexpr int kQueries = 4, kVecs = 2;
+    static constexpr QueryOrder kOrder = QueryOrder::kHalves;
     static constexpr bool kScaled = false;
     using Sum = __m256;
     struct Pair {
@@ -19,7 +20,8 @@ struct Bfloat16 {
                 _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(static_cast<int32_t>(0xffff0000))))};
     }
     static Column load(const uint32_t* x) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x))); }
-    static Word spread(const uint32_t* q) { return widen(_mm256_set1_epi32(static_cast<int32_t>(*q))); }
+    static __m256 all(const uint32_t* q) { return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int32_t>(*q))); }
+    static Word spread(const uint32_t* q) { return {all(q), all(q + 1)}; }
     static Sum step(Sum sum, Column x, Word q) {
         return _mm256_fmadd_ps(x.odd, q.odd, _mm256_fmadd_ps(x.even, q.even, sum));
     }
@@ -29,6 +31,7 @@ struct Bfloat16 {
 // Without VNNI: bytes 0 and 2, and 1 and 3, of a word become pairs of 16 bits.
 struct Int8 {
     static constexpr int kQueries = 4, kVecs = 2;
+    static constexpr QueryOrder kOrder = QueryOrder::kHalves;
     static constexpr bool kScaled = true;
     using Sum = __m256i;
     struct Pair {
@@ -41,13 +44,13 @@ struct Int8 {
         const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
         return {_mm256_and_si256(x, _mm256_set1_epi32(0x00ff00ff)), _mm256_srli_epi16(x, 8)};
     }
-    static Word spread(const uint32_t* p) {
-        const __m256i q = _mm256_set1_epi32(static_cast<int32_t>(*p));
-        return {_mm256_srai_epi16(_mm256_slli_epi16(q, 8), 8), _mm256_srai_epi16(q, 8)};
-    }
+    static __m256i all(const uint32_t* q) { return _mm256_set1_epi32(static_cast<int32_t>(*q)); }
+    static Word spread(const uint32_t* q) { return {all(q), all(q + 1)}; }
     static Sum step(Sum sum, Column x, Word q) {
-        const __m256i pairs = _mm256_add_epi32(_mm256_madd_epi16(x.even, q.even), _mm256_madd_epi16(x.odd, q.odd));
-        return _mm256_add_epi32(sum, pairs);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x.even, q.even));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x.odd, q.odd));
+        asm("" : "+x"(sum));  // here, or GCC 12 computes ahead and spills sums
+        return sum;
     }
     static Vec floats(Sum sum, float scale) { return {_mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(scale))}; }
 };

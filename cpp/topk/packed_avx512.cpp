@@ -6,6 +6,7 @@ namespace {
 // Without instructions for bfloat16: both halves of a word widen to float32 by a shift.
 struct Bfloat16 {
     static constexpr int kQueries = 10, kVecs = 2;
+    static constexpr QueryOrder kOrder = QueryOrder::kHalves;
     static constexpr bool kScaled = false;
     using Sum = __m512;
     struct Pair {
@@ -19,7 +20,8 @@ struct Bfloat16 {
                 _mm512_castsi512_ps(_mm512_and_si512(x, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000))))};
     }
     static Column load(const uint32_t* x) { return widen(_mm512_loadu_si512(x)); }
-    static Word spread(const uint32_t* q) { return widen(_mm512_set1_epi32(static_cast<int32_t>(*q))); }
+    static __m512 all(const uint32_t* q) { return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int32_t>(*q))); }
+    static Word spread(const uint32_t* q) { return {all(q), all(q + 1)}; }
     static Sum step(Sum sum, Column x, Word q) {
         return _mm512_fmadd_ps(x.odd, q.odd, _mm512_fmadd_ps(x.even, q.even, sum));
     }
@@ -29,6 +31,7 @@ struct Bfloat16 {
 // Without VNNI: bytes 0 and 2, and 1 and 3, of a word become pairs of 16 bits.
 struct Int8 {
     static constexpr int kQueries = 10, kVecs = 2;
+    static constexpr QueryOrder kOrder = QueryOrder::kHalves;
     static constexpr bool kScaled = true;
     using Sum = __m512i;
     struct Pair {
@@ -41,10 +44,8 @@ struct Int8 {
         const __m512i x = _mm512_loadu_si512(p);
         return {_mm512_and_si512(x, _mm512_set1_epi32(0x00ff00ff)), _mm512_srli_epi16(x, 8)};
     }
-    static Word spread(const uint32_t* p) {
-        const __m512i q = _mm512_set1_epi32(static_cast<int32_t>(*p));
-        return {_mm512_srai_epi16(_mm512_slli_epi16(q, 8), 8), _mm512_srai_epi16(q, 8)};
-    }
+    static __m512i all(const uint32_t* q) { return _mm512_set1_epi32(static_cast<int32_t>(*q)); }
+    static Word spread(const uint32_t* q) { return {all(q), all(q + 1)}; }
     static Sum step(Sum sum, Column x, Word q) {
         const __m512i pairs = _mm512_add_epi32(_mm512_madd_epi16(x.even, q.even), _mm512_madd_epi16(x.odd, q.odd));
         return _mm512_add_epi32(sum, pairs);

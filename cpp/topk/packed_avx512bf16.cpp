@@ -8,6 +8,7 @@ namespace {
 
 struct Bfloat16 {
     static constexpr int kQueries = 12, kVecs = 2;
+    static constexpr QueryOrder kOrder = QueryOrder::kSteps;
     static constexpr bool kScaled = false;
     using Sum = __m512;
     using Column = __m512i;

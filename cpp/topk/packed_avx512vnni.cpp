@@ -8,6 +8,7 @@ namespace {
 
 struct Int8 {
     static constexpr int kQueries = 12, kVecs = 2;
+    static constexpr QueryOrder kOrder = QueryOrder::kSteps;
     static constexpr bool kScaled = true;
     using Sum = __m512i;
     using Column = __m512i;

@@ -1,8 +1,8 @@
 // The scan of a packed catalogue, written once and built for each instruction set and kind of number.
 //
 // Numbers says how words of low-precision values multiply: kQueries (that one call takes), kVecs (vectors of items side
-// by side), kScaled (each item has a scale), Sum, Column (items), Word (a query, in all lanes); start, load, spread,
-// step, and floats (the products of a sum, times the query's scale).
+// by side), kOrder (of a query's words), kScaled (each item has a scale), Sum, Column (items), Word (a query, in all
+// lanes); start, load, spread, step, and floats (the products of a sum, times the query's scale).
 #pragma once
 
 #include "topk/packed_kernels.h"
@@ -33,14 +33,15 @@ inline void scan_lanes(const uint32_t* heads, const uint32_t* x, int64_t steps, 
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) sum[m][v] = Numbers::start(queries.starts[m]);
+    constexpr int kWords = Numbers::kOrder == QueryOrder::kHalves ? 2 : 1;
     const uint32_t* words = queries.words;
-    for (int64_t step = 0; step < steps; ++step, words += M, x += kPanel) {
+    for (int64_t step = 0; step < steps; ++step, words += M * kWords, x += kPanel) {
         typename Numbers::Column column[V];
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) column[v] = Numbers::load(x + v * L);
 #pragma GCC unroll 16
         for (int m = 0; m < M; ++m) {
-            const typename Numbers::Word word = Numbers::spread(words + m);
+            const typename Numbers::Word word = Numbers::spread(words + m * kWords);
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) sum[m][v] = Numbers::step(sum[m][v], column[v], word);
         }
@@ -83,7 +84,7 @@ void scan_packed_any(const PackedTile& tile, const PackedGroup& queries, const f
 }
 
 template <class Numbers>
-constexpr PackedKernels packed_kernels{Numbers::kQueries, scan_packed_any<Numbers, false>,
+constexpr PackedKernels packed_kernels{Numbers::kQueries, Numbers::kOrder, scan_packed_any<Numbers, false>,
                                        scan_packed_any<Numbers, true>};
 
 }  // namespace

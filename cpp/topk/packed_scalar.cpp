@@ -7,6 +7,7 @@ namespace {
 
 struct Bfloat16 {
     static constexpr int kQueries = 4, kVecs = 4;
+    static constexpr QueryOrder kOrder = QueryOrder::kSteps;
     static constexpr bool kScaled = false;
     using Sum = float;
     struct Pair {
@@ -28,6 +29,7 @@ struct Bfloat16 {
 
 struct Int8 {
     static constexpr int kQueries = 4, kVecs = 4;
+    static constexpr QueryOrder kOrder = QueryOrder::kSteps;
     static constexpr bool kScaled = true;
     using Sum = int32_t;
     struct Column {

@@ -9,7 +9,6 @@
 
 namespace {
 
-constexpr int64_t kMaxBlock = 256;              // queries that share one pass over the items
 constexpr int64_t kBudget = int64_t{64} << 20;  // bytes of survivors that one call holds
 constexpr int64_t kTileFloats = 16384;          // a packed tile stays in the second-level cache
 
@@ -47,7 +46,7 @@ void hr::Search::plan() {
     const bool packed = problem_.packed;
     // Low precision leaves more near ties.
     room_ = std::min(problem_.n_items, problem_.k + (packed ? 3 : 1) * std::max<int64_t>(problem_.k, 128));
-    capacity_ = room_ + kTile + kSlack;
+    capacity_ = room_ + (packed ? kTilesPerRun : 1) * kTile + kSlack;
     const int64_t per_query = capacity_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t));
     const int64_t most = problem_.alone ? 1 : std::clamp<int64_t>(kBudget / per_query / threads_, 1, kMaxBlock);
     // Splitting queries makes each thread transpose all items, which many queries pay for; packed ones are ready.
@@ -66,9 +65,9 @@ void hr::Search::take_scratch() {
     lengths_ = arena_.take<Query>(n_queries_);
     wide_ = arena_.take<double>(n_queries_ * problem_.dim);
     thresholds_ = arena_.take<Threshold>(n_queries_);
-    const int64_t steps = problem_.packed ? problem_.packed->layout.steps() : 0;
-    packed_ = arena_.take<float>(steps ? 0 : n_queries_ * problem_.dim);
-    rounded_ = arena_.take<uint32_t>(n_queries_ * steps);
+    query_words_ = problem_.packed ? query_words(problem_.packed->layout, *problem_.packed->kernels) : 0;
+    packed_ = arena_.take<float>(problem_.packed ? 0 : n_queries_ * problem_.dim);
+    rounded_ = arena_.take<uint32_t>(n_queries_ * query_words_);
     scales_ = arena_.take<float>(n_queries_);
     starts_ = arena_.take<int32_t>(n_queries_);
     slots_ = arena_.take<Slot>(threads_);
@@ -130,8 +129,8 @@ void hr::Search::pack_queries(const Block& block, Slot& slot) {
             const double* values = scanned_values(query, slot);
             PackedVector vector{};
             if (problem_.packed) {
-                const PackedLayout& layout = problem_.packed->layout;
-                vector = pack_vector(layout, values, rounded_ + (block.first + start) * layout.steps() + m, size);
+                vector = pack_query(problem_.packed->layout, *problem_.packed->kernels, values, m, size,
+                                    rounded_ + (block.first + start) * query_words_);
                 scales_[at] = vector.scale;
                 starts_[at] = vector.start;
             } else {

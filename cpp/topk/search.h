@@ -9,6 +9,17 @@
 
 namespace hr {
 
+constexpr int64_t kMaxBlock = 256;  // queries that share one pass over the items
+constexpr int kTilesPerRun = 4;
+
+// Packed tiles with one limit for each query: setting limits costs as much as multiplying by AMX.
+struct PackedRun {
+    int count;
+    int64_t tiles[kTilesPerRun];
+    uint32_t allowed[kTilesPerRun][PackedLayout::kPanels];
+    Extent extent;
+};
+
 // One thread's scratch.
 struct Slot {
     Tile tile;
@@ -49,7 +60,7 @@ class Search {
     void scan_tile(const Block& block, Slot& slot);
     void admit_all(const Tile& tile, Sink& sink) const;
     void scan_packed(const Block& block, Slot& slot, int64_t first_tile, int64_t last_tile);
-    void scan_packed_tile(const Block& block, Slot& slot, int64_t index, const uint32_t* allowed);
+    void scan_packed_run(const Block& block, Slot& slot, const PackedRun& run);
     void set_limits(int64_t first, int count, const Extent& extent, float* limits) const;
     void thin(int64_t query, const Extent& extent, Survivors& survivors, Slot& slot);
     void finish(int64_t query, const Extent& extent, Survivors& survivors, Slot& slot);
@@ -68,7 +79,7 @@ class Search {
     bool by_query_;
     int64_t n_blocks_, block_size_, words_, chunk_;
     int64_t room_;      // survivors of a query before they are thinned out
-    int64_t capacity_;  // and a tile more
+    int64_t capacity_;  // and the tiles between two thinnings more
     int tile_items_, max_group_;
 
     Arena& arena_;
@@ -78,6 +89,7 @@ class Search {
     Threshold* thresholds_;
     float* packed_;
     uint32_t* rounded_;  // the same for a packed catalogue
+    int64_t query_words_;
     float* scales_;
     int32_t* starts_;
     std::atomic<int64_t> bad_row_;

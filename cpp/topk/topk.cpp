@@ -24,15 +24,21 @@ const hr::TopkKernels& kernels() {
     return hr::topk_kernels_scalar;
 }
 
-const hr::PackedKernels& packed_kernels(hr_scan scan) {
+// `together`: queries that read the catalogue at the same time.
+const hr::PackedKernels& packed_kernels(hr_scan scan, int64_t together) {
     const bool int8 = scan == HR_SCAN_INT8;
 #if HEADRACE_X86
+    constexpr int64_t kFillTiles = 8;  // fewer leave most of a tile's rows empty and wait for memory either way
     const hr_isa level = hr::active_isa();
+    if (level >= HR_ISA_AMX && together >= kFillTiles) return int8 ? hr::packed_int8_amx : hr::packed_bfloat16_amx;
     if (level >= HR_ISA_AVX512) {
         if (int8) return hr::cpu_has_avx512_vnni() ? hr::packed_int8_avx512vnni : hr::packed_int8_avx512;
         return hr::cpu_has_avx512_bf16() ? hr::packed_bfloat16_avx512bf16 : hr::packed_bfloat16_avx512;
     }
-    if (level >= HR_ISA_AVX2) return int8 ? hr::packed_int8_avx2 : hr::packed_bfloat16_avx2;
+    if (level >= HR_ISA_AVX2) {
+        if (int8) return hr::cpu_has_avx_vnni() ? hr::packed_int8_avxvnni : hr::packed_int8_avx2;
+        return hr::packed_bfloat16_avx2;
+    }
 #endif
     return int8 ? hr::packed_int8_scalar : hr::packed_bfloat16_scalar;
 }
@@ -72,7 +78,7 @@ void check_items(int64_t n_items, int64_t dim, int metric) {
     check_range("metric", metric, HR_METRIC_IP, HR_METRIC_L2);
 }
 
-hr_topk_counts search(const Call& call, const hr::Packed* packed) {
+hr_topk_counts search(const Call& call, hr::Packed* packed) {
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
     const int64_t words = (call.n_items + 63) / 64;
     check_range("n_queries", call.n_queries, 0, kMost);
@@ -91,6 +97,7 @@ hr_topk_counts search(const Call& call, const hr::Packed* packed) {
     if (call.n_queries == 0) return {};
     const hr::MaskPlan plan =
         call.mask ? hr::plan_masks(call.mask, call.mask_stride, call.n_queries, call.n_items, packed) : hr::MaskPlan{};
+    if (packed) packed->kernels = &packed_kernels(packed->layout.scan, plan.alone ? 1 : call.n_queries);
     const hr::Problem problem{&kernels(),
                               call.items,
                               call.n_items,
@@ -151,7 +158,7 @@ hr_status hr_topk_packed(const float* queries, int64_t n_queries, const float* i
     return hr::guarded([&] {
         const hr::PackedLayout layout = packed_layout(n_items, dim, metric, scan);
         check_pointer("packed", packed, n_items);
-        const hr::Packed catalogue{layout, static_cast<const std::byte*>(packed), &packed_kernels(layout.scan)};
+        hr::Packed catalogue{layout, static_cast<const std::byte*>(packed), nullptr};
         const hr_topk_counts done = search(
             {queries, n_queries, items, n_items, dim, k, metric, mask, mask_stride, threads, scores, ids}, &catalogue);
         if (counts) *counts = done;

@@ -24,7 +24,7 @@ OP = Op(
     "topk_packed",
     "headrace.kernels.topk",
     "exact top-k, found by a low-precision copy of the catalogue",
-    ("scalar", "avx2", "avx512"),
+    ("scalar", "avx2", "avx512", "amx"),
 )
 
 

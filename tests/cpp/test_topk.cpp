@@ -14,6 +14,12 @@
 #include "topk/packed.h"
 #include "topk/topk.h"
 
+#if HEADRACE_X86
+namespace hr {
+extern const PackedKernels packed_int8_avxvnni_evex;  // built for this test alone
+}
+#endif
+
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -194,6 +200,8 @@ void every_packed_scan_gives_the_same_scores() {
         tables.push_back({HR_SCAN_BFLOAT16, &hr::packed_bfloat16_avx512});
         tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avx512});
     }
+    if (hr::cpu_has_avx_vnni()) tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avxvnni});
+    if (hr::cpu_has_avx512_vnni()) tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avxvnni_evex});
     if (hr::cpu_has_avx512_bf16()) tables.push_back({HR_SCAN_BFLOAT16, &hr::packed_bfloat16_avx512bf16});
     if (hr::cpu_has_avx512_vnni()) tables.push_back({HR_SCAN_INT8, &hr::packed_int8_avx512vnni});
 #endif
@@ -204,9 +212,10 @@ void every_packed_scan_gives_the_same_scores() {
             const hr::PackedLayout layout{256, 29, static_cast<hr_scan>(table.scan), static_cast<hr_metric>(metric)};
             const std::vector<double> values(problem.queries.begin(), problem.queries.begin() + 29);
             for (int group = 1; group <= table.kernels->max_group; ++group) {
-                std::vector<uint32_t> words(static_cast<size_t>(layout.steps() * group));
+                std::vector<uint32_t> words(static_cast<size_t>(query_words(layout, *table.kernels) * group));
                 hr::PackedVector vector{};
-                for (int m = 0; m < group; ++m) vector = pack_vector(layout, values.data(), words.data() + m, group);
+                for (int m = 0; m < group; ++m)
+                    vector = pack_query(layout, *table.kernels, values.data(), m, group, words.data());
                 const std::vector<float> scales(static_cast<size_t>(group), vector.scale);
                 const std::vector<int32_t> starts(static_cast<size_t>(group), vector.start);
                 const std::vector<float> limits(static_cast<size_t>(group), -1e30f);
