@@ -6,7 +6,6 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,12 +30,6 @@ def faster_exact(items: Tensor, exact: Search, approximate: Search, seed: int) -
 
 def exact_for_batch(faster: list[bool], batch: int) -> bool:
     return faster[max(0, bisect_right(BATCHES, batch) - 1)]
-
-
-def share_allowed(mask: Tensor, n_items: int) -> float:
-    """Of the items, those that a mask for all queries allows; see `topk` for masks."""
-    octets = mask.view(torch.int64).contiguous().numpy().view(np.uint8)
-    return np.count_nonzero(np.unpackbits(octets, count=n_items, bitorder="little")) / n_items
 
 
 def _seconds(search: Search, queries: Tensor, k: int) -> float:

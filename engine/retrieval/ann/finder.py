@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,6 +33,16 @@ class Finder(Protocol):
     def state(self) -> dict[str, Tensor]:
         """All of the structure."""
         ...
+
+
+#: How many bits are set in each number of 16 bits.
+_ONES = np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8)).reshape(-1, 16).sum(1, dtype=np.uint8)
+
+
+def share_allowed(mask: Tensor, n_items: int) -> float:
+    """Of the items, those that a mask for all queries allows; see `topk` for masks."""
+    words = mask.view(torch.int64).contiguous().numpy().view(np.uint16)
+    return min(1.0, int(_ONES[words].sum(dtype=np.int64)) / n_items)
 
 
 def bits_of(query: Tensor, row: Tensor, n_queries: int, n_items: int) -> Tensor:

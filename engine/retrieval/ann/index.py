@@ -13,8 +13,8 @@ from torch import Tensor
 from headrace.kernels import TopKIndex, topk
 from headrace.kernels.topk.checks import check_finite, check_search
 from headrace.retrieval.ann.faiss_finder import FaissFinder
-from headrace.retrieval.ann.fallback import FALLBACKS, SELECTIVE, exact_for_batch, faster_exact, share_allowed
-from headrace.retrieval.ann.finder import Finder
+from headrace.retrieval.ann.fallback import FALLBACKS, SELECTIVE, exact_for_batch, faster_exact
+from headrace.retrieval.ann.finder import Finder, share_allowed
 from headrace.retrieval.ann.lsh import LshFinder
 from headrace.retrieval.ann.settings import Lsh, Method, at_search, method_settings
 from headrace.retrieval.ann.storage import read_ann, write_ann

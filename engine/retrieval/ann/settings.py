@@ -26,8 +26,8 @@ class _Checked:
 class Ivf(_Checked):
     """Inverted lists (Sivic, Zisserman 2003; spherical regions for the inner product).
 
-    n_lists: regions of the catalogue; None: 4 sqrt(N), at least 39 items each. n_probes: regions searched; None: an
-    eighth of them. oversample: candidates for each item asked for.
+    n_lists: regions of the catalogue; None: 4 sqrt(N), at least 39 items each. n_probes: regions searched; None: a
+    32nd of them. oversample: candidates for each item asked for.
     """
 
     n_lists: int | None = None
@@ -37,7 +37,7 @@ class Ivf(_Checked):
     def of(self, n_items: int, dim: int) -> Ivf:
         """The settings with nothing left out."""
         lists = min(self.n_lists or max(1, min(round(4 * math.sqrt(n_items)), n_items // 39)), n_items)
-        return replace(self, n_lists=lists, n_probes=min(self.n_probes or max(1, lists // 8), lists))
+        return replace(self, n_lists=lists, n_probes=min(self.n_probes or max(1, round(lists / 32)), lists))
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Hnsw(_Checked):
     """A navigable graph (Malkov, Yashunin 2018).
 
     links: neighbours of an item on each layer, twice as many on the lowest (M). ef_construction, ef_search: how many
-    of the best so far a walk keeps, when an item is added and when one is searched for; all that a search keeps are
-    candidates, at least k.
+    of the best so far a walk keeps, when an item is added and when one is searched for (1/share times as many under a
+    mask that allows a share of the items, at most 16 times); all that a search keeps are candidates, at least k.
     """
 
     links: int = 16
