@@ -11,23 +11,31 @@ from headrace.report.charts import LineChart, Series, line_chart
 from headrace.report.drawing import drawing
 
 OP = "ann"
-COLOURS = {"IVF": "recall", "IVF-PQ": "merge", "HNSW": "rank", "LSH": "filter", "exact": "rerank"}
+COLOURS = {"IVF": "recall", "IVF-PQ": "merge", "HNSW": "rank", "LSH": "filter"}
+EXACT = {"exact, int8": "rerank", "exact, float32": "baseline"}
 
 
 def recall_chart(title: str, rows: Sequence[Row]) -> LineChart:
     """Rows of one case; providers are named "<way>, <settings>"."""
-    ways = dict.fromkeys(row.provider.split(", ")[0] for row in rows)
-    series = []
-    for way in sorted(ways, key=list(COLOURS).index):
-        own = [row for row in rows if row.provider.split(", ")[0] == way]
-        points = sorted((float(row.median or 0), row.metrics.get("share right", 1.0)) for row in own)
-        if way == "exact":
-            labels = [row.provider.split(", ")[1] for row in sorted(own, key=lambda row: row.median or 0)]
-            series.append(Series(way, points, COLOURS[way], hollow=True, labels=labels))
-        else:
-            series.append(Series(way, points, COLOURS[way], dots=True))
-    k = rows[0].params["k"]
-    return line_chart(title, "ms for the batch", f"recall@{k}", series, f.short_ticks, f.percent_ticks, log="x")
+    series = [
+        Series(way, points, colour, dots=True)
+        for way, colour in COLOURS.items()
+        if (points := _points([row for row in rows if row.provider.startswith(f"{way},")]))
+    ]
+    series += [
+        Series(name, points, colour, hollow=True)
+        for name, colour in EXACT.items()
+        if (points := _points([row for row in rows if row.provider == name]))
+    ]
+    least = min(recall for one in series for _, recall in one.points)
+    ticks = [tick / 10 for tick in range(int(least * 5) * 2, 11, 2 if least < 0.6 else 1)]
+    label = f"recall@{rows[0].params['k']}"
+    return line_chart(title, "ms", label, series, f.short_ticks, f.percent_ticks, log="x", y_at=ticks)
+
+
+def _points(rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """(ms, recall), faster ones first."""
+    return sorted((float(row.median or 0), row.metrics.get("share right", 1.0)) for row in rows)
 
 
 def recall_drawing(results: Results) -> str:
@@ -37,7 +45,7 @@ def recall_drawing(results: Results) -> str:
         raise ValueError(f"results: expected timed cases of op {OP}, got none")
     row = results.rows[0]
     words = [str(results.machine.get("cpu", row.device)), row.isa, f"{row.threads} threads", row.time[:10]]
-    faiss = row.versions.get("faiss")
+    faiss = row.versions.get("faiss-cpu")
     words += [f"FAISS {faiss}"] if faiss else []
     return drawing(charts, f"{', '.join(words)}, revision {row.commit[:10]}")
 

@@ -9,26 +9,22 @@ from pathlib import Path
 
 from headrace.report.charts import FRAME, Key, LineChart
 
-_HEAD, _FOOT, _COLUMNS, _KEY = 26, 22, 2, 84
+_HEAD, _FOOT, _COLUMNS, _LINE = 26, 22, 2, 18
 
 
 def drawing(charts: Sequence[LineChart], source: str) -> str:
     """The charts in two columns under one legend, that of all; `source` says below where the numbers come from."""
     columns = min(_COLUMNS, len(charts))
     rows = -(-len(charts) // columns)
-    keys = list({key.label: key for chart in charts for key in chart.legend}.values())
     width, step = columns * FRAME.width, FRAME.height + _HEAD
-    height = _HEAD + rows * step + _FOOT
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
-        f"<style>{_style()}</style>",
-    ]
-    parts.append(f'<rect class="paper" width="{width}" height="{height}"/>')
-    parts += [_key(key, 12 + at * _KEY, _HEAD / 2) for at, key in enumerate(keys)]
+    keys, top = _legend([key for chart in charts for key in chart.legend], width)
+    height = top + rows * step + _FOOT
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">']
+    parts += [f"<style>{_style()}</style>", f'<rect class="paper" width="{width}" height="{height}"/>', *keys]
     for at, chart in enumerate(charts):
-        x, y = at % columns * FRAME.width, _HEAD + at // columns * step
+        x, y = at % columns * FRAME.width, top + at // columns * step
         parts.append(f'<g transform="translate({x} {y})">{_chart(chart)}</g>')
-    parts.append(f'<text x="12" y="{height - 8}">{escape(source)}</text>\n</svg>\n')
+    parts.append(f'<text x="{FRAME.left}" y="{height - 8}">{escape(source)}</text>\n</svg>\n')
     return "\n".join(parts)
 
 
@@ -39,6 +35,18 @@ def _style() -> str:
     rules = re.findall(r"^(?:\.\w+ \{ --c:|svg (?:text|\.|line|polyline|circle)).*$", sheet, re.MULTILINE)
     own = "svg{font-family:system-ui,sans-serif}.paper{fill:var(--panel)}svg .title{fill:var(--ink);font-weight:600}"
     return head + "\n".join(rules) + "\n" + own
+
+
+def _legend(keys: Sequence[Key], width: int) -> tuple[list[str], int]:
+    """Each label once, in as many lines as they need, and the height of it all."""
+    parts, x, y = [], FRAME.left, _LINE
+    for key in {key.label: key for key in keys}.values():
+        room = 40 + 6 * len(key.label)
+        if x + room > width and x > FRAME.left:
+            x, y = FRAME.left, y + _LINE
+        parts.append(_key(key, x, y))
+        x += room
+    return parts, y + _LINE
 
 
 def _key(key: Key, x: float, y: float) -> str:
