@@ -26,8 +26,8 @@ class _Checked:
 class Ivf(_Checked):
     """Inverted lists (Sivic, Zisserman 2003; spherical regions for the inner product).
 
-    n_lists: regions of the catalogue; None: 4 sqrt(N), at least 39 items each. n_probes: regions searched; None: a
-    32nd of them. oversample: candidates for each item asked for.
+    n_lists: regions of the catalogue; None: 4 sqrt(N), at least 39 items each. n_probes: regions searched; None: the
+    root of that. oversample: candidates for each item asked for.
     """
 
     n_lists: int | None = None
@@ -37,7 +37,7 @@ class Ivf(_Checked):
     def of(self, n_items: int, dim: int) -> Ivf:
         """The settings with nothing left out."""
         lists = min(self.n_lists or max(1, min(round(4 * math.sqrt(n_items)), n_items // 39)), n_items)
-        return replace(self, n_lists=lists, n_probes=min(self.n_probes or max(1, round(lists / 32)), lists))
+        return replace(self, n_lists=lists, n_probes=min(self.n_probes or round(math.sqrt(lists)), lists))
 
 
 @dataclass(frozen=True)
