@@ -7,9 +7,8 @@ from dataclasses import InitVar, dataclass, field
 import torch
 from torch import Tensor
 
-from headrace.jagged import offsets_of
 from headrace.retrieval.towers import Features, TwoTowerModel
-from headrace.retrieval.vector_index import VectorIndex, build_index, index_of, index_state
+from headrace.retrieval.vector_index import VectorIndex, build_index, index_of, index_state, recall_nearest
 from headrace.types import Candidates, Requests
 
 
@@ -50,21 +49,7 @@ class TwoTower:
         Items that the user has seen are not left out: the exposure filter does that.
         Raises ValueError for a quota below 1 or a user row outside the table.
         """
-        if quota < 1:
-            raise ValueError(f"quota: expected at least 1, got {quota}")
-        user = requests.user
-        outside = (user < -1) | (user >= len(self.known))
-        if bool(outside.any()):
-            raise ValueError(f"user: expected rows from -1 to {len(self.known) - 1}, got {int(user[outside][0])}")
-        asked = self.known.index_select(0, user.clamp_min(0)) & (user >= 0) if len(self.known) else user >= 0
-        count = min(quota, len(self.rows))
-        if count == 0 or not bool(asked.any()):
-            return Candidates.empty(len(requests))
-        score, found = self._index.search(self.user_vectors(user[asked]), count)
-        there = found >= 0
-        counts = torch.zeros_like(user).masked_scatter_(asked, there.sum(1))
-        item = self.rows.index_select(0, found[there])
-        return Candidates(offsets_of(counts), item, score[there], torch.zeros_like(item))
+        return recall_nearest(requests, quota, self.known, self.rows, self._index, self.user_vectors)
 
     @torch.inference_mode()
     def user_vectors(self, users: Tensor) -> Tensor:
