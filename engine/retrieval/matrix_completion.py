@@ -14,6 +14,9 @@ from headrace.types import Candidates, Requests
 class MatrixCompletion:
     """Recall by trained vectors. `headrace.training.matrix_completion.train_matrix_completion` makes one.
 
+    A baseline beside the two towers: it learns from exposures and ids alone, so it knows nothing of an item rarely
+    shown, and ranks a whole catalogue poorly.
+
     users: float32 [U, dim]. known: bool [U], users with exposures in training; others get nothing.
     rows: int64 [M] ascending, the items recalled. vectors: float32 [M, dim], theirs.
     index: what searches `vectors`, row by row, by inner product; an exact index where none is given.

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from headrace.benchmarks import bench_ann
+from headrace.benchmarks.harness import provenance
 from headrace.benchmarks.harness.case import Near, Wrong
+from headrace.benchmarks.harness.clock import Budget
 from headrace.benchmarks.harness.keep import forget
 from headrace.benchmarks.harness.results import Results
-from headrace.benchmarks.harness.runner import Options, run
+from headrace.benchmarks.harness.runner import Options, run_case
 from headrace.benchmarks.report.recall import recall_drawing
+from headrace.cli import app
 
 CASE = bench_ann._case(8, 2000, 16, 10)
 
@@ -29,8 +32,9 @@ def nothing_kept() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    few = replace(bench_ann.BENCH, cases=(replace(CASE, suites=("quick",)),))
-    return run(Options(), chosen=[few])
+    providers = [one for one in bench_ann.BENCH.providers if not one.missing()]
+    rows = run_case(CASE, providers, Options(), budget=Budget(0.01, 2, 3))
+    return Results(provenance.facts(), rows=rows)
 
 
 def test_every_way_is_timed_with_the_share_it_finds(results: Results) -> None:
@@ -73,6 +77,15 @@ def test_descriptors_become_items_and_queries(tmp_path: Path) -> None:
     assert search.items.shape == (4744, 128)
     everything = torch.cat([search.queries, search.items]).sort(0).values
     assert torch.equal(everything, torch.from_numpy(vectors).float().sort(0).values)
+
+
+def test_the_command_draws_a_results_file(results: Results, tmp_path: Path) -> None:
+    results.save(tmp_path / "results.json")
+    done = CliRunner().invoke(
+        app, ["bench", "recall", str(tmp_path / "results.json"), "--write", str(tmp_path / "a.svg")]
+    )
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a.svg").read_text() == recall_drawing(results)
 
 
 def test_the_picture_shows_every_way(results: Results) -> None:

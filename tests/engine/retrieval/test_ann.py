@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ from headrace.kernels import TopKIndex
 from headrace.kernels.topk import METRICS
 from headrace.kernels.topk.reference import exact_scores
 from headrace.retrieval.ann import AnnIndex
+from headrace.retrieval.ann.faiss_finder import load_faiss
 
 needs_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")
 FAISS = ("ivf", "ivfpq", "hnsw")
@@ -139,7 +139,19 @@ def test_a_mask_for_all_queries(method: str, share: float) -> None:
         assert torch.equal(chosen.search(queries, 20, bits(allowed))[1], exact[1])
 
 
-def test_masks_by_query_are_hashings() -> None:
+@needs_faiss
+def test_a_walk_is_wider_where_a_mask_allows_less() -> None:
+    items, queries = normal(2000, 16), normal(50, 16, seed=1)
+    index = AnnIndex(items, fallback="never", links=8, ef_search=40)
+    shares = []
+    for share in (1.0, 0.5, 0.3):
+        mask = bits(torch.rand(2000, generator=torch.Generator().manual_seed(3)) < share)
+        shares.append(recall(index.search(queries, 10, mask)[1], TopKIndex(items).search(queries, 10, mask)[1]))
+    assert 0.8 < shares[0] < 1
+    assert min(shares) > shares[0] - 0.05
+
+
+def test_hashing_takes_masks_by_query() -> None:
     index, queries = coarse("lsh"), normal(7, 10, seed=1)
     allowed = torch.rand(7, 700, generator=torch.Generator().manual_seed(3)) < 0.5
     whole = index.search(queries, 700)[1]
@@ -316,14 +328,9 @@ def test_many_threads_search_one_index(method: str) -> None:
     assert not wrong
 
 
-def test_without_faiss_hashing_works_and_the_rest_says_what_to_install() -> None:
-    code = (
-        "import sys; sys.modules['faiss'] = None\n"
-        "import torch; from headrace.retrieval.ann import AnnIndex\n"
-        "x = torch.randn(300, 4)\n"
-        "AnnIndex(x, method='lsh').search(x[:2], 3)\n"
-        "try: AnnIndex(x, method='hnsw')\n"
-        "except ImportError as error: print(error)\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'headrace[ann]'" in run.stdout, run.stderr
+def test_without_faiss_hashing_works_and_the_rest_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_faiss.cache_clear()
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert AnnIndex(normal(300, 4), method="lsh").search(normal(2, 4), 3)[1].shape == (2, 3)
+    with pytest.raises(ImportError, match=r"faiss: not installed.*pip install 'headrace\[ann\]'"):
+        AnnIndex(normal(300, 4))
