@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.kernels import settings as process
@@ -18,6 +20,8 @@ from headrace.retrieval.ann.settings import Hnsw, Ivf, IvfPq
 
 #: A mask that allows less widens a walk no further.
 LEAST_SHARE = 1 / 16
+#: Queries are brought at least this near, in lengths of the longest item.
+_FAR = 1000.0
 
 
 @cache
@@ -37,26 +41,29 @@ def load_faiss() -> Any:
 class FaissFinder:
     """A FAISS index over the rows of a catalogue, searched with settings of the call: it never changes.
 
-    FAISS ranks by inner product ("ip", and "cosine" on unit vectors) or squared distance ("l2").
+    FAISS ranks by inner product ("ip", and "cosine" on unit vectors) or squared distance ("l2"). It ends the process on
+    sums that overflow: items are scaled by 2^`exponent` to lengths of at most 1, which changes no order.
     """
 
     takes_masks_by_query = False
 
-    def __init__(self, index: Any, settings: Ivf | Hnsw, metric: str) -> None:
-        self.index, self.settings, self.metric = index, settings, metric
+    def __init__(self, index: Any, settings: Ivf | Hnsw, metric: str, exponent: int) -> None:
+        self.index, self.settings, self.metric, self.exponent = index, settings, metric, exponent
 
     @classmethod
     def build(cls, items: Tensor, metric: str, settings: Ivf | Hnsw, seed: int, threads: int) -> FaissFinder:
         """items: float32 [N, d]. threads: 0 for all; the graph of HNSW is the same in every run only with 1."""
         faiss = load_faiss()
-        vectors = _placed(items, metric, _width(items.shape[1], settings))
+        exponent = _exponent(items)
+        placed = _unit(items) if metric == "cosine" else items * 2.0**exponent
+        vectors = _padded(placed, _width(items.shape[1], settings))
         kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
         with _threads(faiss, threads or (1 if isinstance(settings, Hnsw) else process.get_threads())):
-            index = _empty(faiss, vectors.shape[1], kind, settings, len(vectors), seed)
+            index = _empty(faiss, vectors.shape[1], kind, settings, seed)
             if not index.is_trained:
                 index.train(vectors)
             index.add(vectors)
-        return cls(index, settings, metric)
+        return cls(index, settings, metric, exponent)
 
     def find(self, queries: Tensor, k: int, mask: Tensor | None, threads: int) -> Tensor:
         faiss = load_faiss()
@@ -72,24 +79,34 @@ class FaissFinder:
         else:
             count = k * self.settings.oversample
             params = faiss.SearchParametersIVF(nprobe=self.settings.n_probes, **chosen)
-        vectors = _placed(queries, self.metric, self.index.d)
+        vectors = _padded(self._placed(queries), self.index.d)
         with _threads(faiss, threads or process.get_threads()):
             rows = torch.from_numpy(self.index.search(vectors, min(count, n_items), params=params)[1])
         query, place = (rows >= 0).nonzero(as_tuple=True)
         return bits_of(query, rows[query, place], len(rows), n_items)
 
+    def _placed(self, queries: Tensor) -> Tensor:
+        if self.metric != "l2":  # a query's length does not change its order
+            return _unit(queries)
+        wide = queries.double() * 2.0**self.exponent
+        # Of what lies much further away than items from each other, float32 would see no difference in distance.
+        near: Tensor = wide * (_FAR / wide.norm(dim=1, keepdim=True).clamp_min(_FAR))
+        return near.float()
+
     def tuned(self, settings: Ivf | Hnsw) -> FaissFinder:
-        return FaissFinder(self.index, settings, self.metric)
+        return FaissFinder(self.index, settings, self.metric, self.exponent)
 
     def state(self) -> dict[str, Tensor]:
-        return {"faiss": torch.from_numpy(load_faiss().serialize_index(self.index))}
+        data = torch.from_numpy(load_faiss().serialize_index(self.index))
+        return {"faiss": data, "exponent": torch.tensor(self.exponent)}
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor], settings: Ivf | Hnsw, metric: str) -> FaissFinder:
-        return cls(load_faiss().deserialize_index(state["faiss"].numpy()), settings, metric)
+        index = load_faiss().deserialize_index(state["faiss"].numpy())
+        return cls(index, settings, metric, int(state["exponent"]))
 
 
-def _empty(faiss: Any, dim: int, kind: int, settings: Ivf | Hnsw, n_items: int, seed: int) -> Any:
+def _empty(faiss: Any, dim: int, kind: int, settings: Ivf | Hnsw, seed: int) -> Any:
     if isinstance(settings, Hnsw):
         graph = faiss.IndexHNSWFlat(dim, settings.links, kind)
         graph.hnsw.efConstruction = settings.ef_construction
@@ -97,8 +114,7 @@ def _empty(faiss: Any, dim: int, kind: int, settings: Ivf | Hnsw, n_items: int, 
         return graph
     centres = faiss.IndexFlat(dim, kind)
     if isinstance(settings, IvfPq):
-        bits = min(8, n_items.bit_length() - 1)
-        index = faiss.IndexIVFPQ(centres, dim, settings.n_lists, settings.codes, bits, kind)
+        index = faiss.IndexIVFPQ(centres, dim, settings.n_lists, settings.codes, 8, kind)
         _clustering(index.pq.cp, seed)
     else:
         index = faiss.IndexIVFFlat(centres, dim, settings.n_lists, kind)
@@ -119,12 +135,20 @@ def _width(dim: int, settings: Ivf | Hnsw) -> int:
     return dim + -dim % (settings.codes or 1) if isinstance(settings, IvfPq) else dim
 
 
-def _placed(vectors: Tensor, metric: str, width: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    if metric == "cosine":
-        wide = vectors.double()
-        vectors = (wide / wide.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)).float()
-    padded = torch.nn.functional.pad(vectors, (0, width - vectors.shape[1]))
-    return np.ascontiguousarray(padded.numpy())
+def _exponent(items: Tensor) -> int:
+    """Of the power of two that brings every item to a length of at most 1, as far as float32 has it."""
+    longest = float(items.abs().max()) * math.sqrt(items.shape[1])
+    return max(-126, min(126, -math.ceil(math.log2(longest)))) if longest else 0
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    wide = vectors.double()
+    unit: Tensor = wide / wide.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    return unit.float()
+
+
+def _padded(vectors: Tensor, width: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(torch.nn.functional.pad(vectors, (0, width - vectors.shape[1])).numpy())
 
 
 @contextmanager

@@ -101,12 +101,13 @@ class AnnIndex:
         """
         check_search(queries, self.items, k, self.metric, mask)
         check_finite("queries", queries)
+        mask = mask[0] if mask is not None and mask.ndim == 2 and len(mask) == 1 else mask
         if self.searches_exactly(len(queries), mask):
             return self._exact.search(queries, k, mask, threads=threads)
         return self._approximate(queries, k, mask, threads)
 
     def searches_exactly(self, batch: int, mask: Tensor | None = None) -> bool:
-        """Whether a search for `batch` queries under `mask` is exact."""
+        """Whether a search for `batch` queries under `mask` is exact. Raises as `search` does for masks by query."""
         if self._finder is None or self.fallback == "always":
             return True
         by_query = mask is not None and mask.ndim == 2

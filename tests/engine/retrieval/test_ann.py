@@ -161,6 +161,14 @@ def test_hashing_takes_masks_by_query() -> None:
         assert got[b][got[b] >= 0].tolist() == [i for i in whole[b].tolist() if i in may]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_mask_of_the_only_query_is_one_for_all(method: str) -> None:
+    index, queries = coarse(method), normal(1, 10, seed=1)
+    mask = bits(torch.rand(700, generator=torch.Generator().manual_seed(3)) < 0.5)
+    for mine, theirs in zip(index.search(queries, 9, mask[None]), index.search(queries, 9, mask), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 @needs_faiss
 def test_masks_by_query_are_searched_exactly_or_refused() -> None:
     index, queries = coarse("hnsw"), normal(7, 10, seed=1)
@@ -206,18 +214,31 @@ def test_few_items_are_searched_exactly(n_items: int, method: str, tmp_path: Pat
         assert all(torch.equal(a, b) for a, b in zip(one.search(queries, 9), true, strict=True))
 
 
+@pytest.mark.parametrize("largest", [0.0, 1e-40, 1e15, 3e38])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("method", METHODS)
-def test_strange_vectors_are_no_trouble(method: str, metric: str) -> None:
-    items = normal(400, 7)
+def test_strange_vectors_are_no_trouble(method: str, metric: str, largest: float) -> None:
+    items = normal(400, 7).clamp(-1, 1)
     items[:40] = 0
     items[40:80] *= 1e-38
-    items[80:120] *= 1e15
-    queries = torch.cat([normal(5, 7, seed=1), torch.zeros(1, 7), normal(1, 7, seed=2) * 1e-40])
+    items[80:] *= largest
+    far = normal(2, 7, seed=2).clamp(-1, 1)
+    queries = torch.cat([normal(5, 7, seed=1), torch.zeros(1, 7), far * 1e-40, far * 3e38])
     scores, ids = AnnIndex(items, metric=metric, method=method, fallback="never").search(queries, 400)
-    for b in range(7):
+    for b in range(len(queries)):
         found = ids[b][ids[b] >= 0]
         assert torch.equal(scores[b][: len(found)], exact_scores(queries[b], items[found], metric).float())
+
+
+@needs_faiss
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e30])
+@pytest.mark.parametrize("metric", METRICS)
+def test_finding_does_not_depend_on_the_unit(metric: str, scale: float) -> None:
+    items, queries = normal(700, 10), normal(9, 10, seed=1)
+    true = TopKIndex(items, metric=metric).search(queries, 15)[1]
+    scaled = AnnIndex(items * scale, metric=metric, fallback="never", links=8, ef_search=50)
+    # Squared distances of 1e-30 vectors are below float32, which is what scores are rounded to, not what ranks.
+    assert recall(scaled.search(queries * scale, 15)[1], true) > 0.9
 
 
 @pytest.mark.parametrize("method", METHODS)
