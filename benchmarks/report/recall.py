@@ -34,8 +34,9 @@ def recall_chart(title: str, rows: Sequence[Row]) -> LineChart:
 
 
 def _points(rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """(ms, recall), faster ones first."""
-    return sorted((float(row.median or 0), row.metrics.get("share right", 1.0)) for row in rows)
+    """(ms, recall), by rising recall."""
+    points = [(float(row.median or 0), row.metrics.get("share right", 1.0)) for row in rows]
+    return sorted(points, key=lambda point: (point[1], point[0]))
 
 
 def recall_drawing(results: Results) -> str:
