@@ -127,7 +127,7 @@ def _call(search: Approximate, find: Callable[[Tensor, int], tuple[Tensor, Tenso
     return call
 
 
-def _case(batch: int, items: int, dim: int = 64, k: int = 100) -> Case:
+def _case(batch: int, items: int, dim: int = 64, k: int = 100, suites: tuple[str, ...] = ("full",)) -> Case:
     size = f"{items // 10**6}M" if items % 10**6 == 0 else f"{items // 1000}k"
     return Case(
         op="ann",
@@ -135,7 +135,7 @@ def _case(batch: int, items: int, dim: int = 64, k: int = 100) -> Case:
         params={"batch": batch, "items": items, "dim": dim, "k": k, "data": "clustered"},
         inputs=partial(make, batch, items, dim, k),
         check=check,
-        suites=("full",),
+        suites=suites,
     )
 
 
@@ -167,6 +167,7 @@ BENCH = Bench(
     "ann",
     "Approximate and exact top-k",
     cases=(
+        _case(64, 20_000, suites=("quick", "full")),
         *(_case(batch, items) for items in (100_000, 1_000_000) for batch in (1, 64)),
         *((_sift(_FILE, 64),) if _FILE else ()),
     ),
