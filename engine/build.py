@@ -27,6 +27,7 @@ from headrace.serving.engine import Engine
 from headrace.serving.storage import assemble, save_engine
 from headrace.settings import Settings
 from headrace.training.loop import FitReport
+from headrace.training.matrix_completion import train_matrix_completion
 from headrace.training.two_tower import train_two_tower
 
 _DAY_MS = 86_400_000
@@ -64,6 +65,16 @@ def build(
         initial=next(c for c in warm.funnel.channels if isinstance(c, TwoTower)) if warm else None,
     )
     channels.insert(1, tower)
+    fits = [tower_fit]
+    if settings.recall.matrix_completion:
+        completion, completion_fit = train_matrix_completion(
+            dataset,
+            replace(settings.matrix_completion, seed=settings.seed),
+            progress=progress,
+            checkpoint=work / "matrix_completion.pt",
+        )
+        channels.insert(2, completion)
+        fits.append(completion_fit)
     with _step(progress, "features"):
         store = FeatureStore.fit(dataset, settings.features)
         share = min(settings.unshown, settings.unshown_most / len(dataset.log))
@@ -98,7 +109,7 @@ def build(
     with _step(progress, "snapshot"):
         save_engine(engine, dataset, out)
     shutil.rmtree(out / "work", ignore_errors=True)
-    return Built(engine, [tower_fit, preranker_fit, ranker_fit])
+    return Built(engine, [*fits, preranker_fit, ranker_fit])
 
 
 def fit_channels(dataset: Dataset, settings: Settings) -> list[Channel]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
+from headrace.training.matrix_completion import MatrixCompletionSettings
 from headrace.training.two_tower import TwoTowerSettings
 
 if sys.version_info >= (3, 11):
@@ -27,11 +28,13 @@ class Section(BaseModel):
 class RecallSettings(Section):
     """Items that each channel may bring, and how many the merge keeps (thousands).
 
+    matrix_completion: 0 for no such channel.
     neighbours, min_common: ItemCF's neighbours of an item, and the users that two items must share to be neighbours.
     """
 
     itemcf: int = Field(default=500, ge=1)
     two_tower: int = Field(default=1000, ge=1)
+    matrix_completion: int = Field(default=0, ge=0)
     author_latest: int = Field(default=300, ge=1)
     popular_in_category: int = Field(default=300, ge=1)
     popular: int = Field(default=300, ge=1)
@@ -76,6 +79,7 @@ class Settings(Section):
     unshown_most: int = Field(default=1_000_000, ge=0)
     recall: RecallSettings = RecallSettings()
     two_tower: TwoTowerSettings = TwoTowerSettings()
+    matrix_completion: MatrixCompletionSettings = MatrixCompletionSettings()
     exposure: ExposureSettings = ExposureSettings()
     features: FeatureSettings = FeatureSettings()
     preranker: PreRankerSettings = PreRankerSettings()

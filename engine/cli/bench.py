@@ -128,6 +128,35 @@ def table(
 
 
 @app.command()
+def recall(
+    results: Annotated[
+        Path | None, typer.Argument(help="A results file with op ann; measured anew if not given.")
+    ] = None,
+    write: Annotated[Path, typer.Option(help="The picture.")] = Path("runs/bench/ann.svg"),
+    case: Annotated[str, typer.Option(help="Only cases with this in their name.")] = "",
+    threads: Annotated[int, typer.Option(min=0, help="Threads for everyone; 0: the cores of this process.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the JSON file.")] = Path("runs/bench"),
+) -> None:
+    """Draw recall against latency of approximate search, the exact index beside it, as an SVG file."""
+    from headrace.benchmarks.harness.results import Results
+    from headrace.benchmarks.harness.runner import Options, run
+    from headrace.benchmarks.report.recall import OP, recall_drawing
+
+    with friendly():
+        if results is None:
+            with progress_bar() as progress:
+                measured = run(Options("full", (OP,), case, threads), progress)
+            first = measured.rows[0]
+            results = out / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{OP}-{first.isa}-{first.threads}threads.json"
+            measured.save(results)
+            Console().print(f"wrote {results}", soft_wrap=True)
+        drawn = recall_drawing(Results.load(results))
+        write.parent.mkdir(parents=True, exist_ok=True)
+        write.write_text(drawn, encoding="utf-8")
+        Console().print(f"wrote {write}", soft_wrap=True)
+
+
+@app.command()
 def check(
     base: Annotated[str | None, typer.Option(help="Revision to compare with; where the branch left main.")] = None,
     op: Annotated[list[str] | None, typer.Option(help="Only this op; may be given several times.")] = None,

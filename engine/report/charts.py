@@ -154,15 +154,16 @@ def line_chart(
     *,
     log: str = "",
     x_at: list[float] | None = None,
+    y_at: list[float] | None = None,
 ) -> LineChart:
     """A chart of `series`, axes fitted to the points. limits: one range for both axes instead. log: the axes that are
-    logarithmic, of "x" and "y"; their values must be above 0. x_at: the ticks of the x axis."""
+    logarithmic, of "x" and "y"; their values must be above 0. x_at, y_at: the ticks of an axis."""
     points = [p for s in series for p in s.points]
     xs, ys = [x for x, _ in points], [y for _, y in points]
     # A dot with a label needs room at the sides; a curve may use the whole width.
     room = 0.05 if any(s.labels for s in series) else 0.0
     x_ticks = x_at or (log_ticks(min(xs), max(xs)) if "x" in log else nice_ticks(*(limits or _range(xs, room)), 4))
-    y_ticks = log_ticks(min(ys), max(ys)) if "y" in log else nice_ticks(*(limits or _range(ys, 0.05)))
+    y_ticks = y_at or (log_ticks(min(ys), max(ys)) if "y" in log else nice_ticks(*(limits or _range(ys, 0.05))))
     across = _scale(x_ticks, FRAME.left, FRAME.right, "x" in log)
     up = _scale(y_ticks, FRAME.bottom, FRAME.top, "y" in log)
     return LineChart(

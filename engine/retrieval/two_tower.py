@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 import torch
 from torch import Tensor
 
-from headrace.jagged import offsets_of
-from headrace.kernels.topk import TopKIndex
 from headrace.retrieval.towers import Features, TwoTowerModel
+from headrace.retrieval.vector_index import VectorIndex, build_index, index_of, index_state, recall_nearest
 from headrace.types import Candidates, Requests
 
 
@@ -22,6 +21,7 @@ class TwoTower:
     known: bool [U], users the towers can tell apart: with a positive item or a feature; others get nothing.
     rows: int64 [M] ascending, the items recalled. vectors: float32 [M, dim], their unit vectors.
     user_keys, item_keys: int64 [U], [N], what stands for each external id when a later training starts from this one.
+    index: what searches `vectors`, row by row, by inner product; an exact index where none is given.
     """
 
     name = "two_tower"
@@ -36,30 +36,20 @@ class TwoTower:
     vectors: Tensor
     user_keys: Tensor
     item_keys: Tensor
-    _index: TopKIndex = field(init=False, repr=False)
+    index: InitVar[VectorIndex | None] = None
+    _index: VectorIndex = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self._index = TopKIndex(self.vectors)
+    def __post_init__(self, index: VectorIndex | None) -> None:
+        self._index = build_index(self.vectors, "exact") if index is None else index
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """The `quota` items of largest cosine; score is the cosine (float32). Unknown users get none.
 
+        An approximate index may bring fewer, or others, with their true cosines.
         Items that the user has seen are not left out: the exposure filter does that.
         Raises ValueError for a quota below 1 or a user row outside the table.
         """
-        if quota < 1:
-            raise ValueError(f"quota: expected at least 1, got {quota}")
-        user = requests.user
-        outside = (user < -1) | (user >= len(self.known))
-        if bool(outside.any()):
-            raise ValueError(f"user: expected rows from -1 to {len(self.known) - 1}, got {int(user[outside][0])}")
-        asked = self.known.index_select(0, user.clamp_min(0)) & (user >= 0) if len(self.known) else user >= 0
-        count = min(quota, len(self.rows))
-        if count == 0 or not bool(asked.any()):
-            return Candidates.empty(len(requests))
-        score, found = self._index.search(self.user_vectors(user[asked]), count)
-        item = self.rows.index_select(0, found.flatten())
-        return Candidates(offsets_of(asked * count), item, score.flatten(), torch.zeros_like(item))
+        return recall_nearest(requests, quota, self.known, self.rows, self._index, self.user_vectors)
 
     @torch.inference_mode()
     def user_vectors(self, users: Tensor) -> Tensor:
@@ -68,12 +58,14 @@ class TwoTower:
         return self.model.user_vectors(users, recent, self.users, torch.float64).float()
 
     def state(self) -> dict[str, Tensor]:
-        """The weights under "model.", the users' features under "user.", the fields' sizes, and every other tensor."""
+        """The weights under "model.", the users' features under "user.", an approximate index under "index.", the
+        fields' sizes, and every other tensor."""
         return {
             **{f"model.{name}": tensor for name, tensor in self.model.state_dict().items()},
             **{f"user.{name}": getattr(self.users, name) for name in ("offsets", "codes", "weights")},
             **{f"user_field.{name}": torch.tensor(size) for name, size in self.users.sizes.items()},
             **{f"item_field.{name}": torch.tensor(size) for name, size in self.item_fields.items()},
+            **index_state(self._index),
             **{name: getattr(self, name) for name in _TENSORS},
         }
 
@@ -93,7 +85,10 @@ class TwoTower:
         )
         model.load_state_dict(weights)
         users = Features(**_under("user.", state), sizes=_sizes("user_field.", state))
-        return cls(model.eval(), users, _sizes("item_field.", state), **{name: state[name] for name in _TENSORS})
+        tensors = {name: state[name] for name in _TENSORS}
+        return cls(
+            model.eval(), users, _sizes("item_field.", state), **tensors, index=index_of(tensors["vectors"], state)
+        )
 
 
 _TENSORS = ("recent", "known", "rows", "vectors", "user_keys", "item_keys")

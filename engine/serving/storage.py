@@ -17,6 +17,7 @@ from headrace.ranking import PreRanker, Ranker
 from headrace.ranking.two_part import TwoPart
 from headrace.reranking import Reranker
 from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
+from headrace.retrieval.matrix_completion import MatrixCompletion
 from headrace.retrieval.two_tower import TwoTower
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
@@ -24,7 +25,7 @@ from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snap
 
 #: Every channel class, by name, in the order of the channel bits.
 CHANNELS: dict[str, type[Channel]] = {
-    channel.name: channel for channel in (ItemCF, TwoTower, AuthorLatest, PopularInCategory, Popular)
+    channel.name: channel for channel in (ItemCF, TwoTower, MatrixCompletion, AuthorLatest, PopularInCategory, Popular)
 }
 
 

@@ -13,6 +13,7 @@ from headrace.data.dataset import Dataset
 from headrace.jagged import gather_rows, segment_of
 from headrace.retrieval.towers import TwoTowerModel
 from headrace.retrieval.two_tower import TwoTower
+from headrace.retrieval.vector_index import IndexName, build_index, check_index
 from headrace.training.listwise import log_inclusion, mean_listwise_loss, negative_probabilities
 from headrace.training.loop import FitReport, TrainSettings, fit
 from headrace.training.positives import Positives, positives_of
@@ -27,7 +28,8 @@ class TwoTowerSettings(TrainSettings):
     temperature divides the cosines in training. negatives: easy negatives that a batch shares, drawn with chances
     proportional to clicks^negative_power (0: uniform over the catalogue). correction: how much of the sampling bias is
     taken out, from 0 (popular items are pushed down) to 1 (scores keep the popularity of the log). min_positives: items
-    with fewer positives in training are not recalled.
+    with fewer positives in training are not recalled. index: what searches the items' vectors, "exact" or a method of
+    `headrace.retrieval.ann.AnnIndex`.
     """
 
     epochs: int = 1
@@ -42,6 +44,7 @@ class TwoTowerSettings(TrainSettings):
     negative_power: float = 0.0
     correction: float = 1.0
     min_positives: int = 0
+    index: IndexName = "exact"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,9 +71,10 @@ def train_two_tower(
     initial: an earlier channel to start from; users and items are matched by their ids, and codes of features must
     mean what they meant then. checkpoint: see `headrace.training.loop.fit`.
     Raises ValueError when there are no positives, a content vector is not finite, or `initial` has another `dim`,
-    `hidden` or content width.
+    `hidden` or content width; ImportError, before any training, where the index needs FAISS and it is not installed.
     """
     settings = settings or TwoTowerSettings()
+    check_index(settings.index)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(settings.seed)
         objective = Objective(dataset, settings)
@@ -156,6 +160,7 @@ class Objective:
         positives, settings = self.positives, self.settings
         everyone = torch.arange(len(dataset.users))
         rows = (self.clicks >= settings.min_positives).nonzero().squeeze(1)
+        vectors = self.model.item_vectors(rows, self.item_features, self.content)
         return TwoTower(
             self.model.eval(),
             self.user_features,
@@ -163,9 +168,10 @@ class Objective:
             recent=positives.last(everyone, positives.offsets[1:], settings.last_n).int(),
             known=self._known(positives, dataset),
             rows=rows,
-            vectors=self.model.item_vectors(rows, self.item_features, self.content),
+            vectors=vectors,
             user_keys=id_keys(dataset.users.ids),
             item_keys=id_keys(dataset.catalogue.ids),
+            index=build_index(vectors, settings.index, settings.seed),
         )
 
     @staticmethod
