@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headrace.benchmarks.bench_topk import make_items, make_search
 from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.clock import Timing
 from headrace.benchmarks.harness.keep import keep
+from headrace.benchmarks.vectors import make_items, make_queries
 from headrace.kernels import TopKIndex, settings, topk
 from headrace.retrieval.ann import AnnIndex
 
@@ -58,8 +58,8 @@ class Approximate:
 
 
 def make(batch: int, items: int, dim: int, k: int) -> Approximate:
-    search = make_search(QUERIES, items, dim, k, True, 1.0)
-    return Approximate(search.queries, search.items, k, batch, "ip", "clustered")
+    queries, catalogue = make_queries("clustered", QUERIES, items, dim), make_items("clustered", items, dim)
+    return Approximate(queries, catalogue, k, batch, "ip", "clustered")
 
 
 def sift_file() -> Path | None:
@@ -112,7 +112,7 @@ def prepare(search: Approximate, case: Case, method: str, built: tuple[tuple[str
 
 @keep(7)
 def build(source: str, metric: str, items: int, dim: int, method: str, built: tuple[tuple[str, Any], ...]) -> AnnIndex:
-    vectors = make_items(items, dim, True) if source == "clustered" else make_sift(Path(source), 1, 1).items
+    vectors = make_items("clustered", items, dim) if source == "clustered" else make_sift(Path(source), 1, 1).items
     threads = settings.get_threads()
     return AnnIndex(vectors, metric=metric, method=method, fallback="never", threads=threads, **dict(built))
 
