@@ -66,7 +66,11 @@ struct PackedVector {
 // Rounds `values` and writes `steps` words, `stride` apart.
 PackedVector pack_vector(const PackedLayout& layout, const double* values, uint32_t* words, int64_t stride);
 
-// Packs the items from a tile on. Returns the first row that is not finite, or -1.
-int64_t pack_items(const PackedLayout& layout, const float* items, int64_t first_tile, int threads, std::byte* out);
+// Packs the items. rounded: packing gave them, so they are taken as they are. Returns the first row that is not finite,
+// or -1.
+int64_t pack_items(const PackedLayout& layout, const float* items, bool rounded, int threads, std::byte* out);
+
+// The vectors [n, dim] that the numbers of some rows stand for.
+void unpack_rows(const PackedLayout& layout, const std::byte* data, const int32_t* rows, int64_t n, float* vectors);
 
 }  // namespace hr
