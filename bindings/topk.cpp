@@ -58,17 +58,17 @@ const Binding binding{[](py::module_& m) {
         py::arg("packed").noconvert());
     m.def(
         "topk_unpack",
-        [](const Array<uint8_t>& packed, int64_t n_items, int metric, int scan, const Array<int32_t>& rows,
+        [](const Array<uint8_t>& packed, int64_t n_items, int metric, int scan, const Array<int32_t>& rows, int threads,
            Array<float>& vectors) {
             const int64_t dim = vectors.shape(1);
             check_packed(packed, n_items, dim, metric, scan);
             const uint8_t* panels = packed_pointer(packed);
             run([&, from = rows.data(), count = rows.size(), to = vectors.mutable_data()] {
-                return hr_topk_unpack(panels, n_items, dim, metric, scan, from, count, to);
+                return hr_topk_unpack(panels, n_items, dim, metric, scan, from, count, threads, to);
             });
         },
         py::arg("packed").noconvert(), py::arg("n_items"), py::arg("metric"), py::arg("scan"),
-        py::arg("rows").noconvert(), py::arg("vectors").noconvert());
+        py::arg("rows").noconvert(), py::arg("threads"), py::arg("vectors").noconvert());
     m.def(
         "topk_packed",
         [](const Array<float>& queries, const py::object& items, const Array<uint8_t>& packed, int64_t n_items,

@@ -145,7 +145,7 @@ hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int met
 }
 
 hr_status hr_topk_unpack(const void* packed, int64_t n_items, int64_t dim, int metric, int scan, const int32_t* rows,
-                         int64_t n_rows, float* vectors) {
+                         int64_t n_rows, int threads, float* vectors) {
     return hr::guarded([&] {
         const hr::PackedLayout layout = packed_layout(n_items, dim, metric, scan);
         check_range("n_rows", n_rows, 0, std::numeric_limits<int64_t>::max());
@@ -154,7 +154,12 @@ hr_status hr_topk_unpack(const void* packed, int64_t n_items, int64_t dim, int m
         check_pointer("rows", rows, n_rows);
         check_pointer("vectors", vectors, n_rows);
         for (int64_t i = 0; i < n_rows; ++i) check_range("rows", rows[i], 0, n_items - 1);
-        hr::unpack_rows(layout, static_cast<const std::byte*>(packed), rows, n_rows, vectors);
+        constexpr int64_t kRows = 16384;
+        hr::parallel_for((n_rows + kRows - 1) / kRows, hr::resolve_threads(threads), [&](int64_t task, int) {
+            const int64_t first = task * kRows;
+            hr::unpack_rows(layout, static_cast<const std::byte*>(packed), rows + first,
+                            std::min(kRows, n_rows - first), vectors + first * dim);
+        });
     });
 }
 

@@ -46,7 +46,7 @@ HR_API hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, 
 // The vectors that packed numbers stand for: int8 times the item's scale, or bfloat16; for HR_METRIC_COSINE those of an
 // item of length 1. rows [n_rows], each below n_items; vectors [n_rows, dim]. Packing changes them no further.
 HR_API hr_status hr_topk_unpack(const void* packed, int64_t n_items, int64_t dim, int metric, int scan,
-                                const int32_t* rows, int64_t n_rows, float* vectors);
+                                const int32_t* rows, int64_t n_rows, int threads, float* vectors);
 
 // As hr_topk, finding by `packed`, which hr_topk_pack made of the same items, metric and scan. Items that a mask leaves
 // out need not be finite in `items`, but were when packed. items: may be null where hr_topk_pack was told `rounded`;

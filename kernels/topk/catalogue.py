@@ -44,6 +44,8 @@ class Catalogue:
 
     def ids(self) -> Tensor:
         """int64 [rows], -1 where a row has no item."""
+        if len(self.segments) == 1 and self.segments[0].live is None and self.segments[0].ids is not None:
+            return self.segments[0].ids[:-1]
         ids = torch.full((self.rows,), -1, device=self.device)
         for start, segment in self._starts():
             rows = segment.live_rows()
@@ -123,7 +125,7 @@ class Catalogue:
 
 
 def _settled(segments: Sequence[Segment], kind: Kind, dim: int) -> tuple[Segment, ...]:
-    """Merges from the end so that sizes fall by more than `SHARE`: few segments, and each item is rarely packed again."""
+    """Merges from the end so that sizes fall fast: there are few segments, and an item is rarely packed again."""
     kept, last = list(segments[:-1]), [segments[-1]]
     while kept:
         before, count = kept[-1], sum(segment.count for segment in last)

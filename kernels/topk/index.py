@@ -33,8 +33,8 @@ class TopKIndex:
     path: the file of keep="mmap", which must stay as it is while the index is used.
 
     The index holds `items` without a copy where their ids rise already: leave them unchanged. A change takes time for
-    the items that it touches, not for all; it makes new segments and swaps them in, so a search that runs meanwhile sees
-    all of a change or nothing of it. A call that raises changes nothing.
+    the items that it touches, not for all; it makes new segments and swaps them in, so a search that runs meanwhile
+    sees all of a change or nothing of it. A call that raises changes nothing.
 
     Raises TypeError or ValueError naming the argument; OSError where `path` cannot be written.
     """
@@ -182,7 +182,7 @@ class TopKIndex:
         return Segment.of(items.clone() if now.kind.vectors else items, ids, now.kind) if len(items) else None
 
     def copy(self) -> TopKIndex:
-        """Another index of the same items, at no cost: they share memory, and changes to one do not show in the other."""
+        """Another index of the same items. They share memory; changes to one do not show in the other."""
         index = type(self).__new__(type(self))
         index._start(self._catalogue, self.keep)
         return index

@@ -52,7 +52,7 @@ class Packed:
     @classmethod
     def of(cls, items: Tensor, metric: str, scan: str, rounded: bool = False) -> Packed:
         """Packs float32 [N, d]. rounded: they are what `unpack` gave, so that nothing is rounded again."""
-        data = torch.empty(packed_bytes(*items.shape, metric, scan), dtype=torch.uint8)
+        data = torch.empty(packed_bytes(len(items), items.shape[1], metric, scan), dtype=torch.uint8)
         kind = (METRICS.index(metric), SCANS.index(scan))
         settings.extension().topk_pack(items.numpy(), *kind, rounded, 0, data.numpy())
         return cls(scan, data, items.shape[0])
@@ -60,35 +60,27 @@ class Packed:
     @classmethod
     def alone(cls, items: Tensor, metric: str, scan: str) -> Packed:
         """Packs float32 [N, d] so that the packed numbers decide: as if the items were what these stand for."""
-        return cls.joined(
-            (
-                cls.of(
-                    cls.of(block, metric, scan).unpack(torch.arange(len(block)), block.shape[1], metric),
-                    metric,
-                    scan,
-                    True,
-                )
-                for block in items.split(block_rows(items.shape[1]))
-            ),
-            (*items.shape, metric, scan),
-        )
+        count, dim = items.shape
+        first = (cls.of(block, metric, scan) for block in items.split(block_rows(dim)))
+        rounded = (block.unpack(torch.arange(block.count), dim, metric) for block in first)
+        return cls.joined((cls.of(block, metric, scan, rounded=True) for block in rounded), count, dim, metric, scan)
 
     @classmethod
-    def joined(cls, blocks: Iterable[Packed], whole: tuple[int, int, str, str]) -> Packed:
-        """What `of` makes of all items of the blocks. Each but the last holds a multiple of TILE. whole: N, d, metric, scan."""
-        data = torch.empty(packed_bytes(*whole), dtype=torch.uint8)
+    def joined(cls, blocks: Iterable[Packed], count: int, dim: int, metric: str, scan: str) -> Packed:
+        """What `of` makes of the `count` items of all blocks. Each block but the last holds a multiple of TILE."""
+        data = torch.empty(packed_bytes(count, dim, metric, scan), dtype=torch.uint8)
         at = 0
         for block in blocks:
             data[at : at + block.data.numel()] = block.data
             at += block.data.numel()
-        return cls(whole[3], data, whole[0])
+        return cls(scan, data, count)
 
     def unpack(self, rows: Tensor, dim: int, metric: str) -> Tensor:
         """float32 [n, dim]: the vectors that the numbers of `rows` int64 [n] stand for."""
         vectors = torch.empty(len(rows), dim)
         settings.extension().topk_unpack(
             *(self.data.numpy(), self.count, METRICS.index(metric), SCANS.index(self.scan)),
-            *(rows.int().numpy(), vectors.numpy()),
+            *(rows.int().numpy(), 0, vectors.numpy()),
         )
         return vectors
 

@@ -70,6 +70,10 @@ class Segment:
         held = [self.ids, self.vectors, None if self.packed is None else self.packed.data]
         return sum(part.nbytes for part in ([] if self.mapped else held) + [self.live] if part is not None)
 
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self.vectors is None else self.vectors.device
+
     def ids_of(self, rows: Tensor) -> Tensor:
         """int64 like `rows`; -1 where the row is -1."""
         if self.ids is not None:
@@ -90,12 +94,11 @@ class Segment:
 
     def live_bits(self) -> Tensor:
         """int64 [words]."""
-        device = torch.device("cpu") if self.vectors is None else self.vectors.device
-        return all_rows(self.rows, device) if self.live is None else self.live
+        return all_rows(self.rows, self._device) if self.live is None else self.live
 
     def live_rows(self) -> Tensor:
         """int64 [count], rising."""
-        return rows_in(self.live_bits())
+        return rows_in(self.live_bits()) if self.live is not None else torch.arange(self.rows, device=self._device)
 
     def vectors_of(self, rows: Tensor, metric: str, dim: int) -> Tensor:
         """float32 [n, d]: what decides about `rows` int64 [n]."""
@@ -150,11 +153,9 @@ def merged(parts: Sequence[Segment], kind: Kind, dim: int) -> Segment:
             vectors[mine] = part.vectors_of(every[chosen[mine]], kind.metric, dim)
         return vectors
 
-    blocks = (gathered(chosen) for chosen in order.split(block_rows(dim)))
-    packed = Packed.joined(
-        (Packed.of(block, kind.metric, kind.scan, rounded=True) for block in blocks),
-        (len(ids), dim, kind.metric, kind.scan),
-    )
+    vectors = (gathered(chosen) for chosen in order.split(block_rows(dim)))
+    blocks = (Packed.of(block, kind.metric, kind.scan, rounded=True) for block in vectors)
+    packed = Packed.joined(blocks, len(ids), dim, kind.metric, kind.scan)
     return Segment(len(ids), first, names, None, packed, None, len(ids))
 
 

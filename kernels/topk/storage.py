@@ -2,8 +2,8 @@
 
 Head (128 bytes, little endian): magic, version, metric, the scan asked for, whether there are vectors, d, the number of
 segments, SHA-256 of what follows the head, SHA-256 of the head with this checksum zero. Table: for each segment 32
-bytes: its rows, the id of the first where the others follow it by ones, else -1, and the scan that packed. A segment: ids
-int64 [rows + 1], rising, the last one -1, unless they follow the first; vectors float32 [rows, d], if any; packed
+bytes: its rows, the id of the first where the others follow it by ones, else -1, and the scan that packed. A segment:
+ids int64 [rows + 1], rising, the last one -1, unless they follow the first; vectors float32 [rows, d], if any; packed
 bytes. The table and each of these begin on a 64-byte boundary. Items that were removed are not in the file.
 """
 
