@@ -14,8 +14,8 @@ from headrace.kernels.registry import OPS
 def merge_best(scores: Sequence[Tensor], ids: Sequence[Tensor], k: int) -> tuple[Tensor, Tensor]:
     """The k best of several answers, best first, float64 [B, k] and int64 [B, k]; equal scores go to the lower id.
 
-    scores: float64, one [B, width] for each part, best first, ids rising among equal scores. ids: int64 like it, -1 where
-    the part has no more. The parts share no id. Fewer than k in all: padded with id -1, score -inf.
+    scores: float64, one [B, width] for each part, best first, ids rising among equal scores. ids: int64 like it, -1
+    where the part has no more. The parts share no id. Fewer than k in all: padded with id -1, score -inf.
     """
     width = max(part.shape[1] for part in ids)
     if OPS["topk"].reason_off("native", ids[0].device) is not None:

@@ -23,13 +23,13 @@ def test_parts_answer_as_the_whole(k: int, n_queries: int) -> None:
     items, queries = integers(sum(PARTS), 3, seed=1), integers(n_queries, 3, seed=2)
     ids = torch.randperm(1000, generator=torch.Generator().manual_seed(3))[: len(items)]
     scores, found, _ = TopKIndex(items, ids).search_float64(queries, k)
-    parts = [
-        TopKIndex(x, i).search_float64(queries, k) for x, i in zip(items.split(PARTS), ids.split(PARTS), strict=True)
-    ]
-    merged = merge_best([part[0] for part in parts], [part[1] for part in parts], k)
-    assert torch.equal(merged[0], scores) and torch.equal(merged[1], found)
-    sorted_way = _merge_sorted(torch.cat([part[0] for part in parts], 1), torch.cat([part[1] for part in parts], 1), k)
-    assert torch.equal(sorted_way[0], scores) and torch.equal(sorted_way[1], found)
+    pairs = zip(items.split(PARTS), ids.split(PARTS), strict=True)
+    parts = [TopKIndex(*pair).search_float64(queries, k) for pair in pairs]
+    score_lists, id_lists = [part[0] for part in parts], [part[1] for part in parts]
+    in_one = _merge_sorted(torch.cat(score_lists, 1), torch.cat(id_lists, 1), k)
+    for merged in (merge_best(score_lists, id_lists, k), in_one):
+        assert torch.equal(merged[0], scores)
+        assert torch.equal(merged[1], found)
 
 
 def test_lists_of_unequal_width_and_items_of_score_minus_infinity() -> None:
