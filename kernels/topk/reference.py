@@ -43,7 +43,7 @@ def topk_packed(
     mask: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """How the items are found does not matter here: all are scored, or without them what the packed numbers stand for."""
+    """All items are scored, however they are found; without any, what the packed numbers stand for."""
     if items is None:
         items = Packed(scan, packed, n_items).unpack(torch.arange(n_items), queries.shape[1], metric)
     scores, ids = topk(queries, items, k, metric, mask, threads)

@@ -86,7 +86,7 @@ class Segment:
             rows = ids - self.first
             there = (rows >= 0) & (rows < self.rows)
         else:
-            rows = torch.searchsorted(self.ids[:-1], ids)
+            rows = torch.searchsorted(self.ids[:-1], ids.contiguous())
             there = (self.ids[rows] == ids) & (ids >= 0)
         if self.live is not None:
             there &= has_bit(self.live, rows.where(there, 0))
