@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headrace.kernels import settings
 from headrace.kernels.topk.masks import all_rows, bits_of, has_bit, rows_in, words_of
-from headrace.kernels.topk.packed import Counts, Packed, block_rows, pack
+from headrace.kernels.topk.packed import TILE, Counts, Packed, block_rows, pack
 
 
 class Kind(NamedTuple):
@@ -142,21 +142,29 @@ def merged(parts: Sequence[Segment], kind: Kind, dim: int) -> Segment:
         held = [part.vectors_of(own, kind.metric, dim) for part, own in zip(parts, rows, strict=True)]
         return Segment.of(torch.cat(held), ids, kind)
     first, names, order = in_order(ids)
-    places = torch.cat([torch.full_like(own, at) for at, own in enumerate(rows)])
-    every = torch.cat(rows)
-    order = torch.arange(len(ids)) if order is None else order
-
-    def gathered(chosen: Tensor) -> Tensor:
-        vectors = torch.empty(len(chosen), dim)
-        for at, part in enumerate(parts):
-            mine = places[chosen] == at
-            vectors[mine] = part.vectors_of(every[chosen[mine]], kind.metric, dim)
-        return vectors
-
-    vectors = (gathered(chosen) for chosen in order.split(block_rows(dim)))
-    blocks = (Packed.of(block, kind.metric, kind.scan, rounded=True) for block in vectors)
+    whole = all(part.live is None for part in parts) and all(part.rows % TILE == 0 for part in parts[:-1])
+    if order is None and whole:
+        blocks: Iterable[Packed] = (part.packed for part in parts if part.packed is not None)
+    else:
+        order = torch.arange(len(ids)) if order is None else order
+        blocks = _packed_again(parts, rows, order, kind, dim)
     packed = Packed.joined(blocks, len(ids), dim, kind.metric, kind.scan)
     return Segment(len(ids), first, names, None, packed, None, len(ids))
+
+
+def _packed_again(
+    parts: Sequence[Segment], rows: Sequence[Tensor], order: Tensor, kind: Kind, dim: int
+) -> Iterator[Packed]:
+    """Blocks of the `rows` of `parts`, one part's after another's, in `order`: few vectors are unpacked at a time."""
+    places = torch.cat([torch.full_like(own, at) for at, own in enumerate(rows)])
+    every = torch.cat(list(rows))
+    for chosen in order.split(block_rows(dim)):
+        place, row = places[chosen], every[chosen]
+        vectors = torch.empty(len(chosen), dim)
+        for at, part in enumerate(parts):
+            mine = (place == at).nonzero().squeeze(1)
+            vectors.index_copy_(0, mine, part.vectors_of(row[mine], kind.metric, dim))
+        yield Packed.of(vectors, kind.metric, kind.scan, rounded=True)
 
 
 def _low_precision_serves(scan: str, backend: str) -> bool:

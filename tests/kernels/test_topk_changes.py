@@ -129,11 +129,25 @@ def test_packed_numbers_do_not_change_as_segments_merge(metric: str, scan: str) 
         assert torch.equal(mine, theirs)
 
 
+@pytest.mark.parametrize("metric", ["ip", "cosine"])
+def test_whole_tiles_are_joined_as_they_are(metric: str) -> None:
+    items = torch.randn(1200, DIM, generator=torch.Generator().manual_seed(2))
+    whole, index = (TopKIndex(items[:n], metric=metric, keep="none") for n in (1200, 512))
+    index.add(items[512:768], torch.arange(512, 768))
+    index.add(items[768:], torch.arange(768, 1200))
+    mine, theirs = index._catalogue.segments[0].packed, whole._catalogue.segments[0].packed
+    assert mine is not None
+    assert theirs is not None
+    assert torch.equal(mine.data, theirs.data)
+
+
 def test_a_stream_of_additions_makes_few_segments_and_packs_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "SMALL", 16)
     packed = []
     merged = catalogue.merged
-    monkeypatch.setattr(catalogue, "merged", lambda parts, *rest: packed.append(sum(p.count for p in parts)) or merged(parts, *rest))
+    monkeypatch.setattr(
+        catalogue, "merged", lambda parts, *rest: packed.append(sum(p.count for p in parts)) or merged(parts, *rest)
+    )
     index = TopKIndex(vectors(4000, 1), scan="int8")
     for at in range(4000, 6000):
         index.add(vectors(1, at), torch.tensor([at]))

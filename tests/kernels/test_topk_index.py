@@ -83,7 +83,11 @@ def test_what_arrives_wrong_is_named() -> None:
         (TypeError, "ids: expected int64, got int32", lambda: TopKIndex(normal(1, 3), torch.tensor([1]).int())),
         (ValueError, "scan: expected one of auto, float32", lambda: TopKIndex(normal(1, 3), scan="int4")),
         (ValueError, "keep: expected one of memory, mmap, none", lambda: TopKIndex(normal(1, 3), keep="disk")),
-        (ValueError, "scan: expected auto, bfloat16 or int8", lambda: TopKIndex(normal(1, 3), None, "ip", "float32", "none")),
+        (
+            ValueError,
+            "scan: expected auto, bfloat16 or int8",
+            lambda: TopKIndex(normal(1, 3), None, "ip", "float32", "none"),
+        ),
         (ValueError, "path: expected a file with keep='mmap'", lambda: TopKIndex(normal(1, 3), keep="mmap")),
         (ValueError, "path: expected none with keep='none'", lambda: TopKIndex(normal(1, 3), keep="none", path="x")),
         (ValueError, "ids: expected distinct ids", lambda: index.upsert(normal(2, 3), torch.tensor([9, 9]))),
@@ -93,7 +97,11 @@ def test_what_arrives_wrong_is_named() -> None:
         (ValueError, "queries: expected 3 columns as in the index, got 4", lambda: index.search(normal(1, 4), 1)),
         (TypeError, "queries: expected float32, got float64", lambda: index.search(normal(1, 3).double(), 1)),
         (ValueError, r"queries: expected finite values.* row 1", lambda: index.search(nan, 1)),
-        (ValueError, r"mask: expected shape \[1\] or \[1, 1\], got \[2\]", lambda: index.search(normal(1, 3), 1, torch.zeros(2).long())),
+        (
+            ValueError,
+            r"mask: expected shape \[1\] or \[1, 1\], got \[2\]",
+            lambda: index.search(normal(1, 3), 1, torch.zeros(2).long()),
+        ),
         (ValueError, "metric: expected one of", lambda: TopKIndex(normal(1, 3), metric="dot")),
     ]:
         with pytest.raises(error, match=match):
