@@ -17,7 +17,7 @@ from headrace.kernels.topk.segment import Answer, Kind, Segment, merged
 #: Numbers in a segment that merging may make: 2 million items of 64.
 MOST = 2**27
 #: Segments of fewer items are merged whenever another follows, larger ones once what follows has this share of them.
-SMALL, SHARE = 4096, 1 / 4
+SMALL, SHARE = 1024, 1 / 4
 
 
 @dataclass(frozen=True)
