@@ -46,25 +46,38 @@ const Binding binding{[](py::module_& m) {
         py::arg("n_items"), py::arg("dim"), py::arg("metric"), py::arg("scan"));
     m.def(
         "topk_pack",
-        [](const Array<float>& items, int metric, int scan, int64_t first_row, int threads, Array<uint8_t>& packed) {
+        [](const Array<float>& items, int metric, int scan, bool rounded, int threads, Array<uint8_t>& packed) {
             const float* x = items.data();
             const int64_t n_items = items.shape(0), dim = items.shape(1);
             check_packed(packed, n_items, dim, metric, scan);
             packed_pointer(packed);
             uint8_t* out = packed.mutable_data();
-            run([&] { return hr_topk_pack(x, n_items, dim, metric, scan, first_row, threads, out); });
+            run([&] { return hr_topk_pack(x, n_items, dim, metric, scan, rounded, threads, out); });
         },
-        py::arg("items").noconvert(), py::arg("metric"), py::arg("scan"), py::arg("first_row"), py::arg("threads"),
+        py::arg("items").noconvert(), py::arg("metric"), py::arg("scan"), py::arg("rounded"), py::arg("threads"),
         py::arg("packed").noconvert());
     m.def(
+        "topk_unpack",
+        [](const Array<uint8_t>& packed, int64_t n_items, int metric, int scan, const Array<int32_t>& rows, int threads,
+           Array<float>& vectors) {
+            const int64_t dim = vectors.shape(1);
+            check_packed(packed, n_items, dim, metric, scan);
+            const uint8_t* panels = packed_pointer(packed);
+            run([&, from = rows.data(), count = rows.size(), to = vectors.mutable_data()] {
+                return hr_topk_unpack(panels, n_items, dim, metric, scan, from, count, threads, to);
+            });
+        },
+        py::arg("packed").noconvert(), py::arg("n_items"), py::arg("metric"), py::arg("scan"),
+        py::arg("rows").noconvert(), py::arg("threads"), py::arg("vectors").noconvert());
+    m.def(
         "topk_packed",
-        [](const Array<float>& queries, const Array<float>& items, const Array<uint8_t>& packed, int64_t k, int metric,
-           int scan, const py::object& mask, int64_t mask_stride, int threads, Array<double>& scores,
-           Array<int64_t>& ids) {
+        [](const Array<float>& queries, const py::object& items, const Array<uint8_t>& packed, int64_t n_items,
+           int64_t k, int metric, int scan, const py::object& mask, int64_t mask_stride, int threads,
+           Array<double>& scores, Array<int64_t>& ids) {
             const auto* words = pointer_or_null<uint64_t>(mask);
             const float* q = queries.data();
-            const float* x = items.data();
-            const int64_t n_queries = queries.shape(0), n_items = items.shape(0), dim = items.shape(1);
+            const auto* x = pointer_or_null<float>(items);
+            const int64_t n_queries = queries.shape(0), dim = queries.shape(1);
             check_packed(packed, n_items, dim, metric, scan);
             const uint8_t* panels = packed_pointer(packed);
             double* out = scores.mutable_data();
@@ -76,8 +89,8 @@ const Binding binding{[](py::module_& m) {
             });
             return py::make_tuple(counts.rescored, counts.widened);
         },
-        py::arg("queries").noconvert(), py::arg("items").noconvert(), py::arg("packed").noconvert(), py::arg("k"),
-        py::arg("metric"), py::arg("scan"), py::arg("mask"), py::arg("mask_stride"), py::arg("threads"),
+        py::arg("queries").noconvert(), py::arg("items").noconvert(), py::arg("packed").noconvert(), py::arg("n_items"),
+        py::arg("k"), py::arg("metric"), py::arg("scan"), py::arg("mask"), py::arg("mask_stride"), py::arg("threads"),
         py::arg("scores").noconvert(), py::arg("ids").noconvert());
     m.def(
         "topk_merge",

@@ -12,6 +12,7 @@ struct Ranking {
     Ranked* ranked;   // n
     Ranked* spare;    // n
     int32_t* starts;  // n + 1
+    float* unpacked;  // Problem::kUnpacked rows, where only packed numbers are there to decide
 };
 
 // Best first; equal scores: the lower row. An object, so that sorting inlines it.

@@ -30,10 +30,12 @@ int32_t nearest(double value) {
 uint32_t to_bfloat16(float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
-    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    const uint32_t half = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    constexpr uint32_t kInfinite = 0x7f80;
+    return (half & kInfinite) == kInfinite ? half - 1 : half;  // not past the greatest number
 }
 
-double from_bfloat16(uint32_t half) {
+float from_bfloat16(uint32_t half) {
     const uint32_t bits = half << 16;
     float value;
     std::memcpy(&value, &bits, sizeof value);
@@ -51,11 +53,18 @@ struct Rounded {
     }
 };
 
+// 17 bits, so that its product with a number has no more than the 24 of float32.
 float int8_scale(const double* values, int64_t dim) {
-    constexpr double kLeast = 0x1p-100;  // below it, products could leave float32's range
+    constexpr float kLeast = 0x1p-107f;  // below it, products could leave float32's range
     double greatest = 0.0;
     for (int64_t j = 0; j < dim; ++j) greatest = std::max(greatest, std::fabs(values[j]));
-    return greatest < kLeast ? 0.0f : static_cast<float>(greatest / kMost);
+    const auto share = static_cast<float>(greatest / kMost);
+    uint32_t bits;
+    std::memcpy(&bits, &share, sizeof bits);
+    bits &= ~0x7fu;
+    float scale;
+    std::memcpy(&scale, &bits, sizeof scale);
+    return scale < kLeast ? 0.0f : scale;
 }
 
 // `bias` is added to each number: items are kept unsigned. Returns the sum of the numbers.
@@ -104,8 +113,8 @@ void split(hr_scan scan, uint32_t* word) {
 
 class TilePacker {
   public:
-    TilePacker(const hr::PackedLayout& layout, const float* items)
-        : layout_(layout), items_(items), values_(static_cast<size_t>(layout.dim)) {}
+    TilePacker(const hr::PackedLayout& layout, const float* items, bool rounded)
+        : layout_(layout), items_(items), rounded_(rounded), values_(static_cast<size_t>(layout.dim)) {}
 
     // Returns the first row that is not finite, or -1.
     int64_t pack(int64_t index, std::byte* tile) {
@@ -126,7 +135,7 @@ class TilePacker {
         for (int64_t j = 0; j < layout_.dim; ++j) squares += static_cast<double>(x[j]) * x[j];
         if (!std::isfinite(squares)) return false;
         const bool unit = layout_.metric == HR_METRIC_COSINE && squares > 0;
-        const double divisor = unit ? std::sqrt(squares) : 1.0;
+        const double divisor = unit && !rounded_ ? std::sqrt(squares) : 1.0;
         for (int64_t j = 0; j < layout_.dim; ++j) values_[static_cast<size_t>(j)] = x[j] / divisor;
 
         const int64_t at = row % hr::kTile;
@@ -143,13 +152,20 @@ class TilePacker {
             pack_bfloat16(values_.data(), layout_.dim, words, hr::kPanel, rounded);
         }
         if (layout_.metric == HR_METRIC_L2) *head = static_cast<float>(-squares / 2);
-        const double length = unit ? 1.0 : std::sqrt(squares) * kRaise;
-        extent.include({std::max(length, rounded.length()), rounded.residual() + (unit ? 0x1p-40 : 0.0)});
+        double length = std::sqrt(squares) * kRaise, residual = rounded.residual();
+        if (unit) {
+            // The vector of length 1 points where a rounded one does.
+            if (rounded_) residual = std::fabs(std::sqrt(squares) - 1.0);
+            residual += 0x1p-40;
+            length = 1.0;
+        }
+        extent.include({std::max(length, rounded.length()), residual});
         return true;
     }
 
     const hr::PackedLayout& layout_;
     const float* items_;
+    bool rounded_;
     std::vector<double> values_;
 };
 
@@ -194,13 +210,38 @@ hr::PackedVector hr::pack_query(const PackedLayout& layout, const PackedKernels&
     return vector;
 }
 
-int64_t hr::pack_items(const PackedLayout& layout, const float* items, int64_t first_tile, int threads,
-                       std::byte* out) {
+void hr::unpack_rows(const PackedLayout& layout, const std::byte* data, const int32_t* rows, int64_t n,
+                     float* vectors) {
+    const int per_word = layout.per_word();
+    const auto lane = [&](int32_t row) {
+        const std::byte* panel = data + row / kTile * layout.tile_bytes() + PackedLayout::kHead +
+                                 row % kTile / kPanel * layout.panel_bytes();
+        return reinterpret_cast<const uint32_t*>(panel) + row % kPanel;
+    };
+    for (int64_t i = 0; i < n; ++i) {
+        if (i + 1 < n)
+            for (int64_t at = 0; at < layout.heads() + layout.steps(); ++at)
+                __builtin_prefetch(lane(rows[i + 1]) + at * kPanel);
+        const uint32_t* item = lane(rows[i]);
+        const uint32_t* words = item + layout.heads() * kPanel;
+        float scale;
+        std::memcpy(&scale, item, sizeof scale);
+        float* vector = vectors + i * layout.dim;
+        for (int64_t j = 0; j < layout.dim; ++j) {
+            const uint32_t word = words[j / per_word * kPanel];
+            vector[j] = layout.scan == HR_SCAN_INT8
+                            ? scale * static_cast<float>(static_cast<int32_t>(word >> j % 4 * 8 & 0xff) - kMost - 1)
+                            : from_bfloat16(word >> j % 2 * 16 & 0xffff);
+        }
+    }
+}
+
+int64_t hr::pack_items(const PackedLayout& layout, const float* items, bool rounded, int threads, std::byte* out) {
     constexpr int64_t kTiles = 64;
     std::atomic<int64_t> bad{layout.n_items};
-    parallel_for((layout.n_tiles() - first_tile + kTiles - 1) / kTiles, threads, [&](int64_t task, int) {
-        TilePacker packer(layout, items);
-        const int64_t start = first_tile + task * kTiles, last = std::min(layout.n_tiles(), start + kTiles);
+    parallel_for((layout.n_tiles() + kTiles - 1) / kTiles, threads, [&](int64_t task, int) {
+        TilePacker packer(layout, items, rounded);
+        const int64_t start = task * kTiles, last = std::min(layout.n_tiles(), start + kTiles);
         for (int64_t tile = start; tile < last; ++tile) {
             const int64_t row = packer.pack(tile, out + tile * layout.tile_bytes());
             int64_t first = bad.load();

@@ -73,7 +73,11 @@ int64_t query_words(const PackedLayout& layout, const PackedKernels& kernels);
 PackedVector pack_query(const PackedLayout& layout, const PackedKernels& kernels, const double* values, int64_t m,
                         int64_t size, uint32_t* words);
 
-// Packs the items from a tile on. Returns the first row that is not finite, or -1.
-int64_t pack_items(const PackedLayout& layout, const float* items, int64_t first_tile, int threads, std::byte* out);
+// Packs the items. rounded: packing gave them, so they are taken as they are. Returns the first row that is not finite,
+// or -1.
+int64_t pack_items(const PackedLayout& layout, const float* items, bool rounded, int threads, std::byte* out);
+
+// The vectors [n, dim] that the numbers of some rows stand for.
+void unpack_rows(const PackedLayout& layout, const std::byte* data, const int32_t* rows, int64_t n, float* vectors);
 
 }  // namespace hr

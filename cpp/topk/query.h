@@ -1,10 +1,11 @@
 // A query of the scan: its lengths, its error bound and its float64 score.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "topk/kernels.h"
+#include "topk/order.h"
 #include "topk/packed.h"
 #include "topk/topk.h"
 
@@ -41,26 +42,40 @@ struct Problem {
     hr_metric metric;
     const uint64_t* mask;
     int64_t mask_stride;
-    const Packed* packed;  // null: the items are scanned as they are, in float32
-    bool alone;            // each query reads only the items that its own mask allows
+    const Packed* packed;   // null: the items are scanned as they are, in float32
+    const Packed* numbers;  // what decides where `items` is null
+    bool alone;             // each query reads only the items that its own mask allows
 
-    const float* item(int64_t row) const { return items + row * dim; }
+    static constexpr int64_t kUnpacked = kPanel;  // rows at a time, while they decide
 
-    // The scores that decide, of n rows.
-    void score(const Query& query, const int32_t* rows, int64_t n, Ranked* out) const {
+    // The scores that decide, of n rows, into ranking.ranked from `at` on.
+    void score(const Query& query, const int32_t* rows, int64_t n, const Ranking& ranking, int64_t at) const {
+        Ranked* out = ranking.ranked + at;
+        if (items) return score_rows(query, items, rows, n, out);
+        for (int64_t first = 0; first < n; first += kUnpacked) {
+            const int64_t count = std::min(kUnpacked, n - first);
+            int32_t places[kUnpacked];
+            for (int32_t i = 0; i < count; ++i) places[i] = i;
+            unpack_rows(numbers->layout, numbers->data, rows + first, count, ranking.unpacked);
+            score_rows(query, ranking.unpacked, places, count, out + first);
+            for (int64_t i = first; i < first + count; ++i) out[i].row = rows[i];
+        }
+    }
+
+    void score_rows(const Query& query, const float* vectors, const int32_t* rows, int64_t n, Ranked* out) const {
         const Term term = metric == HR_METRIC_L2 ? Term::kSquaredDifference : Term::kProduct;
-        kernels->rescore(term, query.wide, items, dim, rows, n, out);
+        kernels->rescore(term, query.wide, vectors, dim, rows, n, out);
         if (metric != HR_METRIC_IP)
             for (int64_t i = 0; i < n; ++i)
-                out[i].score = metric == HR_METRIC_L2 ? -out[i].score : cosine(query, out[i]);
-        if (!packed) return;
+                out[i].score = metric == HR_METRIC_L2 ? -out[i].score : cosine(query, vectors, out[i]);
+        if (!packed && !numbers) return;
         // Nobody looked at the items in this call: what is not a number must not come near a sort.
         for (int64_t i = 0; i < n; ++i)
             if (std::isnan(out[i].score)) out[i].score = -kInfinity;
     }
 
-    double cosine(const Query& query, const Ranked& product) const {
-        const float* x = item(product.row);
+    double cosine(const Query& query, const float* vectors, const Ranked& product) const {
+        const float* x = vectors + product.row * dim;
         const double lengths = query.length * std::sqrt(kernels->dot(x, x, dim));
         return lengths > 0 ? product.score / lengths : 0.0;
     }

@@ -82,13 +82,14 @@ void hr::Search::take_scratch() {
         auto* ranked = arena_.take<Ranked>(most);
         auto* spare = arena_.take<Ranked>(most);
         auto* starts = arena_.take<int32_t>(most + 1);
+        auto* unpacked = arena_.take<float>(problem_.items ? 0 : tile_items_ * problem_.dim);
         if (!slots_) continue;
         slots_[s].tile.panels = panels;
         slots_[s].unit = unit;
         slots_[s].counts = {};
         slots_[s].sinks = sinks;
         slots_[s].merged = all;
-        slots_[s].ranking = {ranked, spare, starts};
+        slots_[s].ranking = {ranked, spare, starts, unpacked};
         for (int64_t i = 0; i < block_size_; ++i)
             sinks[i] = {{scores + i * capacity_, rows + i * capacity_, 0}, nullptr};
     }
@@ -161,12 +162,8 @@ void hr::Search::scan(const Block& block, Slot& slot, int64_t first_word, int64_
     const uint64_t* masks = n_masks ? problem_.mask + block.first * problem_.mask_stride : nullptr;
     TileReader reader(problem_, masks, n_masks, first_word, last_word);
     while (reader.next(slot.tile, tile_items_)) {
-        if (block.direct())
-            problem_.kernels->read(problem_.items, problem_.dim, packed_ + block.first * problem_.dim,
-                                   static_cast<int>(block.count), slot.tile);
-        else
-            problem_.kernels->pack(problem_.items, problem_.dim, slot.tile);
-        const int64_t bad = prepare(problem_, slot.tile);
+        read_tile(block, slot);
+        const int64_t bad = prepare(problem_, slot.ranking.unpacked, slot.tile);
         if (bad < 0) {
             scan_tile(block, slot);
             continue;
@@ -175,6 +172,24 @@ void hr::Search::scan(const Block& block, Slot& slot, int64_t first_word, int64_
         while (bad < first && !bad_row_.compare_exchange_weak(first, bad)) {
         }
     }
+}
+
+void hr::Search::read_tile(const Block& block, Slot& slot) {
+    Tile& tile = slot.tile;
+    const float* items = problem_.items;
+    int32_t rows[kTile];
+    if (!items) {
+        std::memcpy(rows, tile.rows, sizeof rows);
+        unpack_rows(problem_.numbers->layout, problem_.numbers->data, rows, tile.size, slot.ranking.unpacked);
+        for (int i = 0; i < kTile; ++i) tile.rows[i] = std::min(i, tile.size - 1);
+        items = slot.ranking.unpacked;
+    }
+    if (block.direct())
+        problem_.kernels->read(items, problem_.dim, packed_ + block.first * problem_.dim, static_cast<int>(block.count),
+                               tile);
+    else
+        problem_.kernels->pack(items, problem_.dim, tile);
+    if (!problem_.items) std::memcpy(tile.rows, rows, sizeof rows);
 }
 
 // NaN, which no score reaches, where float32 could overflow.

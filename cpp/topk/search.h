@@ -57,6 +57,7 @@ class Search {
     const double* scanned_values(const Query& query, Slot& slot) const;
     void reset(const Block& block, Slot& slot) const;
     void scan(const Block& block, Slot& slot, int64_t first_word, int64_t last_word);
+    void read_tile(const Block& block, Slot& slot);
     void scan_tile(const Block& block, Slot& slot);
     void admit_all(const Tile& tile, Sink& sink) const;
     void scan_packed(const Block& block, Slot& slot, int64_t first_tile, int64_t last_tile);

@@ -51,7 +51,7 @@ int64_t hr::thin_by_best(const Problem& problem, const Query& query, double boun
     const int64_t k = problem.k;
     if (survivors.count <= k + k / 8) return 0;
     bring_best_forward(problem, survivors);
-    problem.score(query, survivors.rows, k, ranking.ranked);
+    problem.score(query, survivors.rows, k, ranking, 0);
     double least = kInfinity;
     for (int64_t i = 0; i < k; ++i) least = std::min(least, ranking.ranked[i].score);
     threshold.raise(problem.scan_scale(query, least));
@@ -65,7 +65,7 @@ void hr::thin_by_score(const Problem& problem, const Query& query, Survivors& su
                        const Ranking& ranking, Threshold& threshold) {
     if (survivors.count <= problem.k) return;
     Ranked* ranked = ranking.ranked;
-    problem.score(query, survivors.rows + scored, survivors.count - scored, ranked + scored);
+    problem.score(query, survivors.rows + scored, survivors.count - scored, ranking, scored);
     std::nth_element(ranked, ranked + problem.k - 1, ranked + survivors.count, before);
     for (int64_t i = 0; i < problem.k; ++i) {
         survivors.scores[i] = static_cast<float>(problem.scan_scale(query, ranked[i].score));
@@ -77,7 +77,7 @@ void hr::thin_by_score(const Problem& problem, const Query& query, Survivors& su
 
 void hr::write_best(const Problem& problem, const Query& query, const Survivors& survivors, int64_t scored,
                     const Ranking& ranking, double* scores, int64_t* ids) {
-    problem.score(query, survivors.rows + scored, survivors.count - scored, ranking.ranked + scored);
+    problem.score(query, survivors.rows + scored, survivors.count - scored, ranking, scored);
     const int64_t found = std::min(problem.k, survivors.count);
     const Ranked* ranked = order_best(ranking, survivors.count, found);
     for (int64_t i = 0; i < found; ++i) {

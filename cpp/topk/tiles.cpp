@@ -46,7 +46,10 @@ bool hr::TileReader::next(Tile& tile, int limit) {
     return tile.size > 0;
 }
 
-int64_t hr::prepare(const Problem& problem, Tile& tile) {
+int64_t hr::prepare(const Problem& problem, const float* unpacked, Tile& tile) {
+    const auto item = [&](int i) {
+        return problem.items ? problem.items + tile.rows[i] * problem.dim : unpacked + i * problem.dim;
+    };
     constexpr float kLeast = 0x1p-80f;
     const int padded = (tile.size + kPanel - 1) / kPanel * kPanel;
     const float share = problem.metric == HR_METRIC_L2 ? -0.5f : 0.0f;
@@ -55,7 +58,7 @@ int64_t hr::prepare(const Problem& problem, Tile& tile) {
     std::fill(tile.shift + tile.size, tile.shift + padded, std::numeric_limits<float>::quiet_NaN());
     if (!tile.usual) {
         for (int i = 0; i < tile.size; ++i)
-            if (!all_finite(problem.item(tile.rows[i]), problem.dim)) return tile.rows[i];
+            if (!all_finite(item(i), problem.dim)) return tile.rows[i];
         tile.norm = kInfinity;
         return -1;
     }
@@ -67,7 +70,7 @@ int64_t hr::prepare(const Problem& problem, Tile& tile) {
         const float squares = tile.squares[i];
         if (squares >= kLeast)
             tile.scale[i] = static_cast<float>(1.0 / std::sqrt(static_cast<double>(squares)));
-        else if (!all_zero(problem.item(tile.rows[i]), problem.dim))
+        else if (!all_zero(item(i), problem.dim))
             tile.norm = kInfinity;  // too short for float32 to measure
     }
     return -1;

@@ -25,8 +25,8 @@ class TileReader {
     uint64_t bits_ = 0;  // what is left of word_ - 1
 };
 
-// After packing: the scale and shift of each item, and the tile's norm. Returns the first row that is not finite, or
-// -1.
-int64_t prepare(const Problem& problem, Tile& tile);
+// After packing: the scale and shift of each item, and the tile's norm. unpacked: the tile's items, where the problem
+// has only packed ones. Returns the first row that is not finite, or -1.
+int64_t prepare(const Problem& problem, const float* unpacked, Tile& tile);
 
 }  // namespace hr

@@ -90,7 +90,7 @@ hr_topk_counts search(const Call& call, hr::Packed* packed) {
         throw std::invalid_argument("mask_stride: expected 0 or " + std::to_string(words) + ", got " +
                                     std::to_string(call.mask_stride));
     check_pointer("queries", call.queries, call.n_queries);
-    check_pointer("items", call.items, call.n_items);
+    if (!packed) check_pointer("items", call.items, call.n_items);
     check_pointer("scores", call.scores, call.n_queries);
     check_pointer("ids", call.ids, call.n_queries);
     const int workers = hr::resolve_threads(call.threads);
@@ -108,6 +108,7 @@ hr_topk_counts search(const Call& call, hr::Packed* packed) {
                               call.mask,
                               call.mask ? call.mask_stride : 0,
                               plan.gather ? nullptr : packed,
+                              call.items ? nullptr : packed,
                               plan.alone};
     hr::Search search(problem, call.queries, call.n_queries, workers, call.scores, call.ids);
     search.run();
@@ -136,19 +137,36 @@ hr_status hr_topk_packed_bytes(int64_t n_items, int64_t dim, int metric, int sca
     });
 }
 
-hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int64_t first_row,
-                       int threads, void* packed) {
+hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int rounded, int threads,
+                       void* packed) {
     return hr::guarded([&] {
         const hr::PackedLayout layout = packed_layout(n_items, dim, metric, scan);
         check_pointer("items", items, n_items);
         check_pointer("packed", packed, n_items);
-        check_range("first_row", first_row, 0, n_items);
-        if (first_row % hr::kTile) throw std::invalid_argument("first_row: expected a multiple of 256");
-        const int64_t bad = hr::pack_items(layout, items, first_row / hr::kTile, hr::resolve_threads(threads),
-                                           static_cast<std::byte*>(packed));
+        const int64_t bad =
+            hr::pack_items(layout, items, rounded != 0, hr::resolve_threads(threads), static_cast<std::byte*>(packed));
         if (bad >= 0)
             throw std::invalid_argument("items: expected finite values, got NaN or infinity in row " +
                                         std::to_string(bad));
+    });
+}
+
+hr_status hr_topk_unpack(const void* packed, int64_t n_items, int64_t dim, int metric, int scan, const int32_t* rows,
+                         int64_t n_rows, int threads, float* vectors) {
+    return hr::guarded([&] {
+        const hr::PackedLayout layout = packed_layout(n_items, dim, metric, scan);
+        check_range("n_rows", n_rows, 0, std::numeric_limits<int64_t>::max());
+        check_fits("vectors", n_rows, dim);
+        check_pointer("packed", packed, n_items);
+        check_pointer("rows", rows, n_rows);
+        check_pointer("vectors", vectors, n_rows);
+        for (int64_t i = 0; i < n_rows; ++i) check_range("rows", rows[i], 0, n_items - 1);
+        constexpr int64_t kRows = 16384;
+        hr::parallel_for((n_rows + kRows - 1) / kRows, hr::resolve_threads(threads), [&](int64_t task, int) {
+            const int64_t first = task * kRows;
+            hr::unpack_rows(layout, static_cast<const std::byte*>(packed), rows + first,
+                            std::min(kRows, n_rows - first), vectors + first * dim);
+        });
     });
 }
 

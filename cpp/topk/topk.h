@@ -37,13 +37,20 @@ HR_API hr_status hr_topk(const float* queries, int64_t n_queries, const float* i
 // Bytes of a catalogue packed for a scan in HR_SCAN_BFLOAT16 or HR_SCAN_INT8, for searches by `metric`.
 HR_API hr_status hr_topk_packed_bytes(int64_t n_items, int64_t dim, int metric, int scan, int64_t* bytes);
 
-// Packs `items`, as in hr_topk, into so many bytes on a 64-byte boundary. Rows before first_row, 0 or another multiple
-// of 256 up to n_items, are left as an earlier call packed them. HR_INVALID: as above.
-HR_API hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int64_t first_row,
+// Packs `items`, as in hr_topk, into so many bytes on a 64-byte boundary. rounded: they are what hr_topk_unpack gave
+// for this metric and scan; then they are taken as they are, and each packed number is exactly the one it stands for.
+// Rows from a multiple of 256 on are packed alike wherever they stand. HR_INVALID: as above.
+HR_API hr_status hr_topk_pack(const float* items, int64_t n_items, int64_t dim, int metric, int scan, int rounded,
                               int threads, void* packed);
 
+// The vectors that packed numbers stand for: int8 times the item's scale, or bfloat16; for HR_METRIC_COSINE those of an
+// item of length 1. rows [n_rows], each below n_items; vectors [n_rows, dim]. Packing changes them no further.
+HR_API hr_status hr_topk_unpack(const void* packed, int64_t n_items, int64_t dim, int metric, int scan,
+                                const int32_t* rows, int64_t n_rows, int threads, float* vectors);
+
 // As hr_topk, finding by `packed`, which hr_topk_pack made of the same items, metric and scan. Items that a mask leaves
-// out need not be finite in `items`, but were when packed. counts: may be null.
+// out need not be finite in `items`, but were when packed. items: may be null where hr_topk_pack was told `rounded`;
+// the packed numbers then decide as well. counts: may be null.
 HR_API hr_status hr_topk_packed(const float* queries, int64_t n_queries, const float* items, const void* packed,
                                 int64_t n_items, int64_t dim, int64_t k, int metric, int scan, const uint64_t* mask,
                                 int64_t mask_stride, int threads, double* scores, int64_t* ids, hr_topk_counts* counts);

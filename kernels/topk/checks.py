@@ -26,9 +26,8 @@ def check_items(items: Tensor, device: torch.device | None = None) -> None:
         raise ValueError(f"items: expected at most {MAX_ITEMS} rows, got {items.shape[0]}")
 
 
-def check_mask(mask: Tensor, n_queries: int, n_items: int, device: torch.device) -> None:
-    """Raises unless `mask` is a bitset over the items, for all queries or for each."""
-    words = (n_items + 63) // 64
+def check_mask(mask: Tensor, n_queries: int, words: int, device: torch.device) -> None:
+    """Raises unless `mask` is a bitset of so many words, for all queries or for each."""
     ndim = mask.ndim if isinstance(mask, Tensor) and mask.ndim == 2 else 1
     check_tensor("mask", mask, dtype=(torch.uint64, torch.int64), ndim=ndim, device=device)
     if tuple(mask.shape) not in ((words,), (n_queries, words)):
@@ -44,12 +43,23 @@ def check_search(queries: Tensor, items: Tensor, k: int, metric: str, mask: Tens
         raise ValueError(f"items: expected {queries.shape[1]} columns as in queries, got {items.shape[1]}")
     check_metric(metric)
     if mask is not None:
-        check_mask(mask, queries.shape[0], items.shape[0], queries.device)
+        check_mask(mask, queries.shape[0], (items.shape[0] + 63) // 64, queries.device)
+
+
+def check_queries(queries: Tensor, k: int, dim: int, device: torch.device, mask: Tensor | None, words: int) -> None:
+    """Raises unless the queries can be searched for in an index of so many dimensions and mask words."""
+    check_tensor("queries", queries, dtype=torch.float32, ndim=2, device=device)
+    check_at_least("k", k, 1)
+    if queries.shape[1] != dim:
+        raise ValueError(f"queries: expected {dim} columns as in the index, got {queries.shape[1]}")
+    if mask is not None:
+        check_mask(mask, queries.shape[0], words, device)
 
 
 def check_finite(name: str, vectors: Tensor, rows: Tensor | None = None) -> None:
     """Raises ValueError naming the first row, among `rows` (bool), that holds a NaN or an infinity."""
-    bad = ~torch.isfinite(vectors).all(1)
+    least, most = vectors.aminmax(dim=1)  # a NaN is both
+    bad = ~(torch.isfinite(least) & torch.isfinite(most))
     if rows is not None:
         bad &= rows
     if bool(bad.any()):

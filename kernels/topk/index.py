@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from headrace.kernels import settings
 from headrace.kernels.checks import check_tensor
-from headrace.kernels.topk.checks import check_finite, check_items, check_metric, check_search
-from headrace.kernels.topk.packed import SCANS, Counts, Packed, fastest
-from headrace.kernels.topk.storage import Stored, read_index, write_index
+from headrace.kernels.topk.catalogue import Catalogue
+from headrace.kernels.topk.checks import check_finite, check_items, check_metric, check_queries
+from headrace.kernels.topk.packed import SCANS, Counts
+from headrace.kernels.topk.segment import Kind, Segment
+from headrace.kernels.topk.storage import read_index, write_index
 
-KEEPS = ("memory",)
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """items: float32 [N, d], rows in rising order of id. ids: int64 [N + 1], the last one -1: what row -1 maps to.
-
-    packed: the same items in low precision, None where float32 finds.
-    """
-
-    items: Tensor
-    ids: Tensor
-    packed: Packed | None = None
+KEEPS = ("memory", "mmap", "none")
 
 
 class TopKIndex:
@@ -38,16 +26,27 @@ class TopKIndex:
     scan: the precision that finds: "float32", "bfloat16" or "int8" (the last two on a CPU; they keep a second copy of
         half or a quarter of the size), or "auto": the fastest for these items, tried on some of them. The answers are
         the same with each.
-    keep: where the vectors live, "memory"; an index from `load(path, mmap=True)` keeps them in its file.
+    keep: where the vectors that decide live. "memory": here, as given. "mmap" (on a CPU): in a file that is written to
+        `path`, of which a search reads only what float64 scores. "none" (on a CPU): nowhere. The numbers of the scan,
+        "bfloat16" or "int8" ("auto": "int8"), are then all there is, and the vectors that these stand for, `truth`,
+        are the items: answers are exact for those.
+    path: the file of keep="mmap", which must stay as it is while the index is used.
 
-    The index holds `items` without a copy where their ids rise already: leave them unchanged. `add` and `remove` build
-    a new catalogue and swap it in, so a search that runs meanwhile sees all of a change or nothing of it.
+    The index holds `items` without a copy where their ids rise already: leave them unchanged. A change takes time for
+    the items that it touches, not for all; it makes new segments and swaps them in, so a search that runs meanwhile
+    sees all of a change or nothing of it. A call that raises changes nothing.
 
-    Raises TypeError or ValueError naming the argument.
+    Raises TypeError or ValueError naming the argument; OSError where `path` cannot be written.
     """
 
     def __init__(
-        self, items: Tensor, ids: Tensor | None = None, metric: str = "ip", scan: str = "auto", keep: str = "memory"
+        self,
+        items: Tensor,
+        ids: Tensor | None = None,
+        metric: str = "ip",
+        scan: str = "auto",
+        keep: str = "memory",
+        path: str | Path | None = None,
     ) -> None:
         check_metric(metric)
         for name, value, known in (("scan", scan, ("auto", *SCANS)), ("keep", keep, KEEPS)):
@@ -55,41 +54,77 @@ class TopKIndex:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
         check_items(items)
         check_finite("items", items)
-        ids = torch.arange(items.shape[0], device=items.device) if ids is None else ids
-        _check_ids(ids, items.device, items.shape[0])
-        if scan in SCANS[1:] and items.device.type != "cpu":
-            raise ValueError(f"scan: expected auto or float32 on {items.device.type}, got {scan!r}")
-        self.metric = metric
-        self.scan = scan
-        self.keep = keep
+        if ids is not None:
+            _check_ids(ids, items.device, items.shape[0])
+        _check_place(items.device, scan, keep, path)
+        kind = Kind(metric, "int8" if keep == "none" and scan == "auto" else scan, keep != "none")
+        now = Catalogue(kind, items.shape[1], items.device)
+        if len(items):
+            now = now.added(Segment.of(items, ids, kind))
+        if keep == "mmap":
+            assert path is not None
+            write_index(Path(path), now)
+            now = read_index(Path(path), mmap=True, verify=False)
+        self._start(now, keep)
+
+    def _start(self, now: Catalogue, keep: str) -> None:
+        self.metric, self.scan, self.keep = now.kind.metric, now.kind.scan, keep
         self._change = threading.Lock()
-        self._catalogue = self._packed(_in_order(items.detach(), ids))
+        self._catalogue = now
 
     def __len__(self) -> int:
-        return self._catalogue.items.shape[0]
+        return len(self._catalogue)
 
     @property
     def ids(self) -> Tensor:
-        """int64 [N], rising. Row i of `items`, and bit i of a mask, belong to ids[i]."""
-        return self._catalogue.ids[:-1]
+        """int64 [rows]: row i of `truth`, and bit i of a mask, belong to ids[i]; -1 where a row has no item.
+
+        The ids rise until something is added; after that, each part that was added or merged has its own run of rows.
+        """
+        return self._catalogue.ids()
+
+    @property
+    def truth(self) -> Tensor:
+        """float32 [rows, d] in the order of `ids`: the vectors that decide. As given, or with keep="none" as rounded.
+
+        With metric "cosine" and keep="none", those of items of length 1. Copied, unless one segment holds them all.
+        """
+        return self._catalogue.truth()
 
     @property
     def items(self) -> Tensor:
-        """float32 [N, d] in the order of `ids`."""
-        return self._catalogue.items
+        """The same as `truth`."""
+        return self._catalogue.truth()
 
     @property
     def found_by(self) -> str:
-        """The precision that finds now: "float32", "bfloat16" or "int8"."""
-        packed = self._catalogue.packed
+        """The precision that finds now, in the largest segment: "float32", "bfloat16" or "int8"."""
+        packed = max(self._catalogue.segments, key=lambda segment: segment.rows).packed if len(self) else None
         return "float32" if packed is None else packed.scan
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the index holds in memory: vectors, packed numbers, ids and bits; not those of a mapped file."""
+        return sum(segment.nbytes for segment in self._catalogue.segments)
+
+    def mask(self, ids: Tensor, allow: bool = True) -> Tensor:
+        """The bitset, int64 [words], of the items under `ids` int64 [m], or with allow=False of all others.
+
+        A list for each query, int64 [B, m] padded with -1, gives int64 [B, words]. Ids that the index lacks are passed
+        over. A mask is for the index as it is now: a change may move rows, so make it again, or search a `copy`.
+        Raises TypeError or ValueError for a wrong dtype, shape or device.
+        """
+        now = self._catalogue
+        check_tensor("ids", ids, dtype=torch.int64, ndim=2 if isinstance(ids, Tensor) and ids.ndim == 2 else 1)
+        check_tensor("ids", ids, dtype=torch.int64, ndim=ids.ndim, device=now.device)
+        return now.mask(ids, allow)
 
     def search(
         self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Scores float32 [B, k] and ids int64 [B, k] of the k best items, best first; see `topk`.
 
-        Equal scores go to the lower id. mask: as in `topk`, over the items in the order of `ids`.
+        Equal scores go to the lower id. mask: as in `topk`, over the rows of `ids`; `mask` makes one from ids.
         """
         return self.search_counted(queries, k, mask, backend, threads)[:2]
 
@@ -105,80 +140,71 @@ class TopKIndex:
     ) -> tuple[Tensor, Tensor, Counts | None]:
         """As `search_counted`, with the float64 scores that ranked the items: what `merge_best` needs to join parts."""
         now = self._catalogue
-        check_search(queries, now.items, k, self.metric, mask)
-        if now.packed is None or not self._low_precision_serves(backend):
-            scores, rows = torch.ops.headrace.topk(queries.detach(), now.items, k, self.metric, mask, backend, threads)
-            return scores, now.ids[rows], None
-        scores, rows, counts = now.packed.search(queries, now.items, k, self.metric, mask, backend, threads)
-        return scores, now.ids[rows], counts
-
-    def _low_precision_serves(self, backend: str) -> bool:
-        if (settings.backend_setting() if backend == "auto" else backend) not in ("auto", "native"):
-            return False
-        # Without vectors, low precision is slower than float32.
-        return self.scan != "auto" or settings.get_isa() != "scalar"
-
-    def _packed(self, now: Catalogue, before: Catalogue | None = None) -> Catalogue:
-        """`now` with its low-precision copy, taking from `before` what has not changed."""
-        known = None if before is None else before.packed
-        if self.scan == "float32" or now.items.device.type != "cpu":
-            return now
-        if known is None and self.scan == "auto":
-            return replace(now, packed=fastest(now.items, self.metric))
-        scan = self.scan if known is None else known.scan
-        same = 0 if before is None else _same_rows(before, now)
-        return replace(now, packed=Packed.of(now.items, self.metric, scan, known, same))
+        check_queries(queries, k, now.dim, now.device, mask, now.words)
+        return now.search(queries, k, mask, backend, threads)
 
     def add(self, items: Tensor, ids: Tensor) -> None:
         """Adds items float32 [n, d] under `ids` int64 [n]. ValueError where an id is in the index already."""
-        device, dim = self.items.device, self.items.shape[1]
-        check_items(items, device)
-        if items.shape[1] != dim:
-            raise ValueError(f"items: expected {dim} columns as in the index, got {items.shape[1]}")
-        check_finite("items", items)
-        _check_ids(ids, device, items.shape[0])
+        segment = self._segment(items, ids)
         with self._change:
-            known = torch.isin(ids, self.ids)
+            known = self._catalogue.known(ids)
             if bool(known.any()):
                 raise ValueError(f"ids: expected new ids, got {int(ids[known][0])}, which the index has")
-            before = self._catalogue
-            after = _in_order(torch.cat([self.items, items.detach()]), torch.cat([self.ids, ids]))
-            self._catalogue = self._packed(after, before)
-            self.keep = "memory"
+            if segment is not None:
+                self._catalogue = self._catalogue.added(segment)
+
+    def upsert(self, items: Tensor, ids: Tensor) -> None:
+        """As `add`, in place of the items that the index has under some of the ids: one change."""
+        segment = self._segment(items, ids)
+        with self._change:
+            if segment is not None:
+                self._catalogue = self._catalogue.removed(ids).added(segment)
 
     def remove(self, ids: Tensor) -> None:
         """Removes the items under `ids` int64 [n]. ValueError where the index lacks an id; then nothing is removed."""
-        check_tensor("ids", ids, dtype=torch.int64, ndim=1, device=self.items.device)
-        _check_ids(ids, self.items.device, ids.shape[0])
+        check_tensor("ids", ids, dtype=torch.int64, ndim=1, device=self._catalogue.device)
+        _check_ids(ids, self._catalogue.device, ids.shape[0])
         with self._change:
-            unknown = ~torch.isin(ids, self.ids)
+            unknown = ~self._catalogue.known(ids)
             if bool(unknown.any()):
                 raise ValueError(f"ids: expected ids of the index, got {int(ids[unknown][0])}")
-            stays = ~torch.isin(self.ids, ids)
-            before = self._catalogue
-            self._catalogue = self._packed(_in_order(self.items[stays], self.ids[stays]), before)
-            self.keep = "memory"
+            self._catalogue = self._catalogue.removed(ids)
+
+    def _segment(self, items: Tensor, ids: Tensor) -> Segment | None:
+        """What to add, checked; None where it is nothing."""
+        now = self._catalogue
+        check_items(items, now.device)
+        if items.shape[1] != now.dim:
+            raise ValueError(f"items: expected {now.dim} columns as in the index, got {items.shape[1]}")
+        check_finite("items", items)
+        _check_ids(ids, now.device, items.shape[0])
+        # A copy: who adds block by block fills the same memory again.
+        return Segment.of(items.clone() if now.kind.vectors else items, ids, now.kind) if len(items) else None
+
+    def copy(self) -> TopKIndex:
+        """Another index of the same items. They share memory; changes to one do not show in the other."""
+        index = type(self).__new__(type(self))
+        index._start(self._catalogue, self.keep)
+        return index
 
     def save(self, path: str | Path) -> None:
         """Writes the index, with what it packed, to one file, whole or not at all. OSError where the disk refuses."""
-        now = self._catalogue
-        write_index(Path(path), Stored(now.items, now.ids, now.packed, self.metric, self.scan))
+        write_index(Path(path), self._catalogue)
 
     @classmethod
     def load(cls, path: str | Path, mmap: bool = True, verify: bool | None = None) -> TopKIndex:
         """The index in a file of `save`.
 
-        mmap: leave the vectors in the file, which must then stay as it is; processes share its pages.
+        mmap: leave the items in the file, which must then stay as it is; processes share its pages. What is added later
+        lives in memory.
         verify: read the whole file to check it; None: unless it is mapped, which then takes no time for any size. The
         head and the length are always checked.
 
         Raises ValueError, naming the file and the reason, where it is foreign, cut short, damaged or too new.
         """
-        stored = read_index(Path(path), mmap, not mmap if verify is None else verify)
+        now = read_index(Path(path), mmap, not mmap if verify is None else verify)
         index = cls.__new__(cls)
-        index.metric, index.scan, index.keep = stored.metric, stored.scan, "mmap" if mmap else "memory"
-        index._change = threading.Lock()
-        index._catalogue = Catalogue(stored.items, stored.ids, stored.packed)
+        index._start(now, "none" if not now.kind.vectors else "mmap" if mmap else "memory")
         return index
 
 
@@ -194,16 +220,12 @@ def _check_ids(ids: Tensor, device: torch.device, count: int) -> None:
         raise ValueError(f"ids: expected distinct ids, got {int(twice[0])} twice")
 
 
-def _in_order(items: Tensor, ids: Tensor) -> Catalogue:
-    """Rows by rising id, so that a tie between rows is a tie between ids."""
-    if bool((ids.diff() < 0).any()):
-        order = ids.argsort()
-        items, ids = items[order], ids[order]
-    return Catalogue(items.contiguous(), torch.cat([ids, ids.new_tensor([-1])]))
-
-
-def _same_rows(before: Catalogue, after: Catalogue) -> int:
-    """How many of the first rows hold the same items in both."""
-    shared = min(len(before.ids), len(after.ids)) - 1
-    differ = before.ids[:shared] != after.ids[:shared]
-    return int(differ.int().argmax()) if bool(differ.any()) else shared
+def _check_place(device: torch.device, scan: str, keep: str, path: str | Path | None) -> None:
+    if scan in SCANS[1:] and device.type != "cpu":
+        raise ValueError(f"scan: expected auto or float32 on {device.type}, got {scan!r}")
+    if keep != "memory" and device.type != "cpu":
+        raise ValueError(f"keep: expected memory on {device.type}, got {keep!r}")
+    if keep == "none" and scan == "float32":
+        raise ValueError("scan: expected auto, bfloat16 or int8 with keep='none', got 'float32'")
+    if (path is None) == (keep == "mmap"):
+        raise ValueError(f"path: expected {'a file' if path is None else 'none'} with keep={keep!r}, got {path}")

@@ -31,8 +31,9 @@ def topk(
 
 def topk_packed(
     queries: Tensor,
-    items: Tensor,
+    items: Tensor | None,
     packed: Tensor,
+    n_items: int,
     k: int,
     metric: str,
     scan: str,
@@ -42,8 +43,9 @@ def topk_packed(
     scores, ids = _empty(queries, k)
     counts = _C.topk_packed(
         queries.contiguous().numpy(),
-        items.contiguous().numpy(),
+        None if items is None else items.contiguous().numpy(),
         packed.numpy(),
+        n_items if items is None else items.shape[0],
         k,
         METRICS.index(metric),
         SCANS.index(scan),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from headrace.kernels.topk.checks import METRICS
 #: In the order of the C interface (cpp/topk/topk.h). The last two keep packed vectors.
 SCANS = ("float32", "bfloat16", "int8")
 TILE = 256
+_BLOCK = 2**24
 _SAMPLE = 16
 _K = 100
 #: Products that a scan in low precision does in the time that float64 takes for one pair of vectors.
@@ -41,32 +43,82 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Packed:
-    """scan: "bfloat16" or "int8". data: uint8, as `hr_topk_pack` in cpp/topk/topk.h lays it out."""
+    """scan: "bfloat16" or "int8". data: uint8, as `hr_topk_pack` in cpp/topk/topk.h lays it out. count: items in it."""
 
     scan: str
     data: Tensor
+    count: int
 
     @classmethod
-    def of(cls, items: Tensor, metric: str, scan: str, before: Packed | None = None, same: int = 0) -> Packed:
-        """Packs float32 [N, d]. The first `same` rows are those that `before`, of the same scan and metric, packed."""
-        arguments = (items.shape[1], METRICS.index(metric), SCANS.index(scan))
-        extension = settings.extension()
-        data = torch.empty(extension.topk_packed_bytes(items.shape[0], *arguments), dtype=torch.uint8)
-        first = 0 if before is None else same // TILE * TILE
-        if before is not None and first:
-            known = extension.topk_packed_bytes(first, *arguments)
-            data[:known] = before.data[:known]
-        extension.topk_pack(items.numpy(), *arguments[1:], first, 0, data.numpy())
-        return cls(scan, data)
+    def of(cls, items: Tensor, metric: str, scan: str, rounded: bool = False) -> Packed:
+        """Packs float32 [N, d]. rounded: they are what `unpack` gave, so that nothing is rounded again."""
+        data = torch.empty(packed_bytes(len(items), items.shape[1], metric, scan), dtype=torch.uint8)
+        kind = (METRICS.index(metric), SCANS.index(scan))
+        settings.extension().topk_pack(items.numpy(), *kind, rounded, 0, data.numpy())
+        return cls(scan, data, items.shape[0])
+
+    @classmethod
+    def alone(cls, items: Tensor, metric: str, scan: str) -> Packed:
+        """Packs float32 [N, d] so that the packed numbers decide: as if the items were what these stand for."""
+        count, dim = items.shape
+        first = (cls.of(block, metric, scan) for block in items.split(block_rows(dim)))
+        rounded = (block.unpack(torch.arange(block.count), dim, metric) for block in first)
+        return cls.joined((cls.of(block, metric, scan, rounded=True) for block in rounded), count, dim, metric, scan)
+
+    @classmethod
+    def joined(cls, blocks: Iterable[Packed], count: int, dim: int, metric: str, scan: str) -> Packed:
+        """What `of` makes of the `count` items of all blocks. Each block but the last holds a multiple of TILE."""
+        data = torch.empty(packed_bytes(count, dim, metric, scan), dtype=torch.uint8)
+        at = 0
+        for block in blocks:
+            data[at : at + block.data.numel()] = block.data
+            at += block.data.numel()
+        return cls(scan, data, count)
+
+    def unpack(self, rows: Tensor, dim: int, metric: str) -> Tensor:
+        """float32 [n, dim]: the vectors that the numbers of `rows` int64 [n] stand for."""
+        vectors = torch.empty(len(rows), dim)
+        settings.extension().topk_unpack(
+            *(self.data.numpy(), self.count, METRICS.index(metric), SCANS.index(self.scan)),
+            *(rows.int().numpy(), 0, vectors.numpy()),
+        )
+        return vectors
 
     def search(
-        self, queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, backend: str, threads: int
+        self,
+        queries: Tensor,
+        items: Tensor | None,
+        k: int,
+        metric: str,
+        mask: Tensor | None,
+        backend: str,
+        threads: int,
     ) -> tuple[Tensor, Tensor, Counts]:
-        """As `topk`, with scores in float64, and what it took. The arguments must have passed the checks of `topk`."""
+        """As `topk`, with scores in float64, and what it took. The arguments must have passed the checks of `topk`.
+
+        items: None where the packed numbers decide.
+        """
         scores, rows, counts = torch.ops.headrace.topk_packed(
-            queries.detach(), items, self.data, k, metric, self.scan, mask, backend, threads
+            queries.detach(), items, self.data, self.count, k, metric, self.scan, mask, backend, threads
         )
         return scores, rows, Counts(*counts.tolist())
+
+
+def packed_bytes(count: int, dim: int, metric: str, scan: str) -> int:
+    size: int = settings.extension().topk_packed_bytes(count, dim, METRICS.index(metric), SCANS.index(scan))
+    return size
+
+
+def block_rows(dim: int) -> int:
+    """Rows, a multiple of TILE, that are packed at a time where all of them in float32 would be too many."""
+    return max(_BLOCK // dim // TILE, 1) * TILE
+
+
+def pack(items: Tensor, metric: str, scan: str) -> Packed | None:
+    """The copy of float32 [N, d] that finds, on their device; None where they find themselves. scan: or "auto"."""
+    if scan == "float32" or items.device.type != "cpu":
+        return None
+    return fastest(items, metric) if scan == "auto" else Packed.of(items, metric, scan)
 
 
 def fastest(items: Tensor, metric: str) -> Packed | None:
@@ -85,8 +137,9 @@ def fastest(items: Tensor, metric: str) -> Packed | None:
 
 def _packed(
     queries: Tensor,
-    items: Tensor,
+    items: Tensor | None,
     packed: Tensor,
+    n_items: int,
     k: int,
     metric: str,
     scan: str,
@@ -95,14 +148,15 @@ def _packed(
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     serve = OP.pick(backend, queries.device)
-    scores, ids, counts = serve(queries, items, packed, k, metric, scan, mask, threads)
+    scores, ids, counts = serve(queries, items, packed, n_items, k, metric, scan, mask, threads)
     return scores, ids, counts
 
 
 def _fake(
     queries: Tensor,
-    items: Tensor,
+    items: Tensor | None,
     packed: Tensor,
+    n_items: int,
     k: int,
     metric: str,
     scan: str,
@@ -119,8 +173,8 @@ def _fake(
 
 
 register(
-    "topk_packed(Tensor queries, Tensor items, Tensor packed, int k, str metric, str scan, Tensor? mask, str backend,"
-    " int threads) -> (Tensor scores, Tensor ids, Tensor counts)",
+    "topk_packed(Tensor queries, Tensor? items, Tensor packed, int n_items, int k, str metric, str scan, Tensor? mask,"
+    " str backend, int threads) -> (Tensor scores, Tensor ids, Tensor counts)",
     _packed,
     _fake,
 )

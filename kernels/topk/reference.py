@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.topk.checks import check_finite
+from headrace.kernels.topk.packed import Packed
 
 LANES = 8
 
@@ -33,17 +34,20 @@ def topk(
 
 def topk_packed(
     queries: Tensor,
-    items: Tensor,
+    items: Tensor | None,
     packed: Tensor,
+    n_items: int,
     k: int,
     metric: str,
     scan: str,
     mask: Tensor | None,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """How the items are found does not matter here: all are scored."""
+    """All items are scored, however they are found; without any, what the packed numbers stand for."""
+    if items is None:
+        items = Packed(scan, packed, n_items).unpack(torch.arange(n_items), queries.shape[1], metric)
     scores, ids = topk(queries, items, k, metric, mask, threads)
-    return scores, ids, torch.tensor([queries.shape[0] * items.shape[0], 0])
+    return scores, ids, torch.tensor([queries.shape[0] * n_items, 0])
 
 
 def exact_scores(queries: Tensor, items: Tensor, metric: str) -> Tensor:

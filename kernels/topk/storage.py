@@ -1,8 +1,10 @@
-"""The file of a top-k index: a fixed head, the ids, the vectors, and the packed vectors where there are some.
+"""The file of a top-k index: a head, a table of segments, and the segments.
 
-Head (128 bytes, little endian): magic, version, metric, N, d, the scan asked for, the scan that packed, SHA-256 of what
-follows the head, SHA-256 of the head with this checksum zero. Then ids int64 [N + 1], rising, the last one -1, vectors
-float32 [N, d] and packed bytes, each on a 64-byte boundary.
+Head (128 bytes, little endian): magic, version, metric, the scan asked for, whether there are vectors, d, the number of
+segments, SHA-256 of what follows the head, SHA-256 of the head with this checksum zero. Table: for each segment 32
+bytes: its rows, the id of the first where the others follow it by ones, else -1, and the scan that packed. A segment:
+ids int64 [rows + 1], rising, the last one -1, unless they follow the first; vectors float32 [rows, d], if any; packed
+bytes. The table and each of these begin on a 64-byte boundary. Items that were removed are not in the file.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import hashlib
 import os
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,47 +22,44 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headrace.kernels import settings
+from headrace.kernels.topk.catalogue import Catalogue
 from headrace.kernels.topk.checks import MAX_DIM, MAX_ITEMS, METRICS
-from headrace.kernels.topk.packed import SCANS, Packed
+from headrace.kernels.topk.packed import SCANS, Packed, block_rows, packed_bytes
+from headrace.kernels.topk.segment import Kind, Segment, in_order
 
 MAGIC = b"HEADRACE-TOPK\r\n\0"
-VERSION = 2
+VERSION = 3
 SETTINGS = ("auto", *SCANS)
-HEAD = struct.Struct("<16sIIQQII32s32s16x")
+HEAD = struct.Struct("<16sIIIIQQ32s32s16x")
+ENTRY = struct.Struct("<QqI12x")
 DIGEST = slice(80, 112)
 ALIGN = 64
 
 
-class Stored(NamedTuple):
-    """items: float32 [N, d]. ids: int64 [N + 1], rising, the last one -1. scan: the one asked for."""
+class _Entry(NamedTuple):
+    rows: int
+    first: int
+    scan: int
 
-    items: Tensor
-    ids: Tensor
-    packed: Packed | None
-    metric: str
-    scan: str
+    def sizes(self, dim: int, kind: Kind) -> tuple[int, int, int]:
+        """Bytes of the ids, the vectors and the packed numbers."""
+        ids = 0 if self.first >= 0 else (self.rows + 1) * 8
+        packed = packed_bytes(self.rows, dim, kind.metric, SCANS[self.scan]) if self.scan else 0
+        return ids, self.rows * dim * 4 * kind.vectors, packed
 
 
-def write_index(path: Path, index: Stored) -> None:
+def write_index(path: Path, index: Catalogue) -> None:
     """Writes to a file beside `path` and renames it, so that a reader never meets half an index."""
-    vectors = np.ascontiguousarray(index.items.cpu().numpy(), dtype="<f4")
-    names = np.ascontiguousarray(index.ids.cpu().numpy(), dtype="<i8")
-    packed = np.empty(0, np.uint8) if index.packed is None else index.packed.data.numpy()
-    parts: list[bytes | memoryview] = []
-    for array in (names, vectors, packed):
-        parts += [array.data, bytes(-array.nbytes % ALIGN)]
-    head = bytearray(
-        HEAD.pack(
-            *(MAGIC, VERSION, METRICS.index(index.metric), *vectors.shape, SETTINGS.index(index.scan)),
-            *(SCANS.index("float32" if index.packed is None else index.packed.scan), _digest(parts), bytes(32)),
-        )
-    )
-    head[DIGEST] = _digest([head])
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    body = hashlib.sha256()
     try:
         with open(beside, "wb") as file:
-            file.writelines([head, *parts])
+            file.write(bytes(HEAD.size))
+            for part in _body(index):
+                body.update(part)
+                file.write(part)
+            file.seek(0)
+            file.write(_head(index, body.digest()))
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -69,7 +68,52 @@ def write_index(path: Path, index: Stored) -> None:
         raise
 
 
-def read_index(path: Path, mmap: bool, verify: bool) -> Stored:
+def _head(index: Catalogue, body: bytes) -> bytes:
+    kind = index.kind
+    head = bytearray(
+        HEAD.pack(
+            *(MAGIC, VERSION, METRICS.index(kind.metric), SETTINGS.index(kind.scan), kind.vectors, index.dim),
+            *(len(index.segments), body, bytes(32)),
+        )
+    )
+    head[DIGEST] = hashlib.sha256(head).digest()
+    return bytes(head)
+
+
+def _body(index: Catalogue) -> Iterator[bytes | memoryview]:
+    entries, names = [], []
+    for segment in index.segments:
+        ids = segment.ids_of(segment.live_rows()) if segment.live is not None else None
+        first, own, _ = (segment.first, segment.ids, None) if ids is None else in_order(ids)
+        entries.append(_Entry(segment.count, first, 0 if segment.packed is None else SCANS.index(segment.packed.scan)))
+        names.append(own)
+    yield from _padded(b"".join(ENTRY.pack(*entry) for entry in entries))
+    for segment, own in zip(index.segments, names, strict=True):
+        if own is not None:
+            yield from _padded(_bytes(own))
+        yield from _items(segment, index)
+
+
+def _items(segment: Segment, index: Catalogue) -> Iterator[bytes | memoryview]:
+    """The vectors and the packed numbers, block by block where some rows are left out."""
+    kind, packed = index.kind, segment.packed
+    if segment.live is None:
+        for part in (segment.vectors, None if packed is None else packed.data):
+            if part is not None:
+                yield from _padded(_bytes(part))
+        return
+    blocks = segment.live_rows().split(block_rows(index.dim))
+    if kind.vectors:
+        for rows in blocks:
+            yield _bytes(segment.vectors_of(rows, kind.metric, index.dim))
+        yield bytes(-segment.count * index.dim * 4 % ALIGN)
+    if packed is not None:
+        for rows in blocks:
+            vectors = segment.vectors_of(rows, kind.metric, index.dim)
+            yield _bytes(Packed.of(vectors, kind.metric, packed.scan, rounded=not kind.vectors).data)
+
+
+def read_index(path: Path, mmap: bool, verify: bool) -> Catalogue:
     """The index in a file. ValueError where the file is not as written; its body is checked where `verify` says so."""
     size = path.stat().st_size
     if size < HEAD.size:
@@ -77,27 +121,52 @@ def read_index(path: Path, mmap: bool, verify: bool) -> Stored:
     # Copy on write: torch wants writable memory, the file stays as it is.
     data = np.memmap(path, np.uint8, "c") if mmap else _read(path, size)
     head = bytearray(data[: HEAD.size].tobytes())
-    magic, version, metric, n_items, dim, setting, scan, body, own = HEAD.unpack(head)
+    magic, version, metric, setting, vectors, dim, count, body, own = HEAD.unpack(head)
     if magic != MAGIC:
         raise ValueError(f"{path}: not a top-k index")
     if version != VERSION:
         raise ValueError(f"{path}: version {version} of the format; this release reads version {VERSION}")
     head[DIGEST] = bytes(32)
-    sizes = metric < len(METRICS) and 1 <= dim <= MAX_DIM and n_items <= MAX_ITEMS
-    if _digest([head]) != own or not sizes or setting >= len(SETTINGS) or scan >= len(SCANS):
+    known = metric < len(METRICS) and setting < len(SETTINGS) and vectors < 2 and 1 <= dim <= MAX_DIM
+    if hashlib.sha256(head).digest() != own or not known:
         raise ValueError(f"{path}: damaged head")
-    count = settings.extension().topk_packed_bytes(n_items, dim, metric, scan) if scan else 0
-    ids_at = HEAD.size
-    vectors_at = ids_at + _padded((n_items + 1) * 8)
-    packed_at = vectors_at + _padded(n_items * dim * 4)
-    if size != packed_at + count:
-        raise ValueError(f"{path}: expected {packed_at + count} bytes, got {size}: cut short or damaged")
-    if verify and _digest([data[HEAD.size :].data]) != body:
+    kind = Kind(METRICS[metric], SETTINGS[setting], bool(vectors))
+    at = HEAD.size + _aligned(count * ENTRY.size)
+    entries = _table(path, data, count) if at <= size else []
+    expected = at + sum(_aligned(part) for entry in entries for part in entry.sizes(dim, kind))
+    if size != expected:
+        raise ValueError(f"{path}: expected {expected} bytes, got {size}: cut short or damaged")
+    if verify and hashlib.sha256(data[HEAD.size :].data).digest() != body:
         raise ValueError(f"{path}: checksum does not match: damaged")
-    ids = np.frombuffer(data, "<i8", n_items + 1, ids_at)
-    vectors = np.frombuffer(data, "<f4", n_items * dim, vectors_at).reshape(n_items, dim)
-    packed = Packed(SCANS[scan], torch.from_numpy(np.frombuffer(data, np.uint8, count, packed_at))) if scan else None
-    return Stored(torch.from_numpy(vectors), torch.from_numpy(ids), packed, METRICS[metric], SETTINGS[setting])
+    segments = []
+    for entry in entries:
+        segments.append(_segment(data, at, entry, dim, kind, mmap))
+        at += sum(map(_aligned, entry.sizes(dim, kind)))
+    return Catalogue(kind, dim, torch.device("cpu"), tuple(segments))
+
+
+def _table(path: Path, data: NDArray[np.uint8], count: int) -> list[_Entry]:
+    table = data[HEAD.size : HEAD.size + count * ENTRY.size].tobytes()
+    entries = [_Entry(*entry) for entry in ENTRY.iter_unpack(table)]
+    if any(not (1 <= rows <= MAX_ITEMS and -1 <= first < 2**62 and scan < len(SCANS)) for rows, first, scan in entries):
+        raise ValueError(f"{path}: damaged table of segments")
+    return entries
+
+
+def _segment(data: NDArray[np.uint8], at: int, entry: _Entry, dim: int, kind: Kind, mapped: bool) -> Segment:
+    ids, vectors, packed = entry.sizes(dim, kind)
+    starts = (at, at + _aligned(ids), at + _aligned(ids) + _aligned(vectors))
+    numbers = torch.from_numpy(np.frombuffer(data, np.uint8, packed, starts[2])) if packed else None
+    return Segment(
+        entry.rows,
+        entry.first,
+        torch.from_numpy(np.frombuffer(data, "<i8", entry.rows + 1, starts[0])) if ids else None,
+        torch.from_numpy(np.frombuffer(data, "<f4", vectors // 4, starts[1]).reshape(-1, dim)) if vectors else None,
+        None if numbers is None else Packed(SCANS[entry.scan], numbers, entry.rows),
+        None,
+        entry.rows,
+        mapped,
+    )
 
 
 def _read(path: Path, size: int) -> NDArray[np.uint8]:
@@ -108,12 +177,15 @@ def _read(path: Path, size: int) -> NDArray[np.uint8]:
     return data
 
 
-def _padded(count: int) -> int:
+def _bytes(tensor: Tensor) -> memoryview:
+    array = tensor.cpu().contiguous().numpy()
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data.cast("B")
+
+
+def _padded(part: bytes | memoryview) -> Iterator[bytes | memoryview]:
+    yield part
+    yield bytes(-len(part) % ALIGN)
+
+
+def _aligned(count: int) -> int:
     return count + -count % ALIGN
-
-
-def _digest(parts: Iterable[bytes | bytearray | memoryview]) -> bytes:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.digest()

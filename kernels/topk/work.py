@@ -29,8 +29,9 @@ def packed_work(batch: int, items: int, dim: int, k: int, scan: str, packed_byte
 
 def topk_packed(
     queries: Tensor,
-    items: Tensor,
+    items: Tensor | None,
     packed: Tensor,
+    n_items: int,
     k: int,
     metric: str,
     scan: str,
@@ -39,6 +40,5 @@ def topk_packed(
 ) -> Counted:
     """A call, counted as `topk` is."""
     batch, dim = queries.shape
-    count = items.shape[0]
-    least = packed_work(batch, count, dim, k, scan, packed.numel()) if mask is None else None
-    return Counted(batch * count, batch * min(k, count), least)
+    least = packed_work(batch, n_items, dim, k, scan, packed.numel()) if mask is None else None
+    return Counted(batch * n_items, batch * min(k, n_items), least)

@@ -19,6 +19,7 @@ from headrace.benchmarks import bench_mixture_of_experts as mixture
 from headrace.benchmarks import bench_pool_items as pool
 from headrace.benchmarks import bench_segment_topk as segment
 from headrace.benchmarks import bench_three_towers as towers
+from headrace.benchmarks import bench_topk_large as large
 from headrace.benchmarks import bench_two_hop as two_hop
 from headrace.benchmarks.harness.case import Bench, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.keep import forget
@@ -35,6 +36,7 @@ SMALL = [
     bench_topk._case(5, 3000, 16, 20, metric="l2"),
     bench_topk._case(5, 3000, 16, 20, share=0.5),
     bench_topk._case(5, 3000, 16, 20, share=0.1),
+    large._case(5, 3000, 16, 20),
     bench_dpp._case(3, 60, 16, 12, 5),
     bench_dpp._case(3, 60, 16, 12, None),
     bench_mmr._case(3, 60, 16, 12, 5),

@@ -132,16 +132,17 @@ void cosine_of_awkward_vectors() {
 // A packed catalogue on the boundary that the interface asks for, and no longer than it says.
 class Catalogue {
   public:
-    Catalogue(const Case& problem, int metric, int scan) : problem_(problem), metric_(metric), scan_(scan) {
+    Catalogue(const Case& problem, int metric, int scan, bool alone = false)
+        : problem_(problem), metric_(metric), scan_(scan), alone_(alone) {
         CHECK(hr_topk_packed_bytes(problem.n_items, problem.dim, metric, scan, &bytes_) == HR_OK);
         data_ = std::aligned_alloc(64, static_cast<size_t>(bytes_ ? bytes_ : 64));
-        CHECK(hr_topk_pack(problem.items.data(), problem.n_items, problem.dim, metric, scan, 0, 2, data_) == HR_OK);
+        CHECK(hr_topk_pack(problem.items.data(), problem.n_items, problem.dim, metric, scan, alone, 2, data_) == HR_OK);
     }
     Catalogue(const Catalogue&) = delete;
     ~Catalogue() { std::free(data_); }
     hr_status run(int threads, Answer& out, hr_topk_counts* counts) const {
-        return hr_topk_packed(problem_.queries.data(), problem_.n_queries, problem_.items.data(), data_,
-                              problem_.n_items, problem_.dim, problem_.k, metric_, scan_,
+        return hr_topk_packed(problem_.queries.data(), problem_.n_queries, alone_ ? nullptr : problem_.items.data(),
+                              data_, problem_.n_items, problem_.dim, problem_.k, metric_, scan_,
                               problem_.mask.empty() ? nullptr : problem_.mask.data(), problem_.stride, threads,
                               out.scores.data(), out.ids.data(), counts);
     }
@@ -150,6 +151,7 @@ class Catalogue {
   private:
     const Case& problem_;
     int metric_, scan_;
+    bool alone_;
     int64_t bytes_ = 0;
     void* data_ = nullptr;
 };
@@ -171,6 +173,41 @@ void check_packed(const Case& problem) {
                 }
             }
         }
+}
+
+// Packed numbers alone answer as the vectors that they stand for, which packing changes no further.
+void packed_numbers_decide_alone() {
+    for (bool masked : {false, true}) {
+        Case problem(9, 1111, 7, 40);
+        if (masked) problem.mask_at_random(true);
+        std::vector<int32_t> rows(static_cast<size_t>(problem.n_items));
+        for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int32_t>(i);
+        for (int scan : {HR_SCAN_BFLOAT16, HR_SCAN_INT8})
+            for (int metric : {HR_METRIC_IP, HR_METRIC_L2}) {
+                Case stands_for = problem;
+                const auto unpack = [&](const Catalogue& catalogue, std::vector<float>& out) {
+                    CHECK(hr_topk_unpack(catalogue.data(), problem.n_items, problem.dim, metric, scan, rows.data(),
+                                         problem.n_items, 2, out.data()) == HR_OK);
+                };
+                unpack(Catalogue(problem, metric, scan), stands_for.items);
+                Catalogue alone(stands_for, metric, scan, true);
+                std::vector<float> again(stands_for.items.size());
+                unpack(alone, again);
+                CHECK(again == stands_for.items);
+                for (int threads : {1, 3}) {
+                    Answer out(problem.n_queries, problem.k);
+                    hr_topk_counts counts{};
+                    CHECK(alone.run(threads, out, &counts) == HR_OK);
+                    CHECK(out == stands_for.brute_force(metric == HR_METRIC_L2));
+                }
+            }
+    }
+    const Case problem(1, 70, 4, 3);
+    const Catalogue catalogue(problem, HR_METRIC_IP, HR_SCAN_INT8);
+    std::vector<float> out(4);
+    for (int32_t row : {-1, 70})
+        CHECK(hr_topk_unpack(catalogue.data(), 70, 4, 0, HR_SCAN_INT8, &row, 1, 1, out.data()) == HR_INVALID);
+    CHECK(hr_topk_unpack(nullptr, 70, 4, 0, HR_SCAN_INT8, nullptr, 0, 1, nullptr) == HR_INVALID);
 }
 
 void packed_catalogues_answer_alike() {
@@ -263,12 +300,9 @@ void wrong_packed_arguments_are_refused() {
     std::vector<float> bad = problem.items;
     bad[69 * 4] = kNan;
     std::vector<std::byte> room(1 << 16);
-    auto pack = [&](const float* items, int64_t first_row) {
-        return hr_topk_pack(items, 70, 4, 0, HR_SCAN_INT8, first_row, 1, room.data());
-    };
-    CHECK(pack(problem.items.data(), 3) == HR_INVALID);
-    CHECK(pack(problem.items.data(), 256) == HR_INVALID);
-    CHECK(pack(bad.data(), 0) == HR_INVALID);
+    auto pack = [&](const float* items, void* out) { return hr_topk_pack(items, 70, 4, 0, HR_SCAN_INT8, 0, 1, out); };
+    CHECK(pack(problem.items.data(), nullptr) == HR_INVALID);
+    CHECK(pack(bad.data(), room.data()) == HR_INVALID);
     CHECK(std::string(hr_last_error()).find("items: expected finite values, got NaN or infinity in row 69") == 0);
 }
 
@@ -324,6 +358,7 @@ int main() {
     masks_are_obeyed();
     cosine_of_awkward_vectors();
     packed_catalogues_answer_alike();
+    packed_numbers_decide_alone();
     every_packed_scan_gives_the_same_scores();
     wrong_packed_arguments_are_refused();
     wrong_arguments_are_refused();

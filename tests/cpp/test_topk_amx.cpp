@@ -233,8 +233,18 @@ void check_search(const Vectors& v, hr_metric metric) {
     for (hr_scan scan : {HR_SCAN_BFLOAT16, HR_SCAN_INT8}) {
         const Catalogue catalogue(v.items, v.n_items, v.dim, metric, scan);
         const hr::Packed packed = catalogue.with(model(scan));
-        const hr::Problem problem{
-            &hr::topk_kernels_scalar, v.items.data(), v.n_items, v.dim, v.k, v.k, metric, nullptr, 0, &packed, false};
+        const hr::Problem problem{&hr::topk_kernels_scalar,
+                                  v.items.data(),
+                                  v.n_items,
+                                  v.dim,
+                                  v.k,
+                                  v.k,
+                                  metric,
+                                  nullptr,
+                                  0,
+                                  &packed,
+                                  nullptr,
+                                  false};
         for (int threads : {1, 3}) {
             std::fill(ids.begin(), ids.end(), -7);
             hr::Search search(problem, v.queries.data(), v.n_queries, threads, scores.data(), ids.data());

@@ -50,8 +50,10 @@ def test_add_and_remove_equal_a_fresh_index() -> None:
     stays = torch.cat([torch.arange(50), torch.arange(120, 300)])
     fresh = TopKIndex(items[stays], ids[stays])
     assert len(index) == len(fresh) == 230
-    assert torch.equal(index.ids, fresh.ids)
-    assert torch.equal(index.items, fresh.items)
+    there = index.ids >= 0
+    order = index.ids[there].argsort()
+    assert torch.equal(index.ids[there][order], fresh.ids)
+    assert torch.equal(index.items[there][order], fresh.items)
     for mine, theirs in zip(index.search(queries, 230), fresh.search(queries, 230), strict=True):
         assert torch.equal(mine, theirs)
 
@@ -80,12 +82,34 @@ def test_what_arrives_wrong_is_named() -> None:
         (ValueError, "ids: expected at least 0, got -1", lambda: TopKIndex(normal(1, 3), torch.tensor([-1]))),
         (TypeError, "ids: expected int64, got int32", lambda: TopKIndex(normal(1, 3), torch.tensor([1]).int())),
         (ValueError, "scan: expected one of auto, float32", lambda: TopKIndex(normal(1, 3), scan="int4")),
-        (ValueError, "keep: expected one of memory, got 'none'", lambda: TopKIndex(normal(1, 3), keep="none")),
+        (ValueError, "keep: expected one of memory, mmap, none", lambda: TopKIndex(normal(1, 3), keep="disk")),
+        (
+            ValueError,
+            "scan: expected auto, bfloat16 or int8",
+            lambda: TopKIndex(normal(1, 3), None, "ip", "float32", "none"),
+        ),
+        (ValueError, "path: expected a file with keep='mmap'", lambda: TopKIndex(normal(1, 3), keep="mmap")),
+        (ValueError, "path: expected none with keep='none'", lambda: TopKIndex(normal(1, 3), keep="none", path="x")),
+        (ValueError, "ids: expected distinct ids", lambda: index.upsert(normal(2, 3), torch.tensor([9, 9]))),
+        (ValueError, "items: expected finite values.* row 1", lambda: index.upsert(nan, torch.tensor([1, 2]))),
+        (TypeError, "ids: expected int64, got int32", lambda: index.mask(torch.tensor([1]).int())),
+        (ValueError, "k: expected at least 1, got 0", lambda: index.search(normal(1, 3), 0)),
+        (ValueError, "queries: expected 3 columns as in the index, got 4", lambda: index.search(normal(1, 4), 1)),
+        (TypeError, "queries: expected float32, got float64", lambda: index.search(normal(1, 3).double(), 1)),
+        (ValueError, r"queries: expected finite values.* row 1", lambda: index.search(nan, 1)),
+        (
+            ValueError,
+            r"mask: expected shape \[1\] or \[1, 1\], got \[2\]",
+            lambda: index.search(normal(1, 3), 1, torch.zeros(2).long()),
+        ),
         (ValueError, "metric: expected one of", lambda: TopKIndex(normal(1, 3), metric="dot")),
     ]:
         with pytest.raises(error, match=match):
             call()
     assert index.ids.tolist() == [1, 2, 3, 4]
+    index.remove(torch.arange(1, 5))
+    with pytest.raises(ValueError, match=r"queries: expected finite values, got NaN or infinity in row 1$"):
+        index.search(nan, 1)
 
 
 @pytest.mark.parametrize("mmap", [True, False])

@@ -214,7 +214,6 @@ def test_changes_equal_a_fresh_index(metric: str, scan: str) -> None:
     index.remove(torch.tensor([700, 1300]))
     stays = torch.tensor([i for i in range(1400) if i not in (700, 1300)])
     fresh = TopKIndex(items[stays], stays, metric, scan)
-    assert torch.equal(index._catalogue.packed.data, fresh._catalogue.packed.data)
     for mine, theirs in zip(index.search(queries, 30), fresh.search(queries, 30), strict=True):
         assert torch.equal(mine, theirs)
 
@@ -244,7 +243,7 @@ def test_what_arrives_wrong_is_named() -> None:
     index, packed = TopKIndex(items, scan="int8"), Packed.of(items, "ip", "int8")
     with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
         index.search(normal(2, 8), 0)
-    with pytest.raises(ValueError, match="items: expected 9 columns"):
+    with pytest.raises(ValueError, match="queries: expected 8 columns"):
         index.search(normal(2, 9), 1)
     with pytest.raises(ValueError, match=r"queries: expected finite values, got NaN or infinity in row 1$"):
         index.search(torch.tensor([[0.0] * 8, [torch.nan] * 8]), 1)
@@ -259,5 +258,5 @@ def test_operator_contract() -> None:
     items = normal(40, 4)
     packed = Packed.of(items, "l2", "bfloat16")
     mask = torch.tensor([5], dtype=torch.int64)
-    arguments = (normal(2, 4), items, packed.data, 3, "l2", "bfloat16", mask, "auto", 0)
+    arguments = (normal(2, 4), items, packed.data, 40, 3, "l2", "bfloat16", mask, "auto", 0)
     torch.library.opcheck(torch.ops.headrace.topk_packed.default, arguments)
