@@ -75,6 +75,7 @@ class AnnIndex:
         faster: list[bool],
     ) -> None:
         self._exact, self.method, self.settings, self._finder = exact, method, settings, finder
+        self._ids = exact.ids
         self.fallback, self._faster_exact = fallback, faster
 
     def __len__(self) -> int:
@@ -83,7 +84,7 @@ class AnnIndex:
     @property
     def ids(self) -> Tensor:
         """int64 [N], rising. Row i of `items`, and bit i of a mask, belong to ids[i]."""
-        return self._exact.ids
+        return self._ids
 
     @property
     def items(self) -> Tensor:
@@ -134,7 +135,7 @@ class AnnIndex:
             scores.append(best[0])
             rows.append(best[1])
         row = torch.cat(rows)
-        return torch.cat(scores), torch.where(row >= 0, self.ids[row.clamp_min(0)], -1)
+        return torch.cat(scores), torch.where(row >= 0, self._ids[row.clamp_min(0)], -1)
 
     def tuned(self, fallback: str | None = None, **settings: int) -> AnnIndex:
         """The same structure, searched otherwise: n_probes, oversample or ef_search. What was measured stays so."""
