@@ -1,0 +1,135 @@
+"""Top-k over a catalogue in parts. Each shard is searched for itself, and the answers are merged exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.topk.checks import check_finite, check_mask
+from headrace.kernels.topk.index import TopKIndex
+from headrace.kernels.topk.merge import merge_best
+from headrace.kernels.topk.packed import Counts
+from headrace.kernels.topk.shard_files import shard_paths
+
+#: What a search of one shard returns: float64 scores, ids, counts.
+Answer = tuple[Tensor, Tensor, Counts | None]
+
+
+class TopKShards:
+    """Exact top-k over several indexes in this process; ids and scores are those of one index over all their items.
+
+    shards: at least one, of one metric, dimension and device, without a common id; any may be empty. They are searched
+    one after another, each with all threads. Items may be added to a shard and removed from it; to keep ids apart is
+    then up to the caller.
+
+    Raises ValueError naming the shard that does not fit.
+    """
+
+    def __init__(self, shards: Sequence[TopKIndex]) -> None:
+        self._shards = tuple(shards)
+        check_shards(self._shards)
+        self.metric = self._shards[0].metric
+
+    @classmethod
+    def load(cls, folder: str | Path, mmap: bool = True, verify: bool | None = None) -> TopKShards:
+        """The shards of a folder of `save_shards`; `mmap` and `verify` as in `TopKIndex.load`."""
+        return cls([TopKIndex.load(path, mmap, verify) for path in shard_paths(folder)])
+
+    def __len__(self) -> int:
+        return sum(len(shard) for shard in self._shards)
+
+    @property
+    def ids(self) -> Tensor:
+        """int64: the ids of shard after shard, each filled up with -1 to a multiple of 64.
+
+        Bit i of a mask belongs to ids[i].
+        """
+        return torch.cat([whole_words(shard.ids) for shard in self._shards])
+
+    def search(
+        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Scores float32 [B, k] and ids int64 [B, k] of the k best items of all shards, best first; see `topk`.
+
+        mask: uint64 or int64 words, [W] for all queries or [B, W], over the items in the order of `ids`: each shard
+        begins a new word, so W is the sum of ceil(rows / 64).
+        """
+        scores, ids, _ = self.search_float64(queries, k, mask, backend, threads)
+        return scores.float(), ids
+
+    def search_float64(
+        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+    ) -> Answer:
+        """As `search`, with the float64 scores that ranked the items, and what the search took (None: not counted)."""
+        words = [words_of(shard) for shard in self._shards]
+        check_arguments(queries, k, mask, self._shards[0], sum(words))
+        masks = [None] * len(words) if mask is None else mask.split(words, -1)
+        answers = self._answers(queries, k, masks, backend, threads)
+        scores, ids = merge_best([answer[0] for answer in answers], [answer[1] for answer in answers], k)
+        counts = [answer[2] for answer in answers if answer[2] is not None]
+        total = Counts(*map(sum, zip(*counts, strict=True))) if len(counts) == len(answers) else None
+        return scores, ids, total
+
+    def _answers(
+        self, queries: Tensor, k: int, masks: Sequence[Tensor | None], backend: str, threads: int
+    ) -> list[Answer]:
+        answers = []
+        for number, (shard, mask) in enumerate(zip(self._shards, masks, strict=True)):
+            try:
+                answers.append(shard.search_float64(queries, k, mask, backend, threads))
+            except ValueError as error:
+                raise ValueError(f"shard {number}: {error}") from error
+        return answers
+
+
+def check_shards(shards: Sequence[TopKIndex]) -> None:
+    """Raises ValueError unless there is a shard and all fit the first."""
+    check_at_least("shards", len(shards), 1)
+    first = shards[0]
+    for number, shard in enumerate(shards):
+        for what, got, expected in (
+            ("metric", shard.metric, first.metric),
+            ("dimension", shard.items.shape[1], first.items.shape[1]),
+            ("device", shard.items.device, first.items.device),
+        ):
+            if got != expected:
+                raise ValueError(f"shards: expected {what} {expected} as in shard 0, got {got} in shard {number}")
+    _check_distinct([shard.ids for shard in shards if len(shard)])
+
+
+def _check_distinct(parts: Sequence[Tensor]) -> None:
+    """Ranges of ids that do not overlap are distinct without being read, as those of `save_shards` are."""
+    ends = sorted((int(ids[0]), int(ids[-1])) for ids in parts)
+    if all(before[1] < after[0] for before, after in pairwise(ends)):
+        return
+    ids = torch.cat(list(parts)).sort().values
+    twice = ids[1:][ids[1:] == ids[:-1]]
+    if twice.numel():
+        raise ValueError(f"shards: expected distinct ids, got {int(twice[0])} twice")
+
+
+def check_arguments(queries: Tensor, k: int, mask: Tensor | None, like: TopKIndex, words: int) -> None:
+    """What one index over everything would ask, before any shard is asked. words: of a mask over all shards."""
+    device, dim = like.items.device, like.items.shape[1]
+    check_tensor("queries", queries, dtype=torch.float32, ndim=2, device=device)
+    check_at_least("k", k, 1)
+    if queries.shape[1] != dim:
+        raise ValueError(f"queries: expected {dim} columns as in the shards, got {queries.shape[1]}")
+    check_finite("queries", queries)
+    if mask is not None:
+        check_mask(mask, queries.shape[0], 64 * words, device)
+
+
+def words_of(shard: TopKIndex) -> int:
+    """Mask words of a shard, ceil(rows / 64)."""
+    return (shard.ids.shape[0] + 63) // 64
+
+
+def whole_words(ids: Tensor) -> Tensor:
+    """int64 [64 * ceil(rows / 64)], filled up with -1."""
+    return torch.nn.functional.pad(ids, (0, -len(ids) % 64), value=-1)
