@@ -11,6 +11,8 @@ from headrace.kernels.topk import TopKIndex
 from headrace.kernels.topk.sharded import Answer
 
 DIM = 7
+#: Rows of the shards of each split.
+SPLITS = [(200,), (137, 63), (64, 1, 135), (0, 50, 0, 65, 64, 21, 0)]
 
 
 class Sharded(Protocol):
@@ -59,3 +61,17 @@ def check_all(shards: Sharded, ids: Tensor, whole: TopKIndex) -> None:
                 expected = whole.search_float64(queries, k, theirs)
                 assert_same(shards.search_float64(queries, k, mine), expected)
                 assert_same(shards.search_float64(queries, k, mine.view(torch.uint64)), expected)
+
+
+def bad_calls(queries: Tensor) -> list[tuple[type[Exception], str, tuple[object, ...]]]:
+    nan = queries.clone()
+    nan[2, 0] = torch.nan
+    return [
+        (ValueError, "queries: expected finite.* row 2", (nan, 3)),
+        (ValueError, f"queries: expected {DIM} columns", (queries[:, :-1], 3)),
+        (ValueError, "queries: expected 2 dimensions", (queries[0], 3)),
+        (TypeError, "queries: expected float32", (queries.double(), 3)),
+        (ValueError, "k: expected at least 1, got 0", (queries, 0)),
+        (ValueError, r"mask: expected shape \[5\] or \[4, 5\]", (queries, 3, torch.zeros(4, dtype=torch.int64))),
+        (TypeError, "mask: expected uint64 or int64", (queries, 3, torch.zeros(5))),
+    ]
