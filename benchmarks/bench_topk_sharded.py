@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -31,12 +32,12 @@ def build_shards(items: int, shards: int) -> TopKShards:
 
 
 @keep(1)
-def start_processes(items: int, shards: int) -> tuple[TopKProcesses, Any]:
-    """The processes, and the folder that is theirs for as long."""
-    folder = TemporaryDirectory()
-    path = Path(folder.name) / "index"
-    save_shards(path, make_items(items, DIM, False), shards, scan=SCAN)
-    return TopKProcesses.load(path), folder
+def start_processes(items: int, shards: int) -> TopKProcesses:
+    folder = tempfile.mkdtemp()
+    save_shards(folder, make_items(items, DIM, False), shards, scan=SCAN)
+    processes = TopKProcesses.load(folder)
+    weakref.finalize(processes, shutil.rmtree, folder, ignore_errors=True)
+    return processes
 
 
 def prepare_whole(search: Search, case: Case) -> Call:
@@ -50,19 +51,20 @@ def prepare_shards(search: Search, case: Case, shards: int) -> Call:
 
 
 def prepare_processes(search: Search, case: Case, shards: int) -> Call:
-    processes, _ = start_processes(len(search.items), shards)
+    processes = start_processes(len(search.items), shards)
     return lambda: processes.search(search.queries, search.k)[1]
 
 
-def _case(batch: int, items: int) -> Case:
+def _case(batch: int, items: int, suites: tuple[str, ...] = ("full",)) -> Case:
+    size = f"{items // 10**6}M" if items >= 10**6 else f"{items // 1000}k"
     return Case(
         op="topk_sharded",
-        name=f"B{batch} N{items // 10**6}M d{DIM} k{K}",
+        name=f"B{batch} N{size} d{DIM} k{K}",
         params={"batch": batch, "items": items, "dim": DIM, "k": K},
         inputs=partial(make_search, batch, items, DIM, K, False, 1.0),
         check=check,
         work=work(batch, items, DIM, K),
-        suites=("full",),
+        suites=suites,
     )
 
 
@@ -73,7 +75,7 @@ def _provider(name: str, prepare: Any) -> Provider:
 BENCH = Bench(
     "topk_sharded",
     "Exact top-k over shards",
-    cases=tuple(_case(batch, 1_000_000) for batch in (1, 64)),
+    cases=(_case(16, 100_000, ("quick", "full")), *(_case(batch, 1_000_000) for batch in (1, 64))),
     providers=(
         _provider("headrace index", prepare_whole),
         _provider("headrace 2 shards", partial(prepare_shards, shards=2)),

@@ -13,7 +13,7 @@ from torch import Tensor
 from headrace.kernels.topk.checks import METRICS
 from headrace.kernels.topk.index import TopKIndex
 from headrace.kernels.topk.merge import merge_best
-from headrace.kernels.topk.sharded import Answer, check_arguments, words_of
+from headrace.kernels.topk.sharded import Answer, check_arguments, shape_of
 
 #: Numbers that a rank tells of itself before anything else is exchanged.
 _TOLD = 4
@@ -36,7 +36,7 @@ class TopKRanks:
         self._index = index
         self._group = group
         _, told = self._together(
-            lambda: ((words_of(index), index.items.shape[1], METRICS.index(index.metric), 0), None)
+            lambda: ((shape_of(index), index.items.shape[1], METRICS.index(index.metric), 0), None)
         )
         _check_alike("index", told[1:3], ("the same dimension", "the same metric"))
         self._words = told[0]
@@ -58,7 +58,7 @@ class TopKRanks:
         """As `search`, with the float64 scores that ranked the items, and what the search of this rank's shard took."""
 
         def search() -> tuple[tuple[int, ...], Answer]:
-            check_arguments(queries, k, mask, self._index, sum(self._words))
+            check_arguments(queries, k, mask, shape_of(self._index), sum(self._words))
             answer = self._index.search_float64(queries, k, self._part(mask), backend, threads)
             return (
                 queries.shape[0],
@@ -78,13 +78,10 @@ class TopKRanks:
         if mask is None:
             return None
         rank = dist.get_rank(self._group)
-        if words_of(self._index) != self._words[rank]:
-            raise ValueError(
-                f"mask: expected an index of {self._words[rank]} words as at the construction, "
-                f"got one of {words_of(self._index)}"
-            )
-        first = sum(self._words[:rank])
-        return mask[..., first : first + self._words[rank]]
+        first, words, now = sum(self._words[:rank]), self._words[rank], shape_of(self._index).words
+        if now != words:
+            raise ValueError(f"mask: expected an index of {words} words as at the construction, got one of {now}")
+        return mask[..., first : first + words]
 
     def _together(self, work: Callable[[], tuple[tuple[int, ...], _Result]]) -> tuple[_Result, list[list[int]]]:
         """The result of `work` here and, by number, what `work` told on each rank; raises on all where one failed."""
@@ -93,10 +90,8 @@ class TopKRanks:
             told, result = work()
         except Exception as raised:
             error = raised
-        device = self._index.items.device
-        table = torch.stack(
-            self._gathered(torch.tensor([error is not None, *told], dtype=torch.int64, device=device))
-        ).T.tolist()
+        mine = torch.tensor([error is not None, *told], dtype=torch.int64, device=self._device)
+        table = torch.stack(self._gathered(mine)).T.tolist()
         if any(table[0]):
             reasons = [""] * len(table[0])
             dist.all_gather_object(reasons, f"{type(error).__name__}: {error}", self._group)

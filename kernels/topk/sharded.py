@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,14 @@ from headrace.kernels.topk.shard_files import shard_paths
 
 #: What a search of one shard returns: float64 scores, ids, counts.
 Answer = tuple[Tensor, Tensor, Counts | None]
+
+
+class Shape(NamedTuple):
+    """Of an index; words: of a mask over its rows."""
+
+    dim: int
+    words: int
+    device: torch.device
 
 
 class TopKShards:
@@ -66,8 +75,8 @@ class TopKShards:
         self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
     ) -> Answer:
         """As `search`, with the float64 scores that ranked the items, and what the search took (None: not counted)."""
-        words = [words_of(shard) for shard in self._shards]
-        check_arguments(queries, k, mask, self._shards[0], sum(words))
+        words = [shape_of(shard).words for shard in self._shards]
+        check_arguments(queries, k, mask, shape_of(self._shards[0]), sum(words))
         masks = [None] * len(words) if mask is None else mask.split(words, -1)
         answers = self._answers(queries, k, masks, backend, threads)
         scores, ids = merge_best([answer[0] for answer in answers], [answer[1] for answer in answers], k)
@@ -90,44 +99,43 @@ class TopKShards:
 def check_shards(shards: Sequence[TopKIndex]) -> None:
     """Raises ValueError unless there is a shard and all fit the first."""
     check_at_least("shards", len(shards), 1)
-    first = shards[0]
+    first = shape_of(shards[0])
     for number, shard in enumerate(shards):
+        shape = shape_of(shard)
         for what, got, expected in (
-            ("metric", shard.metric, first.metric),
-            ("dimension", shard.items.shape[1], first.items.shape[1]),
-            ("device", shard.items.device, first.items.device),
+            ("metric", shard.metric, shards[0].metric),
+            ("dimension", shape.dim, first.dim),
+            ("device", shape.device, first.device),
         ):
             if got != expected:
                 raise ValueError(f"shards: expected {what} {expected} as in shard 0, got {got} in shard {number}")
-    _check_distinct([shard.ids for shard in shards if len(shard)])
-
-
-def _check_distinct(parts: Sequence[Tensor]) -> None:
-    """Ranges of ids that do not overlap are distinct without being read, as those of `save_shards` are."""
-    ends = sorted((int(ids[0]), int(ids[-1])) for ids in parts)
-    if all(before[1] < after[0] for before, after in pairwise(ends)):
+    ranges = sorted(id_range for shard in shards for id_range in id_ranges(shard))
+    if all(before[1] < after[0] for before, after in pairwise(ranges)):
         return
-    ids = torch.cat(list(parts)).sort().values
-    twice = ids[1:][ids[1:] == ids[:-1]]
+    ids = torch.cat([shard.ids for shard in shards]).sort().values
+    twice = ids[1:][(ids[1:] == ids[:-1]) & (ids[1:] >= 0)]
     if twice.numel():
         raise ValueError(f"shards: expected distinct ids, got {int(twice[0])} twice")
 
 
-def check_arguments(queries: Tensor, k: int, mask: Tensor | None, like: TopKIndex, words: int) -> None:
+def check_arguments(queries: Tensor, k: int, mask: Tensor | None, shape: Shape, words: int) -> None:
     """What one index over everything would ask, before any shard is asked. words: of a mask over all shards."""
-    device, dim = like.items.device, like.items.shape[1]
-    check_tensor("queries", queries, dtype=torch.float32, ndim=2, device=device)
+    check_tensor("queries", queries, dtype=torch.float32, ndim=2, device=shape.device)
     check_at_least("k", k, 1)
-    if queries.shape[1] != dim:
-        raise ValueError(f"queries: expected {dim} columns as in the shards, got {queries.shape[1]}")
+    if queries.shape[1] != shape.dim:
+        raise ValueError(f"queries: expected {shape.dim} columns as in the index, got {queries.shape[1]}")
     check_finite("queries", queries)
     if mask is not None:
-        check_mask(mask, queries.shape[0], 64 * words, device)
+        check_mask(mask, queries.shape[0], 64 * words, shape.device)
 
 
-def words_of(shard: TopKIndex) -> int:
-    """Mask words of a shard, ceil(rows / 64)."""
-    return (shard.ids.shape[0] + 63) // 64
+def shape_of(shard: TopKIndex) -> Shape:
+    return Shape(shard.items.shape[1], (shard.ids.shape[0] + 63) // 64, shard.items.device)
+
+
+def id_ranges(shard: TopKIndex) -> list[tuple[int, int]]:
+    """First and last id of ranges that hold all ids of a shard. Takes no time: most shards never meet."""
+    return [(int(shard.ids[0]), int(shard.ids[-1]))] if len(shard) else []
 
 
 def whole_words(ids: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def bad_calls(queries: Tensor) -> list[tuple[type[Exception], str, tuple[object,
     nan[2, 0] = torch.nan
     return [
         (ValueError, "queries: expected finite.* row 2", (nan, 3)),
-        (ValueError, f"queries: expected {DIM} columns", (queries[:, :-1], 3)),
+        (ValueError, f"queries: expected {DIM} columns as in the index", (queries[:, :-1], 3)),
         (ValueError, "queries: expected 2 dimensions", (queries[0], 3)),
         (TypeError, "queries: expected float32", (queries.double(), 3)),
         (ValueError, "k: expected at least 1, got 0", (queries, 0)),

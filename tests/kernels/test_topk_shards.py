@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from shards_oracle import DIM, SPLITS, bad_calls, check_all, integers, some_ids
+from shards_oracle import DIM, SPLITS, assert_same, bad_calls, check_all, integers, some_ids
 
 from headrace.kernels.topk import METRICS, TopKIndex
 from headrace.kernels.topk.shard_files import save_shards, shard_paths
@@ -126,3 +126,12 @@ def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
         TopKShards.load(tmp_path / "three")
     with pytest.raises(ValueError, match=r"expected shards of 00002 only, got shard-00000-of-00003.topk"):
         TopKShards.load(tmp_path / "two")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_threads_change_nothing(threads: int) -> None:
+    sizes = SPLITS[-1]
+    items, ids = integers(sum(sizes), DIM, seed=1), some_ids(sum(sizes))
+    shards = TopKShards([TopKIndex(*part) for part in zip(items.split(sizes), ids.split(sizes), strict=True)])
+    queries = integers(20, DIM, seed=2)
+    assert_same(shards.search(queries, 9, threads=threads), TopKIndex(items, ids).search(queries, 9))
