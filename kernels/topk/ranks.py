@@ -35,9 +35,9 @@ class TopKRanks:
     def __init__(self, index: TopKIndex, group: dist.ProcessGroup | None = None) -> None:
         self._index = index
         self._group = group
-        _, told = self._together(
-            lambda: ((shape_of(index), index.items.shape[1], METRICS.index(index.metric), 0), None)
-        )
+        shape, metric = shape_of(index), METRICS.index(index.metric)
+        self._device = shape.device
+        _, told = self._together(lambda: ((shape.words, shape.dim, metric, 0), None))
         _check_alike("index", told[1:3], ("the same dimension", "the same metric"))
         self._words = told[0]
 
@@ -60,12 +60,8 @@ class TopKRanks:
         def search() -> tuple[tuple[int, ...], Answer]:
             check_arguments(queries, k, mask, shape_of(self._index), sum(self._words))
             answer = self._index.search_float64(queries, k, self._part(mask), backend, threads)
-            return (
-                queries.shape[0],
-                k,
-                zlib.crc32(queries.detach().cpu().contiguous().numpy().tobytes()),
-                mask is not None,
-            ), answer
+            digest = zlib.crc32(queries.detach().cpu().contiguous().numpy().tobytes())
+            return (queries.shape[0], k, digest, mask is not None), answer
 
         (scores, ids, counts), told = self._together(search)
         _check_alike("search", told, ("as many queries", "the same k", "the same queries", "a mask, or none,"))
