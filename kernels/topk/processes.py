@@ -53,10 +53,7 @@ class TopKProcesses(TopKShards):
         self._owner = os.getpid()
         self._end = weakref.finalize(self, _stop_all, self._workers, self._owner)
         try:
-            for worker in self._workers:
-                worker.start()
-            for worker in self._workers:
-                worker.await_ready()
+            _start_all(self._workers)
         except BaseException:
             self._end()
             raise
@@ -96,6 +93,7 @@ class TopKProcesses(TopKShards):
             if not self._end.alive:
                 raise RuntimeError("this index is closed")
             try:
+                _start_all(self._workers)
                 for worker, request in zip(self._workers, requests, strict=True):
                     worker.ask(request)
                 replies = [worker.reply(request) for worker, request in zip(self._workers, requests, strict=True)]
@@ -107,13 +105,18 @@ class TopKProcesses(TopKShards):
 
 
 class _Worker:
-    """A process that serves one shard, and the pipe to it. It is started again when it is asked and not there."""
+    """A process that serves one shard, and the pipe to it."""
 
     def __init__(self, number: int, path: Path, verify: bool) -> None:
         self.name = f"shard {number} ({path})"
         self._arguments = (path, _stamp(path), verify)
         self._process: Any = None
         self._pipe: Any = None
+
+    @property
+    def there(self) -> bool:
+        """Whether it was started and not stopped; it may have died since."""
+        return self._process is not None
 
     def start(self) -> None:
         self._pipe, theirs = _SPAWN.Pipe()
@@ -134,9 +137,6 @@ class _Worker:
             raise type(reason)(f"{self.name}: {reason}")
 
     def ask(self, request: Any) -> None:
-        if self._process is None:
-            self.start()
-            self.await_ready()
         # Where it died, the reply, or its lack, tells more.
         with suppress(OSError):
             self._pipe.send(request)
@@ -146,6 +146,7 @@ class _Worker:
             return self._pipe.recv()
         except (EOFError, OSError):
             self.stop(_DYING)
+        _start_all([self])
         self.ask(request)
         try:
             return self._pipe.recv()
@@ -165,6 +166,15 @@ class _Worker:
         self._process.close()
         self._process = None
         return code
+
+
+def _start_all(workers: Sequence[_Worker]) -> None:
+    """Starts those that are not there, all before any is waited for."""
+    missing = [worker for worker in workers if not worker.there]
+    for worker in missing:
+        worker.start()
+    for worker in missing:
+        worker.await_ready()
 
 
 def _stop_all(workers: Sequence[_Worker], owner: int) -> None:
