@@ -8,7 +8,7 @@ from torch import Tensor
 from headrace.kernels.registry import Op, register
 from headrace.kernels.topk.checks import METRICS, check_search
 
-__all__ = ["METRICS", "TopKIndex", "topk"]
+__all__ = ["METRICS", "TopKIndex", "TopKProcesses", "TopKRanks", "TopKShards", "save_shards", "shard_paths", "topk"]
 
 OP = Op(
     "topk",
@@ -70,3 +70,7 @@ register(
 
 # The index calls topk, which must be there first.
 from headrace.kernels.topk.index import TopKIndex  # noqa: E402
+from headrace.kernels.topk.processes import TopKProcesses  # noqa: E402
+from headrace.kernels.topk.ranks import TopKRanks  # noqa: E402
+from headrace.kernels.topk.shard_files import save_shards, shard_paths  # noqa: E402
+from headrace.kernels.topk.sharded import TopKShards  # noqa: E402

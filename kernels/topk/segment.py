@@ -80,6 +80,11 @@ class Segment:
             return self.ids[rows]
         return rows + self.first * (rows >= 0) if self.first else rows
 
+    @property
+    def id_range(self) -> tuple[int, int]:
+        """First and last id, those of removed items included."""
+        return (self.first, self.first + self.rows - 1) if self.ids is None else (int(self.ids[0]), int(self.ids[-2]))
+
     def find(self, ids: Tensor) -> Tensor:
         """int64 like `ids`: the rows of these items, -1 where there is none."""
         if self.ids is None:

@@ -20,6 +20,7 @@ from headrace.benchmarks import bench_pool_items as pool
 from headrace.benchmarks import bench_segment_topk as segment
 from headrace.benchmarks import bench_three_towers as towers
 from headrace.benchmarks import bench_topk_large as large
+from headrace.benchmarks import bench_topk_sharded as sharded
 from headrace.benchmarks import bench_two_hop as two_hop
 from headrace.benchmarks.harness.case import Bench, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.keep import forget
@@ -37,6 +38,7 @@ SMALL = [
     bench_topk._case(5, 3000, 16, 20, share=0.5),
     bench_topk._case(5, 3000, 16, 20, share=0.1),
     large._case(5, 3000, 16, 20),
+    sharded._case(5, 3000),
     bench_dpp._case(3, 60, 16, 12, 5),
     bench_dpp._case(3, 60, 16, 12, None),
     bench_mmr._case(3, 60, 16, 12, 5),
@@ -129,7 +131,7 @@ def test_only_a_peer_may_be_near() -> None:
 def test_every_suite_is_whole(known: dict[str, Bench]) -> None:
     assert set(known) >= {"topk", "dpp", "mmr", "bloom", "embedding_bag", "beam_search", "itemcf"}
     assert set(known) >= {"mixture_of_experts", "three_towers", "segment_topk", "pool_items", "lookup_pairs"}
-    assert set(known) >= {"closeness", "two_hop"}
+    assert set(known) >= {"closeness", "two_hop", "topk_sharded"}
     for bench in known.values():
         names = [(case.op, case.name) for case in bench.cases]
         assert len(names) == len(set(names)), bench.op
