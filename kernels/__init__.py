@@ -11,7 +11,7 @@ from headrace.kernels.mmr import mmr, mmr_picks
 from headrace.kernels.pool_items import pool_items
 from headrace.kernels.segment_topk import segment_topk
 from headrace.kernels.three_towers import TowersModel, TowersSizes, three_towers
-from headrace.kernels.topk import TopKIndex, topk
+from headrace.kernels.topk import TopKIndex, TopKProcesses, TopKRanks, TopKShards, save_shards, topk
 from headrace.kernels.two_hop import Edges, two_hop
 
 __all__ = [
@@ -26,6 +26,9 @@ __all__ = [
     "Picks",
     "Rules",
     "TopKIndex",
+    "TopKProcesses",
+    "TopKRanks",
+    "TopKShards",
     "TowersModel",
     "TowersSizes",
     "beam_search",
@@ -43,6 +46,7 @@ __all__ = [
     "mmr",
     "mmr_picks",
     "pool_items",
+    "save_shards",
     "segment_topk",
     "three_towers",
     "topk",
