@@ -259,8 +259,8 @@ def shape_of(scan: str, n_queries: int, width: int, modern: bool) -> tuple[int, 
         block = 128
     step = next(step for step in (128, 64, 32) if width % step == 0)
     few = block == 16
-    hold = width in HELD
-    return block, {"STEP": step, "HOLD": hold, "num_warps": 4 if few else 8, "num_stages": 4 if few else 3}
+    warps = 4 if few and scan == "bfloat16" else 8
+    return block, {"STEP": step, "HOLD": width in HELD, "num_warps": warps, "num_stages": 4 if few else 3}
 
 
 def programs(device: torch.device, block: int) -> int:
