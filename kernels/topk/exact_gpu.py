@@ -1,4 +1,4 @@
-"""Float64 scores on a GPU in the reference's order of additions, of survivors or, where a scan cannot decide, of all items."""
+"""Float64 scores on a GPU in the reference's order of additions, of survivors or of all items."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def exhaust(
     dim: tl.tensor, parts: tl.tensor, k: tl.tensor, MASKED: tl.constexpr, L2: tl.constexpr, COSINE: tl.constexpr,
     ITEMS: tl.constexpr,
 ) -> None:  # fmt: skip
-    """For queries that the scan did not decide: the best of each part of all items, best and chosen [n_queries, parts, k].
+    """For queries that the scan left open: the best of each part of all items, best and chosen [n_queries, parts, k].
 
     scores and rows: a room of k + ITEMS at least for each program. Returns at once where every query is decided.
     """

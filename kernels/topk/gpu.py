@@ -9,6 +9,7 @@ not even for that while a CUDA graph is captured.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import triton
@@ -43,7 +44,8 @@ def topk_packed(
     queries: Tensor, items: Tensor, packed: Tensor, k: int, metric: str, scan: str, mask: Tensor | None, threads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As the reference; `packed` from `packed_gpu.pack`. The items are finite. Counts int64 [2] stay on the device."""
-    parts = views(packed, *items.shape, metric, scan)
+    n_items, dim = items.shape
+    parts = views(packed, n_items, dim, metric, scan)
     return search(queries, items, parts, k, metric, scan, mask)
 
 
@@ -59,7 +61,9 @@ def search(
     scores = torch.full((n_queries, k), -torch.inf, dtype=torch.float64, device=queries.device)
     rows = torch.full((n_queries, k), -1, dtype=torch.int64, device=queries.device)
     counts = torch.zeros(2, dtype=torch.int64, device=queries.device)
-    if not n_queries:
+    if not n_queries or not n_items:
+        if not capturing(queries):
+            check_finite("queries", queries)
         return scores, rows, counts
     items = items.contiguous()
     words = None if mask is None else mask.contiguous().view(torch.int64)
@@ -88,7 +92,8 @@ def room_of(n_queries: int, n_items: int, k: int) -> int:
 
     Few queries are bound by memory, where fewer and longer runs are better; many by the work that survivors make.
     """
-    return min(max(triton.next_power_of_2(8 * k), FEW_ROOM if n_queries <= 128 else MANY_ROOM), triton.next_power_of_2(n_items))
+    least = FEW_ROOM if n_queries <= 128 else MANY_ROOM
+    return int(min(max(triton.next_power_of_2(8 * k), least), triton.next_power_of_2(n_items)))
 
 
 def runs_of(n_queries: int, n_items: int, k: int, room: int) -> list[int]:
@@ -138,14 +143,13 @@ class Run:
 
     def answer(self) -> tuple[Tensor, Tensor]:
         """Scores float64 and rows int64 [B, k], best first."""
-        n_queries, n_items = self.queries.shape[0], self.items.shape[0]
+        n_queries = self.queries.shape[0]
         self.prepare()
         best = torch.full((n_queries, self.k), -torch.inf, dtype=torch.float64, device=self.queries.device)
         chosen = torch.full((n_queries, self.k), -1, dtype=torch.int32, device=self.queries.device)
-        if n_items:
-            self.find()
-            self.decide(best, chosen)
-            self.redo(best, chosen)
+        self.find()
+        self.decide(best, chosen)
+        self.redo(best, chosen)
         # By row, then stably by score: equal scores go to the lower row.
         chosen, order = chosen.sort(dim=1)
         best, order = best.gather(1, order).sort(dim=1, descending=True, stable=True)
@@ -184,7 +188,7 @@ class Run:
         most = programs(self.queries.device, block) // blocks
         given = self.parts or Parts(self.items, self.limits, self.limits, self.limits, self.limits)
         bounds = runs_of(n_queries, n_items, self.k, self.room)
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in pairwise(bounds):
             scan[(blocks * max(1, min(most, last - first)),)](
                 self.scanned, given.rows, self.by, given.scale, given.shift, given.spread, given.longest, rows, n_rows,
                 self.found if self.words is None else self.words, self.stride, self.factors,

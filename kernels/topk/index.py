@@ -35,9 +35,9 @@ class TopKIndex:
 
     items: float32 [N, d], finite. ids: int64 [N], distinct, at least 0; 0..N-1 where None.
     metric: "ip", "cosine" or "l2", as in `topk`.
-    scan: the precision that finds: "float32", "bfloat16" or "int8" (the last two on a CPU; they keep a second copy of
-        half or a quarter of the size), or "auto": the fastest for these items, tried on some of them. The answers are
-        the same with each.
+    scan: the precision that finds: "float32", "bfloat16" or "int8" (the last two keep a second copy of half or a
+        quarter of the size), or "auto": on a CPU the fastest for these items, tried on some of them, on a GPU bfloat16.
+        The answers are the same with each.
     keep: where the vectors live, "memory"; an index from `load(path, mmap=True)` keeps them in its file.
 
     The index holds `items` without a copy where their ids rise already: leave them unchanged. `add` and `remove` build
@@ -57,8 +57,6 @@ class TopKIndex:
         check_finite("items", items)
         ids = torch.arange(items.shape[0], device=items.device) if ids is None else ids
         _check_ids(ids, items.device, items.shape[0])
-        if scan in SCANS[1:] and items.device.type != "cpu":
-            raise ValueError(f"scan: expected auto or float32 on {items.device.type}, got {scan!r}")
         self.metric = metric
         self.scan = scan
         self.keep = keep
@@ -96,7 +94,7 @@ class TopKIndex:
     def search_counted(
         self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor, Counts | None]:
-        """As `search`, and what the search took; None where a scan in float32 does not count."""
+        """As `search`, and what the search took; None where a scan in float32, or a CUDA graph, does not count."""
         scores, ids, counts = self.search_float64(queries, k, mask, backend, threads)
         return scores.float(), ids, counts
 
@@ -113,15 +111,17 @@ class TopKIndex:
         return scores, now.ids[rows], counts
 
     def _low_precision_serves(self, backend: str) -> bool:
-        if (settings.backend_setting() if backend == "auto" else backend) not in ("auto", "native"):
+        on_cpu = self.items.device.type == "cpu"
+        asked = settings.backend_setting() if backend == "auto" else backend
+        if asked not in ("auto", "native" if on_cpu else "gpu"):
             return False
         # Without vectors, low precision is slower than float32.
-        return self.scan != "auto" or settings.get_isa() != "scalar"
+        return self.scan != "auto" or not on_cpu or settings.get_isa() != "scalar"
 
     def _packed(self, now: Catalogue, before: Catalogue | None = None) -> Catalogue:
         """`now` with its low-precision copy, taking from `before` what has not changed."""
         known = None if before is None else before.packed
-        if self.scan == "float32" or now.items.device.type != "cpu":
+        if self.scan == "float32":
             return now
         if known is None and self.scan == "auto":
             return replace(now, packed=fastest(now.items, self.metric))
@@ -161,8 +161,10 @@ class TopKIndex:
 
     def save(self, path: str | Path) -> None:
         """Writes the index, with what it packed, to one file, whole or not at all. OSError where the disk refuses."""
-        now = self._catalogue
-        write_index(Path(path), Stored(now.items, now.ids, now.packed, self.metric, self.scan))
+        now, packed = self._catalogue, self._catalogue.packed
+        if packed is not None and now.items.device.type != "cpu":
+            packed = Packed.of(now.items.cpu(), self.metric, packed.scan)  # a file is for CPUs
+        write_index(Path(path), Stored(now.items, now.ids, packed, self.metric, self.scan))
 
     @classmethod
     def load(cls, path: str | Path, mmap: bool = True, verify: bool | None = None) -> TopKIndex:

@@ -19,7 +19,7 @@ def list_allowed(
 ) -> None:  # fmt: skip
     """Program i looks at block i * hop mod n_blocks of the items that any of the masks allows.
 
-    WRITE: writes their rows, of which counts[i] belong to the blocks up to its own; else writes how many its own has to counts[i].
+    WRITE: writes their rows, of which counts[i] belong to the blocks up to its own; else counts[i], how many it has.
     """
     place = (tl.program_id(0).to(tl.int64) * hop) % n_blocks
     word = place * WORDS + tl.arange(0, WORDS)

@@ -41,7 +41,7 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Packed:
-    """scan: "bfloat16" or "int8". data: uint8, as `hr_topk_pack` in cpp/topk/topk.h lays it out."""
+    """scan: "bfloat16" or "int8". data: uint8, as `hr_topk_pack` in cpp/topk/topk.h lays it out, or packed_gpu.py."""
 
     scan: str
     data: Tensor
@@ -49,6 +49,10 @@ class Packed:
     @classmethod
     def of(cls, items: Tensor, metric: str, scan: str, before: Packed | None = None, same: int = 0) -> Packed:
         """Packs float32 [N, d]. The first `same` rows are those that `before`, of the same scan and metric, packed."""
+        if items.device.type != "cpu":
+            from headrace.kernels.topk import packed_gpu  # needs triton
+
+            return cls(scan, packed_gpu.pack(items, metric, scan))
         arguments = (items.shape[1], METRICS.index(metric), SCANS.index(scan))
         extension = settings.extension()
         data = torch.empty(extension.topk_packed_bytes(items.shape[0], *arguments), dtype=torch.uint8)
@@ -61,24 +65,34 @@ class Packed:
 
     def search(
         self, queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, backend: str, threads: int
-    ) -> tuple[Tensor, Tensor, Counts]:
-        """As `topk`, with scores in float64, and what it took. The arguments must have passed the checks of `topk`."""
+    ) -> tuple[Tensor, Tensor, Counts | None]:
+        """As `topk`, with scores in float64, and what it took, None while a CUDA graph is captured.
+
+        The arguments must have passed the checks of `topk`.
+        """
         scores, rows, counts = torch.ops.headrace.topk_packed(
             queries.detach(), items, self.data, k, metric, self.scan, mask, backend, threads
         )
+        if counts.is_cuda and torch.cuda.is_current_stream_capturing():
+            return scores, rows, None
         return scores, rows, Counts(*counts.tolist())
 
 
 def fastest(items: Tensor, metric: str) -> Packed | None:
-    """The lowest precision whose near ties cost less than it saves, tried on some of the items; None: float32."""
+    """The lowest precision whose near ties cost less than it saves, tried on some of the items; None: float32.
+
+    On a GPU bfloat16, whose bound is narrow for all dimensions.
+    """
+    if items.device.type != "cpu":
+        return Packed.of(items, metric, "bfloat16") if OP.reason_off("gpu", items.device) is None else None
     count, dim = items.shape
     if count < _K * _SAMPLE or OP.reason_off("native", items.device) is not None:
         return None
     queries = items[:: count // _SAMPLE][:_SAMPLE].contiguous()
     for scan in ("int8", "bfloat16"):
         packed = Packed.of(items, metric, scan)
-        rescored = packed.search(queries, items, _K, metric, None, "native", 0)[2].rescored
-        if rescored / len(queries) <= 2 * _K + count * dim / _PRODUCTS_OF_A_PAIR:
+        counts = packed.search(queries, items, _K, metric, None, "native", 0)[2]
+        if counts is not None and counts.rescored / len(queries) <= 2 * _K + count * dim / _PRODUCTS_OF_A_PAIR:
             return packed
     return None
 

@@ -1,8 +1,8 @@
 """A catalogue's low-precision copy on a GPU: rows of bfloat16 or int8, and what bounds their rounding.
 
-One uint8 tensor holds, each from a 256-byte boundary: the rows [N, width], zeros beyond d; scale float32 [N] (int8 only);
--|x|^2 / 2 as float32 [N] (l2 only); and for each 128 items two float32: how far rounding moved any of them at most, and
-how long the longest is. docs/kernels/topk.md has the bounds that these give.
+One uint8 tensor holds, each from a 256-byte boundary: the rows [N, width], zeros beyond d; scale float32 [N] (int8
+only); -|x|^2 / 2 as float32 [N] (l2 only); and for each 128 items two float32: how far rounding moved any of them at
+most, and how long the longest is. docs/kernels/topk.md has the bounds that these give.
 """
 
 from __future__ import annotations

@@ -22,13 +22,14 @@ _LEAST_SCALE = tl.constexpr(LEAST_SCALE)
 def prepare(
     queries: tl.tensor, scanned: tl.tensor, by: tl.tensor, factors: tl.tensor, limits: tl.tensor, counts: tl.tensor,
     states: tl.tensor, unit: tl.tensor, flush: tl.tensor, least: tl.tensor, n_queries: tl.tensor, dim: tl.tensor,
-    width: tl.tensor, PACKED: tl.constexpr, WHOLE: tl.constexpr, L2: tl.constexpr, COSINE: tl.constexpr, BLOCK: tl.constexpr,
+    width: tl.tensor, PACKED: tl.constexpr, WHOLE: tl.constexpr, L2: tl.constexpr, COSINE: tl.constexpr,
+    BLOCK: tl.constexpr,
 ) -> None:  # fmt: skip
     """One query: its numbers as the scan takes them, scale `by`, and factors [3, n_queries].
 
     A score of an item of a tile whose items are no longer than X and were rounded by no more than R is off by at most
     factors[0] R + factors[1] X + factors[2], and X^2 times a constant for l2. unit: what the sum of products adds,
-    relative to the product of both lengths; flush and least: what numbers too small for float32 add, per length and at all.
+    relative to the product of both lengths; flush and least: what too small numbers add, per length and at all.
     """
     query = tl.program_id(0)
     total = tl.zeros((), tl.float64)

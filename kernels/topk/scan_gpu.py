@@ -1,4 +1,4 @@
-"""The scan of a GPU's top-k: matrix products of tiles whose scores stay on chip; what may be among the best is appended.
+"""The scan of a GPU's top-k: products of tiles whose scores stay on chip; what may be among the best is appended.
 
 One program owns a block of queries and every so-manieth tile of items. A tile costs its product, one addition or
 multiplication a score where the metric or the packing needs it, and one maximum per query; only where a query's maximum
@@ -22,8 +22,8 @@ _OWN = tl.constexpr(OWN)
 @triton.jit  # type: ignore[untyped-decorator]
 def append(
     scores: tl.tensor, limit: tl.tensor, error: tl.tensor, rows: tl.tensor, origin: tl.tensor, inside: tl.tensor,
-    query: tl.tensor, mask: tl.tensor, stride: tl.tensor, counts: tl.tensor, lower: tl.tensor, upper: tl.tensor, found: tl.tensor,
-    room: tl.tensor, ITEMS: tl.constexpr, CHOICE: tl.constexpr,
+    query: tl.tensor, mask: tl.tensor, stride: tl.tensor, counts: tl.tensor, lower: tl.tensor, upper: tl.tensor,
+    found: tl.tensor, room: tl.tensor, ITEMS: tl.constexpr, CHOICE: tl.constexpr,
 ) -> None:  # fmt: skip
     """Notes the items that reach the limit, with what their float64 score lies between: one per query at a time.
 

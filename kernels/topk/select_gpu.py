@@ -1,6 +1,6 @@
 """Selection on a GPU: thinning a query's survivors by bounds, and the exact k best of float64 scores.
 
-One program per query. The k-th best is found by bisection over the numbers' bits in their order, which needs no sort and no memory.
+One program per query. The k-th best is found by bisection over the numbers' bits in their order, without a sort.
 """
 
 from __future__ import annotations

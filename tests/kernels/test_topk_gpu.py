@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,21 +74,34 @@ gpu.Run = Sound
 """
 
 
+@pytest.mark.parametrize(("metric", "scan"), [("ip", "int8"), ("cosine", "float32"), ("l2", "bfloat16")])
+def test_scans_decide(metric: str, scan: str) -> None:
+    tools.interpret(
+        PRELUDE
+        + SEVERAL_RUNS
+        + f"""
+same(normal(3, 7), normal(97, 7), 100, {metric!r}, scans=[{scan!r}])
+same(normal(2, 40), normal(1000, 40), 3, {metric!r}, scans=[{scan!r}])
+"""
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
-def test_scans_decide(metric: str) -> None:
+def test_scans_decide_at_awkward_sizes(metric: str) -> None:
     tools.interpret(
         PRELUDE
         + SEVERAL_RUNS
         + f"""
 same(normal(1, 1), normal(1, 1), 1, {metric!r})
 same(normal(3, 7), normal(97, 7), 100, {metric!r})
-same(normal(2, 40), normal(1000, 40), 3, {metric!r})
 same(normal(17, 9), normal(300, 9), 1, {metric!r})
 same(normal(2, 200), normal(200, 200), 2, {metric!r})
 """
     )
 
 
+@pytest.mark.slow
 def test_masks() -> None:
     tools.interpret(
         PRELUDE
@@ -109,6 +123,7 @@ same(queries, items, 2, "ip", bits(one))
     )
 
 
+@pytest.mark.slow
 def test_extreme_numbers() -> None:
     tools.interpret(
         PRELUDE
@@ -128,6 +143,7 @@ for metric in METRICS:
     )
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_falls_back_on_the_device_and_agrees() -> None:
     tools.interpret(
         PRELUDE
@@ -136,15 +152,17 @@ gpu.FEW_ROOM = gpu.MANY_ROOM = 64
 gpu.EXHAUSTED = 32
 # The best come last of each part, so that its room is thinned again and again.
 rising = torch.arange(450.0).unsqueeze(1) * torch.ones(1, 3)
-same(torch.ones(2, 4), torch.ones(450, 4), 5, "ip", redone=2)
+same(torch.ones(2, 4), torch.ones(450, 4), 5, "ip", scans=("int8",), redone=2)
 same(torch.ones(1, 4), torch.ones(450, 4), 5, "cosine", bits(np.arange(450) % 3 == 1), scans=("int8",))
-same(-torch.ones(1, 3) * 1e20, rising, 3, "l2", redone=1)
+same(-torch.ones(1, 3) * 1e20, rising, 3, "l2", scans=("bfloat16",), redone=1)
 same(torch.ones(1, 3) * 1e20, rising, 3, "ip", bits(np.arange(900).reshape(2, 450)[:1] % 2 == 1), scans=("float32",))
+gpu.FEW_ROOM = 256
 same(torch.cat([normal(1, 4), normal(1, 4) * 1e30]), normal(300, 4), 3, "ip", scans=("bfloat16",), redone=1)
 """
     )
 
 
+@pytest.mark.slow
 def test_parts_agree() -> None:
     tools.interpret(
         PRELUDE
@@ -159,6 +177,7 @@ same(queries, items[:0], 3, "ip")
     )
 
 
+@pytest.mark.slow
 def test_values_that_are_not_finite_are_named() -> None:
     tools.interpret(
         PRELUDE
@@ -185,6 +204,7 @@ for metric in METRICS:
     )
 
 
+@pytest.mark.slow
 def test_a_capture_never_waits_for_the_device() -> None:
     """Reading a value, or a shape that depends on values, would end the capture of a CUDA graph."""
     tools.interpret(
@@ -258,7 +278,7 @@ def test_runs_cover_all_tiles_and_fit_their_room() -> None:
                 bounds = gpu.runs_of(n_queries, n_items, k, room)
                 assert bounds[0] == 0
                 assert bounds[-1] == -(-n_items // ITEMS)
-                assert all(first < last for first, last in zip(bounds, bounds[1:], strict=False)), bounds
+                assert all(first < last for first, last in pairwise(bounds)), bounds
                 assert min(bounds[1] * ITEMS, n_items) <= room
 
 
