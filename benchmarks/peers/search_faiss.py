@@ -11,16 +11,21 @@ from headrace.benchmarks.peers.tuning import Call, fastest_blas
 
 
 def flat(
-    queries: NDArray[np.float32], items: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None, tuned: bool
+    queries: NDArray[np.float32],
+    items: NDArray[np.float32],
+    k: int,
+    metric: str,
+    allowed: NDArray[np.bool_] | None,
+    tuned: bool,
 ) -> Call:
     """A call for ids int64 [B, k]. tuned: the batch from which BLAS computes scores, and the threads it gets there.
 
-    The setting is global to FAISS, so each call makes its own.
+    The setting is global to FAISS, so each call makes its own. Lengths of queries do not matter to a cosine.
     """
     import faiss
 
-    index = faiss.IndexFlatIP(items.shape[1])
-    index.add(items)
+    index = (faiss.IndexFlatL2 if metric == "l2" else faiss.IndexFlatIP)(items.shape[1])
+    index.add(items / np.linalg.norm(items, axis=1, keepdims=True) if metric == "cosine" else items)
     chosen: dict[str, Any] = {}
     if allowed is not None:
         selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))

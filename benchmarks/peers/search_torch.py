@@ -15,8 +15,12 @@ BLOCKS = (0, 65536)
 SPARSE = 0.3
 
 
-def float32(queries: Tensor, items: Tensor, k: int, allowed: Tensor | None) -> Call:
+def float32(queries: Tensor, items: Tensor, k: int, metric: str, allowed: Tensor | None) -> Call:
     """A call for ids int64 [B, k]."""
+    if metric == "cosine":  # lengths of queries do not matter
+        items = torch.nn.functional.normalize(items, dim=1)
+    if metric == "l2":
+        return _l2(queries, items, k)
     if allowed is None:
         return fastest(*(partial(search, queries, items, k, block) for block in _useful(items)))
     if float(allowed.float().mean()) >= SPARSE:
@@ -27,6 +31,11 @@ def float32(queries: Tensor, items: Tensor, k: int, allowed: Tensor | None) -> C
         return rows[torch.topk(queries @ items[rows].T, k).indices]
 
     return gathered
+
+
+def _l2(queries: Tensor, items: Tensor, k: int) -> Call:
+    half_squares = -items.square().sum(1) / 2
+    return lambda: torch.topk(torch.addmm(half_squares, queries, items.T), k).indices
 
 
 def bfloat16(queries: Tensor, items: Tensor, k: int) -> Call:

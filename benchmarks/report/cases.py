@@ -28,8 +28,12 @@ class Answers:
     @property
     def best_peer(self) -> Row | None:
         """The fastest of the peers that answer as well as float32 allows; approximate ones are no match."""
-        exact = [row for row in self.rows if row.metrics.get("share right", 1.0) >= EXACT]
-        return _fastest([row for row in exact if row.kind == "peer"])
+        return _fastest([row for row in self.rows if row.kind == "peer" and row.provider not in self.approximate])
+
+    @property
+    def approximate(self) -> set[str]:
+        """The providers whose answer misses more than float32 explains."""
+        return {row.provider for row in self.rows if row.metrics.get("share right", 1.0) < EXACT}
 
     @property
     def speedup(self) -> float | None:

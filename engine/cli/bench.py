@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from enum import Enum
 from pathlib import Path
@@ -107,14 +108,18 @@ def report(
 @app.command()
 def table(
     results: ResultsFile,
+    op: Annotated[str, typer.Option(help="Only this op, with every provider; else one line a case.")] = "",
     write: Annotated[Path | None, typer.Option(help="A file with markers to put the table between.")] = None,
 ) -> None:
-    """Print the results as a Markdown table, or put it into the README."""
+    """Print the results as a Markdown table, or put it into the README or a page of docs/."""
     from headrace.benchmarks.harness.results import Results
-    from headrace.benchmarks.report import markdown, rewrite
+    from headrace.benchmarks.report import markdown, op_markdown, rewrite
 
     with friendly():
-        text = markdown(Results.load(results), str(results))
+        # A page links to the file from where it lies.
+        name = os.path.relpath(results, write.parent) if write else str(results)
+        found = Results.load(results)
+        text = op_markdown(found, name, op) if op else markdown(found, name)
         if write is None:
             print(text, end="")
         else:

@@ -29,7 +29,10 @@ from headrace.kernels import settings
 
 SMALL = [
     bench_topk._case(5, 3000, 16, 20),
-    bench_topk._case(5, 3000, 16, 20, clustered=True),
+    bench_topk._case(5, 3000, 16, 20, "clustered"),
+    bench_topk._case(5, 3000, 16, 20, "duplicates"),
+    bench_topk._case(5, 3000, 16, 20, metric="cosine"),
+    bench_topk._case(5, 3000, 16, 20, metric="l2"),
     bench_topk._case(5, 3000, 16, 20, share=0.5),
     bench_topk._case(5, 3000, 16, 20, share=0.1),
     bench_dpp._case(3, 60, 16, 12, 5),

@@ -8,8 +8,9 @@ import pytest
 
 from headrace.benchmarks.harness.ceilings import Ceiling
 from headrace.benchmarks.harness.results import Results, Row, summary
-from headrace.benchmarks.report import markdown, page_of, rewrite
+from headrace.benchmarks.report import markdown, op_markdown, page_of, rewrite
 from headrace.benchmarks.report.cases import answers, curves, exponent
+from headrace.benchmarks.report.readme import BEGIN, END
 from headrace.report.page import render
 
 STAMP = {
@@ -90,9 +91,23 @@ def test_the_readme_table_replaces_what_was_between_the_markers(results: Results
         rewrite(tmp_path / "bare.md", table)
 
 
-def test_the_readme_shows_a_committed_file_as_it_is() -> None:
-    root = Path(__file__).parents[2]
-    text = (root / "README.md").read_text()
-    shown = text.split("<!-- results: begin -->\n")[1].split("<!-- results: end -->")[0]
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted(page for page in ROOT.glob("docs/kernels/*.md") if BEGIN in page.read_text())]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_shows_a_committed_file_as_it_is(page: Path) -> None:
+    shown = page.read_text().split(f"{BEGIN}\n")[1].split(END)[0]
     name = shown.split("](")[1].split(")")[0]
-    assert shown == markdown(Results.load(root / name), name)
+    found = Results.load(page.parent / name)
+    assert shown == (markdown(found, name) if page.stem == "README" else op_markdown(found, name, page.stem))
+
+
+def test_the_table_of_one_op_has_a_column_for_each_provider(results: Results) -> None:
+    results.rows += [row("topk", "B1", "headrace", 1.0), row("topk", "B1", "torch", 3.0)]
+    lines = op_markdown(results, "x.json", "topk").splitlines()
+    assert lines[2].startswith("| case | headrace | torch |")
+    assert lines[4].startswith("| B1 | 1.00 | 3.00 | 3.0x | 50% of read |")
+    assert len(lines) == 5
+    with pytest.raises(ValueError, match=r"x\.json has no case of 'none'"):
+        op_markdown(results, "x.json", "none")
