@@ -31,7 +31,8 @@ def append(
     """
     column = tl.arange(0, ITEMS)
     # What overflowed to NaN has the lowest limit there is, and must reach it.
-    scores = tl.where(inside[None, :], tl.maximum(scores, _LOWEST), float("-inf"))
+    scores = tl.where(scores > _LOWEST, scores, _LOWEST)
+    scores = tl.where(inside[None, :], scores, float("-inf"))
     best, at = tl.max(scores, 1, return_indices=True)
     while tl.max((best >= limit).to(tl.int32), 0) > 0:
         hit = best >= limit
@@ -206,7 +207,7 @@ def scan(
         best = tl.max(scores, 1)
         if WHOLE and not L2:
             best = best * q_scale
-        if tl.max((tl.maximum(best, _LOWEST) >= limit).to(tl.int32), 0) > 0:
+        if tl.max((~(tl.maximum(best, _LOWEST) < limit)).to(tl.int32), 0) > 0:
             if WHOLE and not L2:
                 scores = scores * q_scale[:, None]
             append(

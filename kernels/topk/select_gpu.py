@@ -19,15 +19,15 @@ _LEAST = tl.constexpr(-(2**63))
 def order_of(
     number: tl.tensor,
 ) -> tl.tensor:  # fmt: skip
-    """int64 that order as the floats do, not a number lowest. The same again on float64's bits gives them back."""
+    """int64 that order as the floats do; of float64 what is not finite is lowest."""
     number = tl.where(number == 0, 0.0, number)  # the zeros are equal
     if number.dtype == tl.float64:
         bits = number.to(tl.int64, bitcast=True)
-        key = bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)
+        key = tl.where(tl.abs(number) < float("inf"), bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF), _LEAST)
     else:
         bits = number.to(tl.int32, bitcast=True)
         key = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.int64)
-    return tl.where(number == number, key, _LEAST)
+    return key
 
 
 @triton.jit  # type: ignore[untyped-decorator]
