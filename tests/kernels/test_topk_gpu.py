@@ -323,7 +323,7 @@ def test_scans_use_matrix_units_and_no_local_memory(arch: int, scan: str, batch:
         assert re.search(rf"{instruction}\S*{UNITS[scan]}", ptx), (metric, instruction)
 
 
-def _compiled(kernel: Any, constants: dict[str, Any], arch: int, warps: int, **types: str) -> str:
+def _compiled(kernel: Any, constants: dict[str, Any], arch: int, warps: int, fused: bool = True, **types: str) -> str:
     signature = {
         **dict.fromkeys(("queries", "items", "by", "factors", "limits", "lower", "upper"), "*fp32"),
         **dict.fromkeys(("counts", "states", "found", "rows", "chosen"), "*i32"),
@@ -333,7 +333,9 @@ def _compiled(kernel: Any, constants: dict[str, Any], arch: int, warps: int, **t
         **types,
     }
     names = [name for name in kernel.arg_names if name not in constants]
-    return tools.compile_ptx(kernel, {name: signature.get(name, "i32") for name in names}, constants, arch, warps)
+    return tools.compile_ptx(
+        kernel, {name: signature.get(name, "i32") for name in names}, constants, arch, warps, fused=fused
+    )
 
 
 @pytest.mark.slow
@@ -346,8 +348,13 @@ def test_the_other_kernels_use_no_local_memory(arch: int, metric: str) -> None:
     for scan in ("bfloat16", "int8"):
         constants = {**kind, "PACKED": True, "WHOLE": scan == "int8", "BLOCK": 128}
         _compiled(queries_gpu.prepare, constants, arch, 4, scanned=NUMBERS[scan])
-    _compiled(exact_gpu.rescore, {**kind, "ITEMS": gpu.RESCORED}, arch, 4)
-    _compiled(exact_gpu.exhaust, {**kind, "MASKED": True, "ITEMS": gpu.EXHAUSTED}, arch, 4)
+    for ptx in (
+        _compiled(exact_gpu.rescore, {**kind, "ITEMS": gpu.RESCORED}, arch, 4, fused=False),
+        _compiled(exact_gpu.exhaust, {**kind, "MASKED": True, "ITEMS": gpu.EXHAUSTED}, arch, 4, fused=False),
+    ):
+        # Each operation rounds once, as in the reference.
+        assert "fma.rn.f64" not in ptx
+        assert ("sqrt.rn.f64" in ptx and "div.rn.f64" in ptx) == (metric == "cosine")
     if metric == "ip":
         _compiled(select_gpu.thin, {"BLOCK": gpu.SELECTED}, arch, 8)
         for again in (False, True):

@@ -34,11 +34,12 @@ def compile_ptx(
     num_warps: int = 4,
     num_stages: int = 3,
     whole: Collection[str] = (),
+    fused: bool = True,
 ) -> str:
     """Compiles a `triton.jit` kernel for sm_80 (arch=80), sm_90 (90)... and returns its PTX.
 
     signature: argument name -> Triton type ("*fp32", "i32", "constexpr"). whole: the arguments known to be multiples of
-    16, as a launch finds out. Fails when ptxas reports a spill or a stack.
+    16, as a launch finds out. fused: may use fused multiply-adds. Fails when ptxas reports a spill or a stack.
     """
     import triton
     from triton.backends.compiler import GPUTarget
@@ -47,7 +48,7 @@ def compile_ptx(
     types = {**signature, **dict.fromkeys(constexprs, "constexpr")}
     attributes = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in whole}
     source = ASTSource(fn=kernel, signature=types, constexprs=dict(constexprs), attrs=attributes)
-    options = {"num_warps": num_warps, "num_stages": num_stages}
+    options = {"num_warps": num_warps, "num_stages": num_stages, "enable_fp_fusion": fused}
     compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
     ptx: str = compiled.asm["ptx"]
     report = ptxas_report(ptx)
