@@ -39,7 +39,8 @@ def topk(
     score is the float64 score rounded once. Where fewer than k items are allowed the rest has id -1, score -inf.
 
     Raises TypeError for a wrong dtype; ValueError for a wrong shape, metric, k or device, and for a query or item that
-    holds a NaN or an infinity (naming the first such row).
+    holds a NaN or an infinity (naming the first such row). While a CUDA graph is captured, values are not checked: such
+    a query gets ids -1 and score NaN, and such an item is in no answer.
     """
     check_search(queries, items, k, metric, mask)
     scores, ids = torch.ops.headrace.topk(queries.detach(), items.detach(), k, metric, mask, backend, threads)

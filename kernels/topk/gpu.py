@@ -1,280 +1,283 @@
-"""top-k in Triton: two passes over tiles of scores that stay on chip, then a float64 rescore of the survivors.
+"""top-k in Triton: one scan over the items, in growing runs that each raise what the next must reach.
 
-Pass 1 keeps the best score of every group of items; the k-th best group bounds the k-th best item from below. Pass 2
-collects the items that reach that bound. Both use tensor cores in three tf32 products. The host waits once, at the end,
-to learn of values that are not finite and of queries whose survivors did not fit; those go through the reference.
+A run appends the items whose scores in low precision reach the limits; thinning then raises the limits to what k
+survivors are known to reach. Float64 scores of the last survivors decide. Queries that a scan cannot decide go through
+float64 as a whole, on the device: the host waits for nothing but the one question whether all values were finite, and
+not even for that while a CUDA graph is captured.
 """
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
 
 from headrace.kernels.topk.checks import check_finite
-from headrace.kernels.topk.reference import sum_in_lanes
-from headrace.kernels.topk.reference import topk as reference_topk
+from headrace.kernels.topk.exact_gpu import exhaust, rescore
+from headrace.kernels.topk.masks_gpu import allowed_rows, spread
+from headrace.kernels.topk.packed_gpu import Parts, views
+from headrace.kernels.topk.queries_gpu import FULL, NOT_FINITE, UNSAFE, prepare
+from headrace.kernels.topk.reference import allowed_items
+from headrace.kernels.topk.scan_gpu import ALL, ITEMS, LISTED, OWN, TINY, scan
+from headrace.kernels.topk.select_gpu import choose, thin
 
-TILE_ITEMS = 128
-STEP = 16  # dimensions in one step of a product; more would spill registers on sm_80
-MOST_QUERIES = 4096  # in one pass, so that scratch stays bounded
-SPARE = 1024  # survivors beyond 2k that a query has room for
-SAFE, SHORT, TINY = 2.0**60, 2.0**-40, 2.0**-124
-
-
-@triton.jit  # type: ignore[untyped-decorator]
-def allowed_tile(
-    mask: tl.tensor, stride: tl.tensor, query: tl.tensor, row: tl.tensor, n_queries: tl.tensor, n_items: tl.tensor,
-    MASKED: tl.constexpr,
-) -> tl.tensor:  # fmt: skip
-    """Which items of the tile each query may have, bool [queries, items]."""
-    inside = (query[:, None] < n_queries) & (row[None, :] < n_items)
-    if MASKED:
-        word = tl.load(mask + query[:, None].to(tl.int64) * stride + row[None, :] // 64, mask=inside, other=0)
-        inside = inside & (((word >> (row[None, :] % 64).to(tl.int64)) & 1) != 0)
-    return inside
-
-
-@triton.jit  # type: ignore[untyped-decorator]
-def score_tile(
-    queries: tl.tensor, items: tl.tensor, scale: tl.tensor, shift: tl.tensor, query: tl.tensor, row: tl.tensor,
-    n_queries: tl.tensor, n_items: tl.tensor, dim: tl.tensor, QUERIES: tl.constexpr, ITEMS: tl.constexpr,
-    STEP: tl.constexpr,
-) -> tl.tensor:  # fmt: skip
-    """Scan scores float32 [queries, items]."""
-    dots = tl.zeros((QUERIES, ITEMS), tl.float32)
-    for start in range(0, dim, STEP):
-        column = start + tl.arange(0, STEP)
-        q_at = query[:, None].to(tl.int64) * dim + column[None, :]
-        x_at = row[None, :].to(tl.int64) * dim + column[:, None]
-        q = tl.load(queries + q_at, mask=(query[:, None] < n_queries) & (column[None, :] < dim), other=0.0)
-        x = tl.load(items + x_at, mask=(row[None, :] < n_items) & (column[:, None] < dim), other=0.0)
-        dots = tl.dot(q, x, dots, input_precision="tf32x3")
-    inside = row < n_items
-    by = tl.load(scale + row, mask=inside, other=0.0)
-    plus = tl.load(shift + row, mask=inside, other=0.0)
-    return dots * by[None, :] + plus[None, :]
-
-
-@triton.jit  # type: ignore[untyped-decorator]
-def tile_of_program(
-    n_queries: tl.tensor, QUERIES: tl.constexpr, ITEMS: tl.constexpr,
-) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
-    """The queries and items of this program, and the number of its tile of items.
-
-    Programs that follow each other share a tile of items, which the cache then keeps for them.
-    """
-    parts = tl.cdiv(n_queries, QUERIES)
-    tile = tl.program_id(0) // parts
-    query = tl.program_id(0) % parts * QUERIES + tl.arange(0, QUERIES)
-    return query, tile * ITEMS + tl.arange(0, ITEMS), tile
-
-
-@triton.jit(do_not_specialize=["stride", "n_queries", "n_items", "n_groups"])  # type: ignore[untyped-decorator]
-def best_of_groups(
-    queries: tl.tensor, items: tl.tensor, scale: tl.tensor, shift: tl.tensor, mask: tl.tensor, stride: tl.tensor,
-    best: tl.tensor, n_queries: tl.tensor, n_items: tl.tensor, dim: tl.tensor, n_groups: tl.tensor,
-    QUERIES: tl.constexpr, ITEMS: tl.constexpr, STEP: tl.constexpr, GROUP: tl.constexpr, MASKED: tl.constexpr,
-) -> None:  # fmt: skip
-    """Pass 1: best [n_queries, n_groups], the best scan score of each GROUP allowed items, -inf where none is."""
-    query, row, tile = tile_of_program(n_queries, QUERIES, ITEMS)
-    allowed = allowed_tile(mask, stride, query, row, n_queries, n_items, MASKED)
-    groups = tl.full((QUERIES, ITEMS // GROUP), float("-inf"), tl.float32)
-    if tl.max(tl.max(allowed.to(tl.int32), 1), 0) > 0:
-        scores = score_tile(queries, items, scale, shift, query, row, n_queries, n_items, dim, QUERIES, ITEMS, STEP)
-        scores = tl.where(allowed, scores, float("-inf"))
-        groups = tl.max(tl.reshape(scores, (QUERIES, ITEMS // GROUP, GROUP)), 2)
-    group = tile * (ITEMS // GROUP) + tl.arange(0, ITEMS // GROUP)
-    at = query[:, None].to(tl.int64) * n_groups + group[None, :]
-    tl.store(best + at, groups, mask=(query[:, None] < n_queries) & (group[None, :] < n_groups))
-
-
-@triton.jit(do_not_specialize=["stride", "n_queries", "n_items", "room"])  # type: ignore[untyped-decorator]
-def collect(
-    queries: tl.tensor, items: tl.tensor, scale: tl.tensor, shift: tl.tensor, mask: tl.tensor, stride: tl.tensor,
-    limits: tl.tensor, counts: tl.tensor, found: tl.tensor, room: tl.tensor, n_queries: tl.tensor, n_items: tl.tensor,
-    dim: tl.tensor, QUERIES: tl.constexpr, ITEMS: tl.constexpr, STEP: tl.constexpr, MASKED: tl.constexpr,
-) -> None:  # fmt: skip
-    """Pass 2: found [n_queries, room], the allowed items that reach each query's limit, in any order."""
-    query, row, _ = tile_of_program(n_queries, QUERIES, ITEMS)
-    allowed = allowed_tile(mask, stride, query, row, n_queries, n_items, MASKED)
-    if tl.max(tl.max(allowed.to(tl.int32), 1), 0) > 0:
-        scores = score_tile(queries, items, scale, shift, query, row, n_queries, n_items, dim, QUERIES, ITEMS, STEP)
-        limit = tl.load(limits + query, mask=query < n_queries, other=float("inf"))
-        kept = (allowed & (scores >= limit[:, None])).to(tl.int32)
-        total = tl.sum(kept, 1)
-        start = tl.atomic_add(counts + query, total, mask=total > 0)
-        place = start[:, None] + tl.cumsum(kept, 1) - 1
-        at = query[:, None].to(tl.int64) * room + place
-        tl.store(found + at, tl.broadcast_to(row[None, :], (QUERIES, ITEMS)), mask=(kept != 0) & (place < room))
-
-
-@triton.jit(do_not_specialize=["room"])  # type: ignore[untyped-decorator]
-def rescore(
-    queries: tl.tensor, items: tl.tensor, found: tl.tensor, sums: tl.tensor, squares: tl.tensor, room: tl.tensor,
-    dim: tl.tensor, L2: tl.constexpr, COSINE: tl.constexpr, ITEMS: tl.constexpr,
-) -> None:  # fmt: skip
-    """Float64 sums over dimensions in the reference's 8 lanes: dot products or squared distances, and |x|^2."""
-    blocks = tl.cdiv(room, ITEMS)
-    slot = tl.program_id(0) % blocks * ITEMS + tl.arange(0, ITEMS)
-    query = (tl.program_id(0) // blocks).to(tl.int64)
-    row = tl.load(found + query * room + slot, mask=slot < room, other=-1)
-    lane = tl.arange(0, 8)
-    lanes = tl.zeros((ITEMS, 8), tl.float64)
-    square_lanes = tl.zeros((ITEMS, 8), tl.float64)
-    for start in range(0, dim, 8):
-        column = start + lane
-        there = (row[:, None] >= 0) & (column[None, :] < dim)
-        q = tl.load(queries + query * dim + column, mask=column < dim, other=0.0).to(tl.float64)
-        x = tl.load(items + row[:, None].to(tl.int64) * dim + column[None, :], mask=there, other=0.0).to(tl.float64)
-        if L2:
-            lanes += (q[None, :] - x) * (q[None, :] - x)
-        else:
-            lanes += q[None, :] * x
-        if COSINE:
-            square_lanes += x * x
-    tl.store(sums + query * room + slot, fold(lanes, ITEMS), mask=slot < room)
-    if COSINE:
-        tl.store(squares + query * room + slot, fold(square_lanes, ITEMS), mask=slot < room)
-
-
-@triton.jit  # type: ignore[untyped-decorator]
-def fold(
-    lanes: tl.tensor, ITEMS: tl.constexpr,
-) -> tl.tensor:  # fmt: skip
-    """Lanes 8 -> 4 -> 2 -> 1, lane i with lane i + half."""
-    lanes = tl.sum(tl.reshape(lanes, (ITEMS, 2, 4)), 1)
-    lanes = tl.sum(tl.reshape(lanes, (ITEMS, 2, 2)), 1)
-    return tl.sum(lanes, 1)
+STEP = 16  # dimensions of float32 vectors in one step of a product; more would spill registers on sm_80
+HELD = (32, 64, 128)  # widths of packed queries that stay on chip between tiles
+#: Survivors that few queries have room for at least, and many.
+FEW_ROOM, MANY_ROOM = 16384, 4096
+MOST_ENTRIES = 1 << 24  # of survivors in one pass, so that scratch stays bounded
+RESCORED, SELECTED, EXHAUSTED = 32, 1024, 128  # entries in one step of rescore, of selection, and of exhaust
 
 
 def topk(
     queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, threads: int
 ) -> tuple[Tensor, Tensor]:
     """As the reference. `threads` means nothing here."""
-    n_queries, n_items = queries.shape[0], items.shape[0]
-    if not n_queries or not n_items:
-        return reference_topk(queries, items, k, metric, mask, threads)
-    if n_queries > MOST_QUERIES:
-        own = queries.split(MOST_QUERIES)
-        masks = mask.split(MOST_QUERIES) if mask is not None and mask.ndim == 2 else [mask] * len(own)
-        parts = [topk(q, items, k, metric, m, threads) for q, m in zip(own, masks, strict=True)]
-        return torch.cat([scores for scores, _ in parts]), torch.cat([rows for _, rows in parts])
-    queries, items = queries.contiguous(), items.contiguous()
-    words = torch.empty(0, dtype=torch.int64, device=queries.device)
-    if mask is not None:
-        words = mask.contiguous().view(torch.int64)
-    scan = Scan(queries, items, metric, words, mask is not None)
-    kept = min(k, n_items)
-    room = min(n_items, 2 * kept + SPARE)
-    limits = queries.new_full((n_queries,), -torch.inf)
-    if room < n_items:
-        limits = scan.limits(kept)
-    found, counts = scan.collect(limits, room)
-    scores, rows = best_of(queries, items, metric, found, kept)
-    # The one wait for the device.
-    undecided = (counts > room) | ~torch.isfinite(scan.bound)
-    if bool(undecided.any()):
-        redo(queries, items, metric, mask, undecided, scores, rows)
-    if kept < k:
-        scores = torch.nn.functional.pad(scores, (0, k - kept), value=-torch.inf)
-        rows = torch.nn.functional.pad(rows, (0, k - kept), value=-1)
+    scores, rows, _ = search(queries, items, None, k, metric, "float32", mask)
     return scores, rows
 
 
-class Scan:
-    """The two passes of one call: what they read and how far their scores may be from the float64 ones."""
+def topk_packed(
+    queries: Tensor,
+    items: Tensor | None,
+    packed: Tensor,
+    n_items: int,
+    k: int,
+    metric: str,
+    scan: str,
+    mask: Tensor | None,
+    threads: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As the reference; `packed` from `packed_gpu.pack`. The items are finite. Counts int64 [2] stay on the device."""
+    if items is None:
+        raise ValueError("items: expected the vectors that decide, got None: packed numbers alone are for CPUs")
+    parts = views(packed, n_items, queries.shape[1], metric, scan)
+    return search(queries, items, parts, k, metric, scan, mask)
 
-    def __init__(self, queries: Tensor, items: Tensor, metric: str, words: Tensor, masked: bool) -> None:
-        length, norm = queries.double().norm(dim=1), items.norm(dim=1)
-        # Squares below float32's range are lost.
-        longest = (norm.max().double() ** 2 * 1.02 + TINY * items.shape[1]).sqrt()
-        self.queries, self.items = queries, items
-        self.scale, self.shift = torch.ones_like(norm), torch.zeros_like(norm)
-        unsafe = (length > SAFE) | (longest > SAFE) | ~torch.isfinite(length) | ~torch.isfinite(longest)
-        if metric == "l2":
-            self.shift = -(norm * norm) / 2
-        if metric == "cosine":
-            self.queries = (queries / length.where(length > 0, 1.0).unsqueeze(1)).float()
-            short = norm < SHORT
-            self.scale = torch.where(short, 0.0, 1 / norm)
-            unsafe = unsafe | (short & (items.norm(torch.inf, dim=1) > 0)).any()
-            length, longest = torch.ones_like(length), torch.ones_like(longest)
-        self.bound = torch.where(unsafe, torch.inf, scan_bound(metric, items.shape[1], length, longest))
-        self.words, self.masked = words, masked
-        self.stride = words.shape[1] if words.ndim == 2 else 0
-        self.block = 16 if queries.shape[0] <= 16 else 64
 
-    def limits(self, k: int) -> Tensor:
-        """float32 [B]: no item of the top k has a lower scan score."""
-        n_queries, n_items = self.queries.shape[0], self.items.shape[0]
-        group = next(size for size in (64, 32, 16, 8, 4, 2) if n_items >= 4 * k * size or size == 2)
-        n_groups = triton.cdiv(n_items, group)
-        best = self.queries.new_empty(n_queries, n_groups)
-        best_of_groups[self.grid()](
-            self.queries, self.items, self.scale, self.shift, self.words, self.stride, best,
-            n_queries, n_items, self.items.shape[1], n_groups,
-            QUERIES=self.block, ITEMS=TILE_ITEMS, STEP=STEP, GROUP=group, MASKED=self.masked, num_warps=8,
+def search(
+    queries: Tensor, items: Tensor, parts: Parts | None, k: int, metric: str, scan: str, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores float64 [B, k], rows int64 [B, k], and counts int64 [2]: pairs rescored, queries decided by float64 alone.
+
+    ValueError for values that are not finite. While a CUDA graph is captured such a query gets row -1 and score NaN,
+    and such an item is in no answer.
+    """
+    n_queries, n_items = queries.shape[0], items.shape[0]
+    scores = torch.full((n_queries, k), -torch.inf, dtype=torch.float64, device=queries.device)
+    rows = torch.full((n_queries, k), -1, dtype=torch.int64, device=queries.device)
+    counts = torch.zeros(2, dtype=torch.int64, device=queries.device)
+    if not n_queries or not n_items:
+        if not capturing(queries):
+            check_finite("queries", queries)
+        return scores, rows, counts
+    items = items.contiguous()
+    words = None if mask is None else mask.contiguous().view(torch.int64)
+    most = max(1, MOST_ENTRIES // room_of(n_queries, n_items, k))
+    wrong = torch.zeros((), dtype=torch.bool, device=queries.device)
+    for first in range(0, n_queries, most):
+        part = slice(first, first + most)
+        own = words[part] if words is not None and words.ndim == 2 else words
+        run = Run(queries[part].contiguous(), items, parts, k, metric, scan, own)
+        scores[part], rows[part] = run.answer()
+        counts += torch.stack([run.rescored, run.redone])
+        wrong = wrong | run.wrong
+    if not capturing(queries) and bool(wrong):
+        check_finite("queries", queries)
+        check_finite("items", items, None if mask is None else allowed_items(mask, n_items).any(0))
+    return scores, rows, counts
+
+
+def capturing(tensor: Tensor) -> bool:
+    """Whether a CUDA graph is captured, which a wait for the device would end."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def room_of(n_queries: int, n_items: int, k: int) -> int:
+    """Survivors that a query has room for: enough that a run of items can be some times as long as those before it.
+
+    Few queries are bound by memory, where fewer and longer runs are better; many by the work that survivors make.
+    """
+    least = FEW_ROOM if n_queries <= 128 else MANY_ROOM
+    return int(min(max(triton.next_power_of_2(8 * k), least), triton.next_power_of_2(n_items)))
+
+
+def runs_of(n_queries: int, n_items: int, k: int, room: int) -> list[int]:
+    """Where the runs of tiles begin and end, [0, ..., tiles].
+
+    The first run fits the room whatever it holds. After n items, about g k of g n reach the k-th best of the n, seldom
+    more than g (k + 8 sqrt k + 16) of them; half as much room again is for near ties.
+    """
+    tiles = triton.cdiv(n_items, ITEMS)
+    first = max(1, (room if room >= n_items else room // 2) // ITEMS)
+    if first >= tiles:
+        return [0, tiles]
+    growth = max(1.5, min(room / (1.5 * (k + 8 * math.sqrt(k) + 16)), 64.0 if n_queries <= 128 else 8.0))
+    runs = max(1, math.ceil(math.log(tiles / first) / math.log(growth)))
+    return [0] + [round(first * (tiles / first) ** (run / runs)) for run in range(runs)] + [tiles]
+
+
+class Run:
+    """One pass of some queries over the items."""
+
+    def __init__(
+        self,
+        queries: Tensor,
+        items: Tensor,
+        parts: Parts | None,
+        k: int,
+        metric: str,
+        scan: str,
+        words: Tensor | None,
+    ) -> None:
+        device, n_queries = queries.device, queries.shape[0]
+        self.queries, self.items, self.parts, self.words = queries, items, parts, words
+        self.k, self.metric, self.scan = k, metric, scan
+        self.kind = {"L2": metric == "l2", "COSINE": metric == "cosine"}
+        self.stride = words.shape[1] if words is not None and words.ndim == 2 else 0
+        self.width = queries.shape[1] if parts is None else parts.rows.shape[1]
+        self.room = room_of(n_queries, items.shape[0], k)
+        dtype = queries.dtype if parts is None else parts.rows.dtype
+        self.scanned = torch.empty(n_queries, self.width, dtype=dtype, device=device)
+        self.by, self.limits = (torch.empty(n_queries, device=device) for _ in range(2))
+        self.factors = torch.empty(3, n_queries, device=device)
+        self.counts, self.states = (torch.empty(n_queries, dtype=torch.int32, device=device) for _ in range(2))
+        self.found = torch.empty(n_queries, self.room, dtype=torch.int32, device=device)
+        self.lower, self.upper = (torch.empty(n_queries, self.room, device=device) for _ in range(2))
+        self.suspect = torch.zeros(1, dtype=torch.int32, device=device)
+        self.rescored = torch.zeros((), dtype=torch.int64, device=device)
+
+    def answer(self) -> tuple[Tensor, Tensor]:
+        """Scores float64 and rows int64 [B, k], best first."""
+        n_queries = self.queries.shape[0]
+        self.prepare()
+        best = torch.full((n_queries, self.k), -torch.inf, dtype=torch.float64, device=self.queries.device)
+        chosen = torch.full((n_queries, self.k), -1, dtype=torch.int32, device=self.queries.device)
+        self.find()
+        self.decide(best, chosen)
+        self.redo(best, chosen)
+        # By row, then stably by score: equal scores go to the lower row.
+        chosen, order = chosen.sort(dim=1)
+        best, order = best.gather(1, order).sort(dim=1, descending=True, stable=True)
+        lost = (self.states == NOT_FINITE).unsqueeze(1)
+        return best.masked_fill(lost, torch.nan), chosen.gather(1, order).masked_fill(lost, -1).long()
+
+    @property
+    def wrong(self) -> Tensor:
+        """Whether a query was not finite, or an item may be."""
+        return (self.states == NOT_FINITE).any() | (self.suspect[0] != 0)
+
+    @property
+    def redone(self) -> Tensor:
+        return ((self.states == UNSAFE) | (self.states == FULL)).sum()
+
+    def prepare(self) -> None:
+        dim = self.queries.shape[1]
+        prepare[(self.queries.shape[0],)](
+            self.queries, self.scanned, self.by, self.factors, self.limits, self.counts, self.states,
+            unit_of(self.scan, dim), TINY * dim**0.5, TINY * dim, self.queries.shape[0], dim, self.width,
+            PACKED=self.parts is not None, WHOLE=self.scan == "int8", **self.kind,
+            BLOCK=min(1024, triton.next_power_of_2(self.width)), num_warps=4,
         )  # fmt: skip
-        reached = best.topk(k, dim=1, sorted=True).values[:, -1].double()
-        exact = reached - 2 * self.bound
-        below: Tensor = torch.nextafter(exact.float(), exact.new_tensor(-torch.inf).float())
-        return below
 
-    def collect(self, limits: Tensor, room: int) -> tuple[Tensor, Tensor]:
-        """Survivors int32 [B, room], -1 where none, and how many there were, int32 [B]."""
+    def find(self) -> None:
+        """The scan: leaves in `found` what may be among the k best."""
         n_queries, n_items = self.queries.shape[0], self.items.shape[0]
-        found = torch.full((n_queries, room), -1, dtype=torch.int32, device=limits.device)
-        counts = torch.zeros(n_queries, dtype=torch.int32, device=limits.device)
-        collect[self.grid()](
-            self.queries, self.items, self.scale, self.shift, self.words, self.stride, limits, counts, found, room,
-            n_queries, n_items, self.items.shape[1],
-            QUERIES=self.block, ITEMS=TILE_ITEMS, STEP=STEP, MASKED=self.masked, num_warps=8,
+        rows, n_rows, choice = self.found, self.counts, ALL
+        if self.words is not None:
+            rows, n_rows = allowed_rows(self.words, n_items)
+            choice = OWN if self.words.ndim == 2 else LISTED
+        tiles = triton.cdiv(n_items, ITEMS)
+        modern = self.queries.is_cuda and torch.cuda.get_device_capability(self.queries.device)[0] >= 9
+        block, options = shape_of(self.scan, n_queries, self.width, modern)
+        blocks = triton.cdiv(n_queries, block)
+        most = programs(self.queries.device, block) // blocks
+        given = self.parts or Parts(self.items, self.limits, self.limits, self.limits, self.limits)
+        bounds = runs_of(n_queries, n_items, self.k, self.room)
+        for first, last in pairwise(bounds):
+            scan[(blocks * max(1, min(most, last - first)),)](
+                self.scanned, given.rows, self.by, given.scale, given.shift, given.spread, given.longest, rows, n_rows,
+                self.found if self.words is None else self.words, self.stride, self.factors,
+                square_of(self.scan, self.metric, self.queries.shape[1]), self.limits, self.counts, self.lower,
+                self.upper, self.found, self.suspect, self.room, n_queries, n_items, self.width, tiles, spread(tiles),
+                first, last, QUERIES=block, ITEMS=ITEMS, PACKED=self.parts is not None, WHOLE=self.scan == "int8",
+                **self.kind, CHOICE=choice, WIDEN=not self.queries.is_cuda, **options,
+            )  # fmt: skip
+            thin[(n_queries,)](
+                self.lower, self.upper, self.found, self.counts, self.limits, self.states, self.room, self.k,
+                BLOCK=SELECTED, num_warps=8,
+            )  # fmt: skip
+
+    def decide(self, best: Tensor, chosen: Tensor) -> None:
+        """Writes the k best survivors by float64 scores, in any order."""
+        n_queries = self.queries.shape[0]
+        self.rescored = self.counts.sum()
+        scores = torch.empty(n_queries, self.room, dtype=torch.float64, device=best.device)
+        rescore[(triton.cdiv(self.room, RESCORED) * n_queries,)](
+            self.queries, self.items, self.found, self.counts, scores, self.room, self.queries.shape[1], **self.kind,
+            ITEMS=RESCORED, num_warps=4, enable_fp_fusion=False,
         )  # fmt: skip
-        return found, counts
+        choose[(n_queries,)](
+            scores, self.found, self.counts, self.states, best, chosen, self.room, self.k, AGAIN=False,
+            BLOCK=SELECTED, num_warps=8,
+        )  # fmt: skip
 
-    def grid(self) -> tuple[int]:
-        # One axis, as the others end at 65535 programs.
-        return (triton.cdiv(self.items.shape[0], TILE_ITEMS) * triton.cdiv(self.queries.shape[0], self.block),)
-
-
-def scan_bound(metric: str, dim: int, length: Tensor, longest: Tensor) -> Tensor:
-    """float64 [B]: how far a scan score may be from the float64 score; docs/kernels/topk.md has the proof."""
-    unit = (3 * dim + 32) * 2.0**-21
-    product = length * longest
-    underflow = TINY * (dim + dim**0.5 * (length + longest))
-    bound: Tensor = unit * product + underflow
-    if metric == "l2":
-        bound = bound + unit * longest**2 / 2 + 2.0**-46 * (length + longest) ** 2
-    return bound
-
-
-def best_of(queries: Tensor, items: Tensor, metric: str, found: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k best survivors by float64 score, ties to the lower row."""
-    n_queries, room = found.shape
-    found = torch.where(found < 0, torch.iinfo(torch.int32).max, found).sort(dim=1).values
-    found = torch.where(found == torch.iinfo(torch.int32).max, -1, found)
-    sums = torch.empty(n_queries, room, dtype=torch.float64, device=found.device)
-    squares = torch.ones_like(sums)
-    # No fused multiply-add: the reference rounds twice.
-    rescore[(triton.cdiv(room, 32) * n_queries,)](
-        queries, items, found, sums, squares, room, queries.shape[1],
-        L2=metric == "l2", COSINE=metric == "cosine", ITEMS=32, num_warps=4, enable_fp_fusion=False,
-    )  # fmt: skip
-    scores: Tensor = -sums if metric == "l2" else sums
-    if metric == "cosine":
-        lengths = squares.sqrt() * sum_in_lanes(queries.double() ** 2).sqrt().unsqueeze(1)
-        scores = torch.where(lengths > 0, sums / lengths.where(lengths > 0, 1.0), 0.0)
-    scores = scores.masked_fill(found < 0, -torch.inf)
-    order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    return scores.gather(1, order), found.gather(1, order).long()
+    def redo(self, best: Tensor, chosen: Tensor) -> None:
+        """The same from all items, for the queries that the scan left open."""
+        n_queries, device = self.queries.shape[0], best.device
+        parts = max(1, min(64, MOST_ENTRIES // 4 // (n_queries * self.k), triton.cdiv(self.items.shape[0], EXHAUSTED)))
+        at_once = max(1, min(n_queries, programs(device, 16) // parts))
+        room = 2 * self.k + 4 * EXHAUSTED
+        scores = torch.empty(parts * at_once, room, dtype=torch.float64, device=device)
+        rows = torch.empty(parts * at_once, room, dtype=torch.int32, device=device)
+        part_best = torch.empty(n_queries, parts * self.k, dtype=torch.float64, device=device)
+        part_chosen = torch.empty(n_queries, parts * self.k, dtype=torch.int32, device=device)
+        exhaust[(parts * at_once,)](
+            self.queries, self.items, self.found if self.words is None else self.words, self.stride, self.states,
+            scores, rows, part_best, part_chosen, room, n_queries, self.items.shape[0], self.queries.shape[1], parts,
+            self.k, MASKED=self.words is not None, **self.kind, ITEMS=EXHAUSTED, num_warps=4, enable_fp_fusion=False,
+        )  # fmt: skip
+        counts = torch.full_like(self.counts, parts * self.k)
+        choose[(n_queries,)](
+            part_best, part_chosen, counts, self.states, best, chosen, parts * self.k, self.k, AGAIN=True,
+            BLOCK=SELECTED, num_warps=8,
+        )  # fmt: skip
 
 
-def redo(
-    queries: Tensor, items: Tensor, metric: str, mask: Tensor | None, which: Tensor, scores: Tensor, rows: Tensor
-) -> None:
-    """Writes the reference's answer for the queries `which` (bool [B]). Raises for values that are not finite."""
-    masks = mask[which] if mask is not None and mask.ndim == 2 else mask
-    check_finite("queries", queries)
-    scores[which], rows[which] = reference_topk(queries[which], items, rows.shape[1], metric, masks, 0)
+def unit_of(scan: str, dim: int) -> float:
+    """What computing a score adds to its error, relative to both lengths; docs/kernels/topk.md has the proofs."""
+    if scan == "float32":
+        return (3 * dim + 32) * 2.0**-21
+    if scan == "int8":
+        return 2.0**-20
+    return (2 * dim + 16) * 2.0**-24 / (1 - (2 * dim + 16) * 2.0**-24)
+
+
+def square_of(scan: str, metric: str, dim: int) -> float:
+    """The same relative to the square of the longest item, from |x|^2 / 2."""
+    if metric != "l2":
+        return 0.0
+    return 1.01 * (2.0**-45 + (unit_of(scan, dim) / 2 if scan == "float32" else 2.0**-22))
+
+
+def shape_of(scan: str, n_queries: int, width: int, modern: bool) -> tuple[int, dict[str, int | bool]]:
+    """Queries of a tile, and how the scan is compiled; modern: for sm_90 and later."""
+    block = 16 if n_queries <= 16 else 64
+    if scan == "float32":
+        return block, {"STEP": STEP, "HOLD": False, "num_warps": 4 if block == 16 else 8, "num_stages": 3}
+    if n_queries > 64 and modern:
+        block = 128
+    step = next(step for step in (128, 64, 32) if width % step == 0)
+    few = block == 16
+    warps = 4 if few and scan == "bfloat16" else 8
+    return block, {"STEP": step, "HOLD": width in HELD, "num_warps": warps, "num_stages": 4 if few else 3}
+
+
+def programs(device: torch.device, block: int) -> int:
+    """As many as run at once."""
+    if device.type != "cuda":
+        return 4
+    return torch.cuda.get_device_properties(device).multi_processor_count * (2 if block <= 64 else 1)

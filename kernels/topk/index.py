@@ -23,9 +23,9 @@ class TopKIndex:
 
     items: float32 [N, d], finite. ids: int64 [N], distinct, at least 0; 0..N-1 where None.
     metric: "ip", "cosine" or "l2", as in `topk`.
-    scan: the precision that finds: "float32", "bfloat16" or "int8" (the last two on a CPU; they keep a second copy of
-        half or a quarter of the size), or "auto": the fastest for these items, tried on some of them. The answers are
-        the same with each.
+    scan: the precision that finds: "float32", "bfloat16" or "int8" (the last two keep a second copy of half or a
+        quarter of the size), or "auto": on a CPU the fastest for these items, tried on some of them, on a GPU bfloat16.
+        The answers are the same with each.
     keep: where the vectors that decide live. "memory": here, as given. "mmap" (on a CPU): in a file that is written to
         `path`, of which a search reads only what float64 scores. "none" (on a CPU): nowhere. The numbers of the scan,
         "bfloat16" or "int8" ("auto": "int8"), are then all there is, and the vectors that these stand for, `truth`,
@@ -131,7 +131,7 @@ class TopKIndex:
     def search_counted(
         self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor, Counts | None]:
-        """As `search`, and what the search took; None where a scan in float32 does not count."""
+        """As `search`, and what the search took; None where a scan in float32, or a CUDA graph, does not count."""
         scores, ids, counts = self.search_float64(queries, k, mask, backend, threads)
         return scores.float(), ids, counts
 
@@ -221,8 +221,6 @@ def _check_ids(ids: Tensor, device: torch.device, count: int) -> None:
 
 
 def _check_place(device: torch.device, scan: str, keep: str, path: str | Path | None) -> None:
-    if scan in SCANS[1:] and device.type != "cpu":
-        raise ValueError(f"scan: expected auto or float32 on {device.type}, got {scan!r}")
     if keep != "memory" and device.type != "cpu":
         raise ValueError(f"keep: expected memory on {device.type}, got {keep!r}")
     if keep == "none" and scan == "float32":

@@ -43,7 +43,10 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Packed:
-    """scan: "bfloat16" or "int8". data: uint8, as `hr_topk_pack` in cpp/topk/topk.h lays it out. count: items in it."""
+    """scan: "bfloat16" or "int8". count: items in it.
+
+    data: uint8, as `hr_topk_pack` in cpp/topk/topk.h lays it out, or packed_gpu.py.
+    """
 
     scan: str
     data: Tensor
@@ -51,7 +54,11 @@ class Packed:
 
     @classmethod
     def of(cls, items: Tensor, metric: str, scan: str, rounded: bool = False) -> Packed:
-        """Packs float32 [N, d]. rounded: they are what `unpack` gave, so that nothing is rounded again."""
+        """Packs float32 [N, d] on their device. rounded (on a CPU): as `unpack` gave them, and not rounded again."""
+        if items.device.type != "cpu":
+            from headrace.kernels.topk import packed_gpu  # needs triton
+
+            return cls(scan, packed_gpu.pack(items, metric, scan), items.shape[0])
         data = torch.empty(packed_bytes(len(items), items.shape[1], metric, scan), dtype=torch.uint8)
         kind = (METRICS.index(metric), SCANS.index(scan))
         settings.extension().topk_pack(items.numpy(), *kind, rounded, 0, data.numpy())
@@ -93,14 +100,16 @@ class Packed:
         mask: Tensor | None,
         backend: str,
         threads: int,
-    ) -> tuple[Tensor, Tensor, Counts]:
-        """As `topk`, with scores in float64, and what it took. The arguments must have passed the checks of `topk`.
+    ) -> tuple[Tensor, Tensor, Counts | None]:
+        """As `topk`, with scores in float64, and what it took, None while a CUDA graph is captured.
 
-        items: None where the packed numbers decide.
+        The arguments must have passed the checks of `topk`. items: None where the packed numbers decide.
         """
         scores, rows, counts = torch.ops.headrace.topk_packed(
             queries.detach(), items, self.data, self.count, k, metric, self.scan, mask, backend, threads
         )
+        if counts.is_cuda and torch.cuda.is_current_stream_capturing():
+            return scores, rows, None
         return scores, rows, Counts(*counts.tolist())
 
 
@@ -116,21 +125,26 @@ def block_rows(dim: int) -> int:
 
 def pack(items: Tensor, metric: str, scan: str) -> Packed | None:
     """The copy of float32 [N, d] that finds, on their device; None where they find themselves. scan: or "auto"."""
-    if scan == "float32" or items.device.type != "cpu":
+    if scan == "float32":
         return None
     return fastest(items, metric) if scan == "auto" else Packed.of(items, metric, scan)
 
 
 def fastest(items: Tensor, metric: str) -> Packed | None:
-    """The lowest precision whose near ties cost less than it saves, tried on some of the items; None: float32."""
+    """The lowest precision whose near ties cost less than it saves, tried on some of the items; None: float32.
+
+    On a GPU bfloat16, whose bound is narrow for all dimensions.
+    """
+    if items.device.type != "cpu":
+        return Packed.of(items, metric, "bfloat16") if OP.reason_off("gpu", items.device) is None else None
     count, dim = items.shape
     if count < _K * _SAMPLE or OP.reason_off("native", items.device) is not None:
         return None
     queries = items[:: count // _SAMPLE][:_SAMPLE].contiguous()
     for scan in ("int8", "bfloat16"):
         packed = Packed.of(items, metric, scan)
-        rescored = packed.search(queries, items, _K, metric, None, "native", 0)[2].rescored
-        if rescored / len(queries) <= 2 * _K + count * dim / _PRODUCTS_OF_A_PAIR:
+        counts = packed.search(queries, items, _K, metric, None, "native", 0)[2]
+        if counts is not None and counts.rescored / len(queries) <= 2 * _K + count * dim / _PRODUCTS_OF_A_PAIR:
             return packed
     return None
 

@@ -120,13 +120,35 @@ class Segment:
         """As `topk`, in ids. mask: int64 or uint64 words over the rows, [words] or [B, words]."""
         if self.live is not None:
             mask = self.live if mask is None else mask.view(torch.int64) & self.live
-        if self.packed is None or (self.vectors is not None and not _low_precision_serves(kind.scan, backend)):
+        if self.packed is None or (self.vectors is not None and not self._low_precision_serves(kind.scan, backend)):
             scores, rows = torch.ops.headrace.topk(
                 queries.detach(), self.vectors, k, kind.metric, mask, backend, threads
             )
             return Answer(scores, self.ids_of(rows), None)
         scores, rows, counts = self.packed.search(queries, self.vectors, k, kind.metric, mask, backend, threads)
         return Answer(scores, self.ids_of(rows), counts)
+
+    def _low_precision_serves(self, scan: str, backend: str) -> bool:
+        on_cpu = self._device.type == "cpu"
+        asked = settings.backend_setting() if backend == "auto" else backend
+        if asked not in ("auto", "native" if on_cpu else "gpu"):
+            return False
+        # Without vectors, low precision is slower than float32.
+        return scan != "auto" or not on_cpu or settings.get_isa() != "scalar"
+
+    def on_cpu(self, metric: str) -> Segment:
+        """The same in a CPU's memory, packed for it."""
+        if self._device.type == "cpu":
+            return self
+        assert self.vectors is not None
+        vectors = self.vectors.cpu()
+        return replace(
+            self,
+            ids=None if self.ids is None else self.ids.cpu(),
+            vectors=vectors,
+            packed=None if self.packed is None else Packed.of(vectors, metric, self.packed.scan),
+            live=None if self.live is None else self.live.cpu(),
+        )
 
 
 def in_order(ids: Tensor) -> tuple[int, Tensor | None, Tensor | None]:
@@ -170,10 +192,3 @@ def _packed_again(
             mine = (place == at).nonzero().squeeze(1)
             vectors.index_copy_(0, mine, part.vectors_of(row[mine], kind.metric, dim))
         yield Packed.of(vectors, kind.metric, kind.scan, rounded=True)
-
-
-def _low_precision_serves(scan: str, backend: str) -> bool:
-    if (settings.backend_setting() if backend == "auto" else backend) not in ("auto", "native"):
-        return False
-    # Without vectors, low precision is slower than float32.
-    return scan != "auto" or settings.get_isa() != "scalar"

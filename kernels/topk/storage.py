@@ -14,6 +14,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ class _Entry(NamedTuple):
 
 
 def write_index(path: Path, index: Catalogue) -> None:
-    """Writes to a file beside `path` and renames it, so that a reader never meets half an index."""
+    """Writes to a file beside `path` and renames it, so that a reader never meets half an index. A file is for CPUs."""
+    index = replace(index, segments=tuple(segment.on_cpu(index.kind.metric) for segment in index.segments))
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     body = hashlib.sha256()
     try:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,22 @@ def compile_ptx(
     arch: int,
     num_warps: int = 4,
     num_stages: int = 3,
+    whole: Collection[str] = (),
+    fused: bool = True,
 ) -> str:
     """Compiles a `triton.jit` kernel for sm_80 (arch=80), sm_90 (90)... and returns its PTX.
 
-    signature: argument name -> Triton type ("*fp32", "i32", "constexpr"). Fails when ptxas reports a spill or a stack.
+    signature: argument name -> Triton type ("*fp32", "i32", "constexpr"). whole: the arguments known to be multiples of
+    16, as a launch finds out. fused: may use fused multiply-adds. Fails when ptxas reports a spill or a stack.
     """
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     types = {**signature, **dict.fromkeys(constexprs, "constexpr")}
-    source = ASTSource(fn=kernel, signature=types, constexprs=dict(constexprs))
-    options = {"num_warps": num_warps, "num_stages": num_stages}
+    attributes = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in whole}
+    source = ASTSource(fn=kernel, signature=types, constexprs=dict(constexprs), attrs=attributes)
+    options = {"num_warps": num_warps, "num_stages": num_stages, "enable_fp_fusion": fused}
     compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
     ptx: str = compiled.asm["ptx"]
     report = ptxas_report(ptx)
