@@ -90,7 +90,8 @@ hr_topk_counts search(const Call& call, const hr::Packed* packed) {
     const int workers = hr::resolve_threads(call.threads);
     if (call.n_queries == 0) return {};
     const hr::MaskPlan plan =
-        call.mask ? hr::plan_masks(call.mask, call.mask_stride, call.n_queries, call.n_items, packed) : hr::MaskPlan{};
+        call.mask ? hr::plan_masks(call.mask, call.mask_stride, call.n_queries, call.n_items, packed, !call.items)
+                  : hr::MaskPlan{};
     const hr::Problem problem{&kernels(),
                               call.items,
                               call.n_items,
