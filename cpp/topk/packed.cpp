@@ -111,6 +111,18 @@ void split(hr_scan scan, uint32_t* word) {
     }
 }
 
+void unpack_int8(uint32_t word, float scale, int64_t count, float* values) {
+    float all[4];
+    for (int i = 0; i < 4; ++i)
+        all[i] = scale * static_cast<float>(static_cast<int32_t>(word >> (8 * i) & 0xff) - (kMost + 1));
+    std::memcpy(values, all, static_cast<size_t>(count) * sizeof(float));
+}
+
+void unpack_bfloat16(uint32_t word, int64_t count, float* values) {
+    const float all[2] = {from_bfloat16(word & 0xffff), from_bfloat16(word >> 16)};
+    std::memcpy(values, all, static_cast<size_t>(count) * sizeof(float));
+}
+
 class TilePacker {
   public:
     TilePacker(const hr::PackedLayout& layout, const float* items, bool rounded)
@@ -219,19 +231,20 @@ void hr::unpack_rows(const PackedLayout& layout, const std::byte* data, const in
         return reinterpret_cast<const uint32_t*>(panel) + row % kPanel;
     };
     for (int64_t i = 0; i < n; ++i) {
-        if (i + 1 < n)
+        if (i + 2 < n)
             for (int64_t at = 0; at < layout.heads() + layout.steps(); ++at)
-                __builtin_prefetch(lane(rows[i + 1]) + at * kPanel);
+                __builtin_prefetch(lane(rows[i + 2]) + at * kPanel);
         const uint32_t* item = lane(rows[i]);
         const uint32_t* words = item + layout.heads() * kPanel;
         float scale;
         std::memcpy(&scale, item, sizeof scale);
         float* vector = vectors + i * layout.dim;
-        for (int64_t j = 0; j < layout.dim; ++j) {
-            const uint32_t word = words[j / per_word * kPanel];
-            vector[j] = layout.scan == HR_SCAN_INT8
-                            ? scale * static_cast<float>(static_cast<int32_t>(word >> j % 4 * 8 & 0xff) - kMost - 1)
-                            : from_bfloat16(word >> j % 2 * 16 & 0xffff);
+        for (int64_t j = 0; j < layout.dim; j += per_word, words += kPanel) {
+            const int64_t count = std::min<int64_t>(per_word, layout.dim - j);
+            if (layout.scan == HR_SCAN_INT8)
+                unpack_int8(*words, scale, count, vector + j);
+            else
+                unpack_bfloat16(*words, count, vector + j);
         }
     }
 }

@@ -96,7 +96,8 @@ hr_topk_counts search(const Call& call, hr::Packed* packed) {
     const int workers = hr::resolve_threads(call.threads);
     if (call.n_queries == 0) return {};
     const hr::MaskPlan plan =
-        call.mask ? hr::plan_masks(call.mask, call.mask_stride, call.n_queries, call.n_items, packed) : hr::MaskPlan{};
+        call.mask ? hr::plan_masks(call.mask, call.mask_stride, call.n_queries, call.n_items, packed, !call.items)
+                  : hr::MaskPlan{};
     if (packed) packed->kernels = &packed_kernels(packed->layout.scan, plan.alone ? 1 : call.n_queries);
     const hr::Problem problem{&kernels(),
                               call.items,

@@ -79,11 +79,9 @@ def sum_in_lanes(terms: Tensor) -> Tensor:
     return summed
 
 
-def root(numbers: Tensor) -> Tensor:
-    """The square root rounded once, as the standard of float64 has it; torch's on a CPU is one off at times."""
-    if numbers.device.type != "cpu":
-        return numbers.sqrt()
-    return torch.as_tensor(np.sqrt(numbers.numpy()))
+def root(values: Tensor) -> Tensor:
+    """Square roots of float64, rounded as IEEE 754 asks. On a CPU, those of torch can be a unit off."""
+    return torch.as_tensor(np.sqrt(values.numpy())) if values.device.type == "cpu" else values.sqrt()
 
 
 def allowed_items(mask: Tensor, n_items: int) -> Tensor:

@@ -106,9 +106,10 @@ class Segment:
         return rows_in(self.live_bits()) if self.live is not None else torch.arange(self.rows, device=self._device)
 
     def vectors_of(self, rows: Tensor, metric: str, dim: int) -> Tensor:
-        """float32 [n, d]: what decides about `rows` int64 [n]."""
+        """float32 [n, d]: what decides about `rows` int64 [n], distinct and rising."""
         if self.vectors is not None:
-            return self.vectors[rows]
+            # Copying all in order is much cheaper than gathering.
+            return self.vectors if len(rows) == self.rows else self.vectors.index_select(0, rows)
         assert self.packed is not None
         return self.packed.unpack(rows, dim, metric)
 

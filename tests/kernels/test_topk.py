@@ -267,6 +267,15 @@ def test_the_first_row_that_is_not_finite_is_named(backend: str, metric: str, ba
             topk(queries, normal(9, 70), 3, metric, backend=backend, threads=threads)
 
 
+def test_cosines_round_as_in_the_reference() -> None:
+    items, query = normal(50_000, 3, seed=5), normal(1, 3, seed=6)
+    expected = torch.ops.headrace.topk(query, items, 50_000, "cosine", None, "reference", 1)
+    for mine, theirs in zip(
+        torch.ops.headrace.topk(query, items, 50_000, "cosine", None, "native", 1), expected, strict=True
+    ):
+        assert torch.equal(mine, theirs)
+
+
 def test_operator_contract() -> None:
     mask = torch.tensor([5], dtype=torch.int64)
     torch.library.opcheck(torch.ops.headrace.topk.default, (normal(2, 4), normal(6, 4), 3, "ip", mask, "auto", 0))
