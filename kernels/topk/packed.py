@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import settings
+from headrace.kernels.memory import zeros_on_huge_pages
 from headrace.kernels.registry import Op, register
 from headrace.kernels.topk.checks import METRICS
 
@@ -59,7 +60,7 @@ class Packed:
             from headrace.kernels.topk import packed_gpu  # needs triton
 
             return cls(scan, packed_gpu.pack(items, metric, scan), items.shape[0])
-        data = torch.empty(packed_bytes(len(items), items.shape[1], metric, scan), dtype=torch.uint8)
+        data = _room(len(items), items.shape[1], metric, scan)
         kind = (METRICS.index(metric), SCANS.index(scan))
         settings.extension().topk_pack(items.numpy(), *kind, rounded, 0, data.numpy())
         return cls(scan, data, items.shape[0])
@@ -75,7 +76,7 @@ class Packed:
     @classmethod
     def joined(cls, blocks: Iterable[Packed], count: int, dim: int, metric: str, scan: str) -> Packed:
         """What `of` makes of the `count` items of all blocks. Each block but the last holds a multiple of TILE."""
-        data = torch.empty(packed_bytes(count, dim, metric, scan), dtype=torch.uint8)
+        data = _room(count, dim, metric, scan)
         at = 0
         for block in blocks:
             data[at : at + block.data.numel()] = block.data
@@ -116,6 +117,10 @@ class Packed:
 def packed_bytes(count: int, dim: int, metric: str, scan: str) -> int:
     size: int = settings.extension().topk_packed_bytes(count, dim, METRICS.index(metric), SCANS.index(scan))
     return size
+
+
+def _room(count: int, dim: int, metric: str, scan: str) -> Tensor:
+    return zeros_on_huge_pages(packed_bytes(count, dim, metric, scan), torch.uint8, torch.device("cpu"))
 
 
 def block_rows(dim: int) -> int:

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headrace.kernels.memory import zeros_on_huge_pages
 from headrace.kernels.topk.catalogue import Catalogue
 from headrace.kernels.topk.checks import MAX_DIM, MAX_ITEMS, METRICS
 from headrace.kernels.topk.packed import SCANS, Packed, block_rows, packed_bytes
@@ -172,7 +173,7 @@ def _segment(data: NDArray[np.uint8], at: int, entry: _Entry, dim: int, kind: Ki
 
 
 def _read(path: Path, size: int) -> NDArray[np.uint8]:
-    data = torch.empty(size, dtype=torch.uint8).numpy()  # torch's memory begins on a 64-byte boundary
+    data = zeros_on_huge_pages(size, torch.uint8, torch.device("cpu")).numpy()  # on a 64-byte boundary
     with open(path, "rb") as file:
         if file.readinto(data.data) != size:
             raise ValueError(f"{path}: cut short while it was read")
