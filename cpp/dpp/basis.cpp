@@ -54,7 +54,7 @@ void hr::Basis::join(const float* vector, double square, int64_t slot) {
         factor(count_)[count_] = length;
     }
     members_[count_++] = slot;
-    move(direction, -1.0);
+    move(direction, -1.0f);
 }
 
 void hr::Basis::leave(int64_t slot) {
@@ -75,7 +75,7 @@ void hr::Basis::leave(int64_t slot) {
         factor(t + 1)[t] = 0.0;
         kernels_.rotate(row(t), row(t + 1), stride_, c, s);
     }
-    move(row(--count_), 1.0);
+    move(row(--count_), 1.0f);
 }
 
 void hr::Basis::clear() {
@@ -85,7 +85,7 @@ void hr::Basis::clear() {
     ++epoch_;
 }
 
-void hr::Basis::move(const double* direction, double sign) {
+void hr::Basis::move(const double* direction, float sign) {
     float* to = moves_ + moved_ * width_;
     for (int64_t c = 0; c < width_; ++c) to[c] = static_cast<float>(direction[c]);
     signs_[moved_++] = sign;
@@ -95,5 +95,5 @@ void hr::Basis::make_room() {
     if (moved_ < room_) return;
     ++epoch_;
     moved_ = 0;
-    for (int64_t t = 0; t < count_; ++t) move(row(t), -1.0);
+    for (int64_t t = 0; t < count_; ++t) move(row(t), -1.0f);
 }

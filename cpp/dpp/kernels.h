@@ -35,20 +35,27 @@ struct Bounds {
     double *lower, *upper;
 };
 
+// Of each item, [16]: its largest product with the rows so far, the largest but one, and which row the largest is of.
+struct Peaks {
+    float *first, *second, *row;
+};
+
 // Products of items and rows are taken in float32; the bounds allow for their rounding.
 struct GreedyKernels {
     bool (*finite)(const float* x, int64_t n);
+    // squares[i] = <row i, row i> and, unless `probe` is null, products[i] = <row i, probe>, of n rows of `width`.
+    void (*scan)(const float* rows, int64_t n, int64_t width, const float* probe, float* squares, float* products);
     // panel[c * 16 + lane] = rows[lane][c]; squares = <row, row>; norms are their roots.
     void (*pack)(const float* const* rows, int64_t width, float* panel, double* squares, double* norms);
     // d2 += sign[t] * <item, row t>^2 and drift += |<item, row t>| for t = from..to-1.
-    void (*move)(const float* panel, int64_t width, Rows<float> rows, const double* sign, int64_t from, int64_t to,
+    void (*move)(const float* panel, int64_t width, Rows<float> rows, const float* sign, int64_t from, int64_t to,
                  double* d2, double* drift);
     // Bounds of the scores of items whose d2 is the sum of `moves` moves. Returns the largest upper bound.
     double (*bound)(const double* base, const double* d2, const double* drift, const double* norms, int64_t moves,
                     const Scoring& scoring, Bounds bounds);
-    // peak = largest of itself and <item, row t>, t = from..to-1: bounds of base - weight * peak. Returns the largest.
+    // Peaks of rows up to `to`, when those up to `from` are known: bounds of base - weight * peak. Returns the largest.
     double (*grow)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
-                   const Relevance& relevance, float* peak, Bounds bounds);
+                   const Relevance& relevance, Peaks peaks, Bounds bounds);
     // columns[t % held] = <item, row t>, t = from..to-1: bounds of base - weight * largest of the columns of rows
     // max(0, to - held)..to-1. Returns the largest; `later` is what it would be with the `newest` rows alone.
     double (*slide)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,

@@ -28,17 +28,24 @@ class Mmr {
         vectors_ = scratch.vectors.take(steps, stride_);
         queries_ = scratch.queries.take(steps, list.batch->width);
         query_ = scratch.query.take(stride_ + steps);
-        // Without eviction a running maximum is enough.
-        columns_ = scratch.columns.take(list.padded, std::max<int64_t>(window_, 1));
+        if (window_) columns_ = scratch.columns.take(list.padded, window_);
         const double reward = std::max(std::abs(list.highest), std::abs(list.lowest));
         // A product of the smallest numbers may vanish in float32.
         const double lost = 2e-45 * static_cast<double>(list.batch->width);
+        apart_ = 2.0 * (list.delta * list.longest + lost) + 1e-13 * list.longest;
         relevance_ = {1.0 - theta, (1.0 - theta) * (list.delta * list.longest + lost) + 1e-14 * reward};
         // The first pick goes by the reward alone.
         std::copy_n(list.rewards, list.padded, base_);
         std::fill(base_ + list.n, base_ + list.padded, hr::kNothing);
         std::fill_n(applied_, list.count(), int64_t{0});
-        if (!window_) std::fill_n(columns_, list.padded, -std::numeric_limits<float>::infinity());
+        // Without eviction the largest products are enough.
+        if (!window_) {
+            peaks_ = scratch.peaks.take(list.padded, 3);
+            for (int64_t p = 0; p < list.count(); ++p) {
+                std::fill_n(peaks(p).first, 2 * kPanel, -std::numeric_limits<float>::infinity());
+                std::fill_n(peaks(p).row, kPanel, 0.0f);
+            }
+        }
         std::fill_n(ceiling_, list.count(), -hr::kNothing);
         std::fill_n(until_, list.count(), int64_t{0});
     }
@@ -63,9 +70,8 @@ class Mmr {
             return kernels_.slide(list_.panel(p), width, rows, std::max(from, added_ - window_), added_, window_, base,
                                   relevance_, columns_ + p * kPanel * window_, bounds(p), newest, ceiling_ + p);
         }
-        until_[p] = std::numeric_limits<int64_t>::max();
-        return ceiling_[p] = kernels_.grow(list_.panel(p), width, rows, from, added_, base, relevance_,
-                                           columns_ + p * kPanel, bounds(p));
+        return ceiling_[p] = kernels_.grow(from < added_ ? list_.panel(p) : nullptr, width, rows, from, added_, base,
+                                           relevance_, peaks(p), bounds(p));
     }
 
     double exact(int64_t slot) { return added_ ? base_[slot] - relevance_.weight * likeness(slot) : base_[slot]; }
@@ -84,14 +90,36 @@ class Mmr {
         std::copy_n(vector, width, queries_ + position * width);
         widen(vector, vectors_ + position * stride_);
         ++added_;
+        if (added_ == 1) begin(slots[0]);
+        if (!window_) return;
         for (int64_t p = 0; p < list_.count(); ++p)
             if (added_ > until_[p]) ceiling_[p] = -hr::kNothing;
-        if (added_ > 1) return;
-        for (int64_t slot = 0; slot < list_.n; ++slot)
-            if (base_[slot] != hr::kNothing) base_[slot] = theta_ * list_.rewards[slot];
     }
 
   private:
+    // After the first pick likeness counts. The products with slot 0 are known already.
+    void begin(int64_t pick) {
+        for (int64_t slot = 0; slot < list_.n; ++slot)
+            if (base_[slot] != hr::kNothing) base_[slot] = theta_ * list_.rewards[slot];
+        std::fill_n(ceiling_, list_.count(), -hr::kNothing);
+        if (window_ || pick != 0 || !list_.products) return;
+        for (int64_t p = 0; p < list_.count(); ++p) {
+            float* first = peaks(p).first;
+            for (int64_t lane = 0; lane < kPanel; ++lane) {
+                const int64_t item = list_.items[p * kPanel + lane];
+                first[lane] = item < list_.n ? list_.products[item] : 0.0f;
+            }
+            applied_[p] = 1;
+            ceiling_[p] =
+                kernels_.grow(nullptr, 0, {nullptr, 0}, 1, 1, base_ + p * kPanel, relevance_, peaks(p), bounds(p));
+        }
+    }
+
+    hr::Peaks peaks(int64_t p) const {
+        float* at = peaks_ + p * 3 * kPanel;
+        return {at, at + kPanel, at + 2 * kPanel};
+    }
+
     void widen(const float* vector, double* out) const {
         std::copy_n(vector, list_.batch->width, out);
         std::fill(out + list_.batch->width, out + stride_, 0.0);
@@ -100,6 +128,17 @@ class Mmr {
     // The largest inner product with the window, in float64.
     double likeness(int64_t slot) {
         widen(list_.vector(slot), query_);
+        const int64_t p = slot / kPanel, lane = slot % kPanel;
+        if (!window_ && applied_[p] == added_) {
+            // No other row's product can be as large as the largest in float32, when the second is far behind.
+            const hr::Peaks its = peaks(p);
+            if (static_cast<double>(its.first[lane]) - static_cast<double>(its.second[lane]) > apart_) {
+                double product;
+                kernels_.products({vectors_ + static_cast<int64_t>(its.row[lane]) * stride_, stride_}, 1, query_,
+                                  &product);
+                return product;
+            }
+        }
         const int64_t held = window_ ? std::min(window_, added_) : added_;
         double* products = query_ + stride_;
         kernels_.products({vectors_ + (added_ - held) * stride_, stride_}, held, query_, products);
@@ -113,7 +152,10 @@ class Mmr {
     hr::Relevance relevance_;
     double *base_, *lower_, *upper_, *ceiling_;
     double *vectors_, *query_;   // the picks' vectors; an item's, and its products with them
-    float *queries_, *columns_;  // the picks' vectors; each item's products with them
+    float* queries_;             // the picks' vectors
+    float* columns_ = nullptr;   // with a window: each item's products with them
+    float* peaks_ = nullptr;     // without: its Peaks
+    double apart_;               // products farther apart in float32 are so in float64
     int64_t *applied_, *until_;  // of each panel: the picks that its columns have seen; how long its ceiling holds
     int64_t added_ = 0;
 };
@@ -123,9 +165,10 @@ class Mmr {
 hr_status hr_mmr(const hr_lists* lists, int64_t k, double theta, int64_t window, int threads, const hr_picks* picks) {
     return hr::guarded([&] {
         hr::check_lists(lists, k, theta, window, picks);
-        hr::each_list(*lists, threads, [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
-            Mmr objective(list, kernels, scratch, std::min(k, list.n), theta, window);
-            hr::Loop<Mmr>(list, kernels, scratch, k, objective).run(*picks);
-        });
+        hr::each_list(*lists, window == 0 || window >= k, threads,
+                      [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
+                          Mmr objective(list, kernels, scratch, std::min(k, list.n), theta, window);
+                          hr::Loop<Mmr>(list, kernels, scratch, k, objective).run(*picks);
+                      });
     });
 }

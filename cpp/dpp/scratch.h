@@ -40,16 +40,17 @@ class Buffer {
 
 struct Scratch {
     // The packed list and its pins.
-    Buffer<float> panels, blank;
+    Buffer<float> panels, blank, scanned, first_products;
+    Buffer<uint8_t> packed;
     Buffer<double> squares, norms, rewards;
     Buffer<int64_t> items, buckets, pins, slots;
     // The objectives' state.
     Buffer<double> base, d2, drift, lower, upper, ceiling, vectors, query;
-    Buffer<float> columns, queries;
+    Buffer<float> columns, queries, peaks;
     Buffer<int64_t> applied, epoch, until, history, dormant, visited;
     // The basis of DPP.
-    Buffer<double> rows, factor, signs, weights, rest;
-    Buffer<float> moves;
+    Buffer<double> rows, factor, weights, rest;
+    Buffer<float> moves, signs;
     Buffer<int64_t> members;
     // The rules.
     Buffer<int32_t> kinds, present, counts, blocked;
