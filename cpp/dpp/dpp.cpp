@@ -164,9 +164,10 @@ hr_status hr_dpp(const hr_lists* lists, int64_t k, double theta, int64_t window,
         hr::check_lists(lists, k, theta, window, picks);
         if (!(eps >= 1e-12 && std::isfinite(eps)))
             throw std::invalid_argument("eps: expected a finite number of at least 1e-12, got " + std::to_string(eps));
-        hr::each_list(*lists, false, threads, [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
-            Dpp objective(list, kernels, scratch, std::min(k, list.n), theta, window, eps);
-            hr::Loop<Dpp>(list, kernels, scratch, k, objective).run(*picks);
-        });
+        hr::each_list(*lists, hr::List::Use::kSquares, threads,
+                      [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
+                          Dpp objective(list, kernels, scratch, std::min(k, list.n), theta, window, eps);
+                          hr::Loop<Dpp>(list, kernels, scratch, k, objective).run(*picks);
+                      });
     });
 }

@@ -52,28 +52,44 @@ void transpose(const float* const* rows, int64_t c, float* out) {
 }
 #endif
 
-// Sums in four parts for rounding's sake, and so that they needn't wait for each other.
+// The products of a row with itself and, where asked, with the probe, in lanes still to be summed. They are taken in
+// four parts for rounding's sake, and so that they needn't wait for each other.
+template <bool kProbed>
+__attribute__((always_inline)) inline void scan_row(const float* row, int64_t width, const float* probe, Vec& square,
+                                                    Vec& product) {
+    Vec squares[kSums], products[kSums];
+    for (int s = 0; s < kSums; ++s) squares[s] = products[s] = Vec::zero();
+    int64_t c = 0;
+    for (; c + kSums * Vec::kLanes <= width; c += kSums * Vec::kLanes)
+        for (int s = 0; s < kSums; ++s) {
+            const Vec a = Vec::load(row + c + s * Vec::kLanes);
+            squares[s] = fma(a, a, squares[s]);
+            if constexpr (kProbed) products[s] = fma(a, Vec::load(probe + c + s * Vec::kLanes), products[s]);
+        }
+    for (int s = 0; c < width; c += Vec::kLanes, ++s) {
+        const int left = static_cast<int>(width - c < Vec::kLanes ? width - c : Vec::kLanes);
+        const Vec a = Vec::load_first(row + c, left);
+        squares[s] = fma(a, a, squares[s]);
+        if constexpr (kProbed) products[s] = fma(a, Vec::load_first(probe + c, left), products[s]);
+    }
+    square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    product = (products[0] + products[1]) + (products[2] + products[3]);
+}
+
 template <bool kProbed>
 void scan_rows(const float* rows, int64_t n, int64_t width, const float* probe, float* squares, float* products) {
-    for (int64_t i = 0; i < n; ++i) {
-        const float* row = rows + i * width;
-        Vec square[kSums], product[kSums];
-        for (int s = 0; s < kSums; ++s) square[s] = product[s] = Vec::zero();
-        int64_t c = 0;
-        for (; c + kSums * Vec::kLanes <= width; c += kSums * Vec::kLanes)
-            for (int s = 0; s < kSums; ++s) {
-                const Vec a = Vec::load(row + c + s * Vec::kLanes);
-                square[s] = fma(a, a, square[s]);
-                if constexpr (kProbed) product[s] = fma(a, Vec::load(probe + c + s * Vec::kLanes), product[s]);
-            }
-        for (int s = 0; c < width; c += Vec::kLanes, ++s) {
-            const int left = static_cast<int>(width - c < Vec::kLanes ? width - c : Vec::kLanes);
-            const Vec a = Vec::load_first(row + c, left);
-            square[s] = fma(a, a, square[s]);
-            if constexpr (kProbed) product[s] = fma(a, Vec::load_first(probe + c, left), product[s]);
-        }
-        squares[i] = ((square[0] + square[1]) + (square[2] + square[3])).sum();
-        if constexpr (kProbed) products[i] = ((product[0] + product[1]) + (product[2] + product[3])).sum();
+    int64_t i = 0;
+    Vec square[Vec::kLanes], product[Vec::kLanes];
+    for (; i + Vec::kLanes <= n; i += Vec::kLanes) {
+        for (int r = 0; r < Vec::kLanes; ++r)
+            scan_row<kProbed>(rows + (i + r) * width, width, probe, square[r], product[r]);
+        sum_each(square).store(squares + i);
+        if constexpr (kProbed) sum_each(product).store(products + i);
+    }
+    for (; i < n; ++i) {
+        scan_row<kProbed>(rows + i * width, width, probe, square[0], product[0]);
+        squares[i] = square[0].sum();
+        if constexpr (kProbed) products[i] = product[0].sum();
     }
 }
 
@@ -94,6 +110,7 @@ void pack(const float* const* rows, int64_t width, float* panel, double* squares
 #endif
     for (; c < width; ++c)
         for (int64_t lane = 0; lane < kPanel; ++lane) panel[c * kPanel + lane] = rows[lane][c];
+    if (!squares) return;
     Vec64 sum[kVecs];
     for (Vec64& s : sum) s = Vec64::zero();
     for (int64_t at = 0; at < width; ++at)
@@ -179,11 +196,7 @@ void move(const float* panel, int64_t width, Rows<float> rows, const float* sign
 double largest(const Vec64 (&x)[kVecs]) {
     Vec64 top = x[0];
     for (int v = 1; v < kVecs; ++v) top = max(x[v], top);
-    double tops[kLanes];
-    top.store(tops);
-    double out = tops[0];
-    for (int lane = 1; lane < kLanes; ++lane) out = tops[lane] > out ? tops[lane] : out;
-    return out;
+    return highest_lane(top);
 }
 
 // log x of a positive normal x = 2^e m with sqrt(1/2) <= m < sqrt(2), by the series of 2 atanh((m - 1) / (m + 1)).
@@ -281,27 +294,35 @@ double grow(const float* panel, int64_t width, Rows<float> rows, int64_t from, i
     return relevances(base, relevance, peaks.first, bounds);
 }
 
+double most_relevant(const double* base, const Relevance& relevance, const float* peak) {
+    Vec64 upper[kVecs];
+    for (int v = 0; v < kVecs; ++v)
+        upper[v] = Vec64::load(base + v * kLanes) - Vec64::all(relevance.weight) * Vec64::load(peak + v * kLanes);
+    return largest(upper) + relevance.slack;
+}
+
 double slide(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
-             const double* base, const Relevance& relevance, float* columns, Bounds bounds, int64_t newest,
+             const double* base, const Relevance& relevance, float* columns, Bounds bounds, const Fade& fade,
              double* later) {
     each_row(panel, width, rows, from, to, [&](int64_t t, int lane, const auto& out) {
         for (const Vec& x : out) x.store(columns + t++ % held * kPanel + lane);
     });
     const int64_t filled = to < held ? to : held;
-    float recent[kPanel], peak[kPanel];
+    float peaks[kStages + 1][kPanel];
     for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
         int64_t at = (to - 1) % held;
         Vec top = Vec::load(columns + at * kPanel + lane);
+        int stage = kStages;
         for (int64_t age = 1; age < filled; ++age) {
-            if (age == newest) top.store(recent + lane);
+            while (stage && age == fade.newest[stage - 1]) top.store(peaks[--stage] + lane);
             at = at ? at - 1 : held - 1;
             top = max(Vec::load(columns + at * kPanel + lane), top);
         }
-        top.store(peak + lane);
-        if (filled <= newest) top.store(recent + lane);
+        while (stage) top.store(peaks[--stage] + lane);
+        top.store(peaks[kStages] + lane);
     }
-    *later = relevances(base, relevance, recent, bounds);
-    return relevances(base, relevance, peak, bounds);
+    for (int stage = 0; stage < kStages; ++stage) later[stage] = most_relevant(base, relevance, peaks[stage]);
+    return relevances(base, relevance, peaks[kStages], bounds);
 }
 
 int64_t highest(const double* x, int64_t n) {
@@ -309,10 +330,8 @@ int64_t highest(const double* x, int64_t n) {
     for (int v = 0; v < kBlockVecs; ++v) top[v] = Vec64::load(x + v * kLanes);
     for (int64_t i = kBlock; i < n; i += kBlock)
         for (int v = 0; v < kBlockVecs; ++v) top[v] = max(Vec64::load(x + i + v * kLanes), top[v]);
-    double tops[kBlock];
-    for (int v = 0; v < kBlockVecs; ++v) top[v].store(tops + v * kLanes);
-    double most = tops[0];
-    for (double value : tops) most = value > most ? value : most;
+    for (int v = 1; v < kBlockVecs; ++v) top[0] = max(top[v], top[0]);
+    const double most = highest_lane(top[0]);
     for (int64_t i = 0; i < n; i += kLanes)
         if (const uint32_t lanes = at_least(Vec64::load(x + i), Vec64::all(most))) return i + __builtin_ctz(lanes);
     return 0;
@@ -332,11 +351,8 @@ uint32_t reach(const double* x, double bar) {
 }
 
 uint32_t among(const int32_t* kinds, const int32_t* some, int64_t count) {
-    int32_t found[kPanel] = {};
-    for (int64_t i = 0; i < count; ++i)
-        for (int64_t lane = 0; lane < kPanel; ++lane) found[lane] |= kinds[lane] == some[i];
     uint32_t lanes = 0;
-    for (int64_t lane = 0; lane < kPanel; ++lane) lanes |= static_cast<uint32_t>(found[lane]) << lane;
+    for (int64_t i = 0; i < count; ++i) lanes |= equal_lanes(kinds, some[i]);
     return lanes;
 }
 

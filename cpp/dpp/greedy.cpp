@@ -87,13 +87,14 @@ const hr::GreedyKernels& hr::greedy_kernels() {
     return *greedy_kernels_scalar();
 }
 
-hr::List::List(const hr_lists& lists, int64_t its_request, bool probed, const GreedyKernels& kernels, Scratch& scratch)
+hr::List::List(const hr_lists& lists, int64_t its_request, Use use, const GreedyKernels& kernels, Scratch& scratch)
     : batch(&lists),
       request(its_request),
       first(lists.offsets[its_request]),
       n(lists.offsets[its_request + 1] - first),
       padded((n + kPanel - 1) / kPanel * kPanel),
       kernels_(kernels),
+      squared_(use == Use::kSquares),
       panels_(scratch.panels.take(padded, lists.width)),
       nothing_(scratch.blank.take(lists.width)),
       squares_(scratch.squares.take(padded)),
@@ -102,8 +103,8 @@ hr::List::List(const hr_lists& lists, int64_t its_request, bool probed, const Gr
     const float* its_rewards = lists.rewards + first;
     if (!kernels.finite(its_rewards, n)) not_finite("rewards", *this);
     if (n) {
-        const auto [low, high] = std::minmax_element(its_rewards, its_rewards + n);
-        lowest = *low, highest = *high;
+        top = std::max_element(its_rewards, its_rewards + n) - its_rewards;
+        lowest = *std::min_element(its_rewards, its_rewards + n), highest = its_rewards[top];
     }
     int64_t* slots = scratch.items.take(padded);
     order(*this, its_rewards, scratch, slots);
@@ -116,7 +117,7 @@ hr::List::List(const hr_lists& lists, int64_t its_request, bool probed, const Gr
     std::fill_n(packed_, count(), uint8_t{0});
     // A sum in four parts, its products and the row itself are rounded: width / 4 + 4 roundings, each at most 2^-24.
     delta = (static_cast<double>(lists.width) / 4.0 + 8.0) * 0x1.02p-24;
-    scan(probed && n ? vector(0) : nullptr, scratch);
+    scan(use == Use::kFirst && n ? lists.vectors + (first + top) * lists.width : nullptr, scratch);
     if (longest > 1e36) {
         blank_ = true;
         products = nullptr;
@@ -131,20 +132,23 @@ void hr::List::scan(const float* probe, Scratch& scratch) {
     float* with_probe = scratch.first_products.take(n);
     kernels_.scan(vectors, n, batch->width, probe, squares, with_probe);
     if (probe) products = with_probe;
-    const double lost = 1.2e-38 * static_cast<double>(batch->width);
-    const bool fits = kernels_.finite(squares, n);
-    for (int64_t slot = 0; slot < padded; ++slot) {
-        const int64_t item = items[slot];
-        double most = 0.0;
-        if (item < n && fits) most = static_cast<double>(squares[item]) * (1.0 + 2.0 * delta) + lost;
-        if (item < n && !fits) {
-            const float* row = vector(slot);
-            if (!kernels_.finite(row, batch->width)) not_finite("vectors", *this);
-            for (int64_t c = 0; c < batch->width; ++c) most += static_cast<double>(row[c]) * row[c];
-            most *= 1.0 + 2.0 * delta;
-        }
-        squares_[slot] = most;
-        longest = std::max(longest, most);
+    const double up = 1.0 + 2.0 * delta, lost = 1.2e-38 * static_cast<double>(batch->width);
+    std::fill(squares_ + n, squares_ + padded, 0.0);
+    if (!kernels_.finite(squares, n)) return scan_again();
+    if (n) longest = static_cast<double>(*std::max_element(squares, squares + n)) * up + lost;
+    if (!squared_) return;
+    for (int64_t slot = 0; slot < n; ++slot) squares_[slot] = static_cast<double>(squares[items[slot]]) * up + lost;
+}
+
+// In float64, because something is not finite: a number, or only a square in float32.
+void hr::List::scan_again() {
+    for (int64_t slot = 0; slot < n; ++slot) {
+        const float* row = vector(slot);
+        if (!kernels_.finite(row, batch->width)) not_finite("vectors", *this);
+        double square = 0.0;
+        for (int64_t c = 0; c < batch->width; ++c) square += static_cast<double>(row[c]) * static_cast<double>(row[c]);
+        squares_[slot] = square * (1.0 + 2.0 * delta);
+        longest = std::max(longest, squares_[slot]);
     }
 }
 
@@ -156,7 +160,12 @@ void hr::List::pack_now(int64_t p) const {
         rows[lane] = items[slot] < n ? vector(slot) : nothing_;
     }
     float* panel = panels_ + p * kPanel * width;
-    kernels_.pack(rows, width, panel, squares_ + p * kPanel, norms_ + p * kPanel);
+    kernels_.pack(rows, width, panel, squared_ ? squares_ + p * kPanel : nullptr, norms_ + p * kPanel);
+    // Panels are often needed one after the other, and their rows come from all over the list.
+    for (int64_t slot = (p + 1) * kPanel, end = std::min(slot + kPanel, n); slot < end; ++slot) {
+        const float* row = vector(slot);
+        for (int64_t c = 0; c < width; c += 16) __builtin_prefetch(row + c);
+    }
     if (blank_) std::fill_n(panel, kPanel * width, 0.0f);
     packed_[p] = 1;
 }

@@ -24,15 +24,17 @@ inline int64_t blocks(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
 // packed when it is needed first.
 class List {
   public:
-    // Reads the list once. probed: whether to take its products with the item of the highest reward. Throws
-    // std::invalid_argument when a vector or reward is not finite.
-    List(const hr_lists& lists, int64_t request, bool probed, const GreedyKernels& kernels, Scratch& scratch);
+    // Reads the list once. kFirst: also takes its products with the first item of the highest reward; kSquares: is
+    // asked for squares and norms later. Throws std::invalid_argument when a vector or reward is not finite.
+    enum class Use { kSquares, kFirst, kProducts };
+    List(const hr_lists& lists, int64_t request, Use use, const GreedyKernels& kernels, Scratch& scratch);
 
     const hr_lists* batch;
     int64_t request, first, n, padded;
     const double* rewards = nullptr;     // [padded], of each slot; 0 in the padding
     const int64_t* items = nullptr;      // [padded], which item has the slot; n and above in the padding
-    const float* products = nullptr;     // [n], of each item with the item of slot 0, in float32; or null
+    const float* products = nullptr;     // [n], of each item with item `top`, in float32; or null
+    int64_t top = 0;                     // the first item of the highest reward
     double highest = 0.0, lowest = 0.0;  // rewards
     double longest = 0.0;                // at least the largest square
     double delta = 0.0;                  // a product taken in float32 is known to delta * |item| * |row|
@@ -63,8 +65,10 @@ class List {
     }
     void pack_now(int64_t p) const;
     void scan(const float* probe, Scratch& scratch);
+    void scan_again();
 
     const GreedyKernels& kernels_;
+    const bool squared_;
     bool blank_ = false;  // products may overflow, and are taken as 0
     float *panels_, *nothing_;
     double *squares_, *norms_;

@@ -30,6 +30,12 @@ struct Relevance {
     double weight, slack;
 };
 
+// How many of the newest picks later bounds count on, falling, at least 1.
+constexpr int kStages = 4;
+struct Fade {
+    int64_t newest[kStages];
+};
+
 // Bounds of the scores of a panel's items, [16] each. Items that are gone have -infinity.
 struct Bounds {
     double *lower, *upper;
@@ -45,7 +51,7 @@ struct GreedyKernels {
     bool (*finite)(const float* x, int64_t n);
     // squares[i] = <row i, row i> and, unless `probe` is null, products[i] = <row i, probe>, of n rows of `width`.
     void (*scan)(const float* rows, int64_t n, int64_t width, const float* probe, float* squares, float* products);
-    // panel[c * 16 + lane] = rows[lane][c]; squares = <row, row>; norms are their roots.
+    // panel[c * 16 + lane] = rows[lane][c]; squares = <row, row>; norms are their roots. Null squares: neither.
     void (*pack)(const float* const* rows, int64_t width, float* panel, double* squares, double* norms);
     // d2 += sign[t] * <item, row t>^2 and drift += |<item, row t>| for t = from..to-1.
     void (*move)(const float* panel, int64_t width, Rows<float> rows, const float* sign, int64_t from, int64_t to,
@@ -57,9 +63,9 @@ struct GreedyKernels {
     double (*grow)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
                    const Relevance& relevance, Peaks peaks, Bounds bounds);
     // columns[t % held] = <item, row t>, t = from..to-1: bounds of base - weight * largest of the columns of rows
-    // max(0, to - held)..to-1. Returns the largest; `later` is what it would be with the `newest` rows alone.
+    // max(0, to - held)..to-1. Returns the largest; later[s] is what it would be with the fade.newest[s] rows alone.
     double (*slide)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
-                    const double* base, const Relevance& relevance, float* columns, Bounds bounds, int64_t newest,
+                    const double* base, const Relevance& relevance, float* columns, Bounds bounds, const Fade& fade,
                     double* later);
     // The index of the largest of n numbers, whole blocks; ties go to the lower.
     int64_t (*highest)(const double* x, int64_t n);

@@ -134,13 +134,13 @@ class Loop {
     int64_t relaxed_ = 0, overruled_ = 0;
 };
 
-// Runs body(list, kernels, scratch) for every list of the batch on the pool's threads. probed: see List.
+// Runs body(list, kernels, scratch) for every list of the batch on the pool's threads. use: see List.
 template <class Body>
-void each_list(const hr_lists& lists, bool probed, int threads, Body&& body) {
+void each_list(const hr_lists& lists, List::Use use, int threads, Body&& body) {
     const GreedyKernels& kernels = greedy_kernels();
     parallel_for(lists.batch, resolve_threads(threads), [&](int64_t request, int) {
         thread_local Scratch scratch;
-        const List list(lists, request, probed, kernels, scratch);
+        const List list(lists, request, use, kernels, scratch);
         body(list, kernels, scratch);
     });
 }

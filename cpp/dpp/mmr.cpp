@@ -23,7 +23,10 @@ class Mmr {
         upper_ = scratch.upper.take(list.padded);
         ceiling_ = scratch.ceiling.take(hr::blocks(list.count()));
         std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
-        until_ = scratch.until.take(list.count());
+        seen_ = scratch.seen.take(list.count());
+        later_ = scratch.later.take(list.count(), hr::kStages);
+        for (int stage = 0; stage < hr::kStages; ++stage)
+            fade_.newest[stage] = std::max<int64_t>(1, (window_ * (hr::kStages - stage) + 1) / (hr::kStages + 1));
         applied_ = scratch.applied.take(list.count());
         vectors_ = scratch.vectors.take(steps, stride_);
         queries_ = scratch.queries.take(steps, list.batch->width);
@@ -47,7 +50,7 @@ class Mmr {
             }
         }
         std::fill_n(ceiling_, list.count(), -hr::kNothing);
-        std::fill_n(until_, list.count(), int64_t{0});
+        std::fill_n(seen_, list.count(), int64_t{0});
     }
 
     const double* ceilings() const { return ceiling_; }
@@ -64,11 +67,13 @@ class Mmr {
         const hr::Rows<float> rows{queries_, width};
         applied_[p] = added_;
         if (window_) {
-            // While the newest picks stay in the window, likeness to them alone bounds the scores.
-            const int64_t newest = (window_ + 3) / 4;
-            until_[p] = added_ + window_ - newest;
-            return kernels_.slide(list_.panel(p), width, rows, std::max(from, added_ - window_), added_, window_, base,
-                                  relevance_, columns_ + p * kPanel * window_, bounds(p), newest, ceiling_ + p);
+            seen_[p] = added_;
+            double* later = later_ + p * hr::kStages;
+            const double top =
+                kernels_.slide(list_.panel(p), width, rows, std::max(from, added_ - window_), added_, window_, base,
+                               relevance_, columns_ + p * kPanel * window_, bounds(p), fade_, later);
+            ceiling_[p] = later[0];
+            return top;
         }
         return ceiling_[p] = kernels_.grow(from < added_ ? list_.panel(p) : nullptr, width, rows, from, added_, base,
                                            relevance_, peaks(p), bounds(p));
@@ -92,17 +97,22 @@ class Mmr {
         ++added_;
         if (added_ == 1) begin(slots[0]);
         if (!window_) return;
-        for (int64_t p = 0; p < list_.count(); ++p)
-            if (added_ > until_[p]) ceiling_[p] = -hr::kNothing;
+        // The more of the picks that a panel has seen leave the window, the fewer bound its scores.
+        for (int64_t p = 0; p < list_.count(); ++p) {
+            const int64_t left = seen_[p] + window_ - added_;  // of those that it has seen
+            int stage = 0;
+            while (stage < hr::kStages && fade_.newest[stage] > left) ++stage;
+            ceiling_[p] = seen_[p] && stage < hr::kStages ? later_[p * hr::kStages + stage] : -hr::kNothing;
+        }
     }
 
   private:
-    // After the first pick likeness counts. The products with slot 0 are known already.
+    // After the first pick likeness counts. The products with the top item are known already.
     void begin(int64_t pick) {
         for (int64_t slot = 0; slot < list_.n; ++slot)
             if (base_[slot] != hr::kNothing) base_[slot] = theta_ * list_.rewards[slot];
         std::fill_n(ceiling_, list_.count(), -hr::kNothing);
-        if (window_ || pick != 0 || !list_.products) return;
+        if (window_ || list_.items[pick] != list_.top || !list_.products) return;
         for (int64_t p = 0; p < list_.count(); ++p) {
             float* first = peaks(p).first;
             for (int64_t lane = 0; lane < kPanel; ++lane) {
@@ -151,12 +161,14 @@ class Mmr {
     const int64_t window_, stride_;
     hr::Relevance relevance_;
     double *base_, *lower_, *upper_, *ceiling_;
-    double *vectors_, *query_;   // the picks' vectors; an item's, and its products with them
-    float* queries_;             // the picks' vectors
-    float* columns_ = nullptr;   // with a window: each item's products with them
-    float* peaks_ = nullptr;     // without: its Peaks
-    double apart_;               // products farther apart in float32 are so in float64
-    int64_t *applied_, *until_;  // of each panel: the picks that its columns have seen; how long its ceiling holds
+    double *vectors_, *query_;  // the picks' vectors; an item's, and its products with them
+    float* queries_;            // the picks' vectors
+    float* columns_ = nullptr;  // with a window: each item's products with them
+    float* peaks_ = nullptr;    // without: its Peaks
+    double apart_;              // products farther apart in float32 are so in float64
+    int64_t *applied_, *seen_;  // of each panel: the picks that its columns or peaks have seen; those at its last visit
+    hr::Fade fade_;
+    double* later_;  // of each panel: its ceilings when so many of the picks are left
     int64_t added_ = 0;
 };
 
@@ -165,10 +177,10 @@ class Mmr {
 hr_status hr_mmr(const hr_lists* lists, int64_t k, double theta, int64_t window, int threads, const hr_picks* picks) {
     return hr::guarded([&] {
         hr::check_lists(lists, k, theta, window, picks);
-        hr::each_list(*lists, window == 0 || window >= k, threads,
-                      [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
-                          Mmr objective(list, kernels, scratch, std::min(k, list.n), theta, window);
-                          hr::Loop<Mmr>(list, kernels, scratch, k, objective).run(*picks);
-                      });
+        const auto use = window == 0 || window >= k ? hr::List::Use::kFirst : hr::List::Use::kProducts;
+        hr::each_list(*lists, use, threads, [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
+            Mmr objective(list, kernels, scratch, std::min(k, list.n), theta, window);
+            hr::Loop<Mmr>(list, kernels, scratch, k, objective).run(*picks);
+        });
     });
 }
