@@ -54,7 +54,7 @@ class Dpp {
     const double* ceilings() const { return ceiling_; }
     hr::Bounds bounds(int64_t p) const { return {lower_ + p * kPanel, upper_ + p * kPanel}; }
 
-    double visit(int64_t p) {
+    double visit(int64_t p, double) {
         const double* base = base_ + p * kPanel;
         double top;
         if (basis_.full()) {

@@ -301,6 +301,13 @@ double most_relevant(const double* base, const Relevance& relevance, const float
     return largest(upper) + relevance.slack;
 }
 
+double touch(const float* panel, int64_t width, const float* row, const double* base, const Relevance& relevance) {
+    float products[kPanel];
+    rows_at_once<1>(panel, width, {row, width}, 0,
+                    [&](int64_t, int lane, const auto& out) { out[0].store(products + lane); });
+    return most_relevant(base, relevance, products);
+}
+
 double slide(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
              const double* base, const Relevance& relevance, float* columns, Bounds bounds, const Fade& fade,
              double* later) {
@@ -409,7 +416,7 @@ void rotate(double* x, double* y, int64_t n, double c, double s) {
     }
 }
 
-const GreedyKernels kTable{finite,     scan,  pack,  move,     bound,    grow,   slide,        highest,
+const GreedyKernels kTable{finite,     scan,  pack,  move,     bound,    grow,   touch,        slide,    highest,
                            largest_of, reach, among, products, subtract, rotate, exponentials, logarithm};
 
 }  // namespace

@@ -62,6 +62,9 @@ struct GreedyKernels {
     // Peaks of rows up to `to`, when those up to `from` are known: bounds of base - weight * peak. Returns the largest.
     double (*grow)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
                    const Relevance& relevance, Peaks peaks, Bounds bounds);
+    // The largest upper bound of base - weight * <item, row>.
+    double (*touch)(const float* panel, int64_t width, const float* row, const double* base,
+                    const Relevance& relevance);
     // columns[t % held] = <item, row t>, t = from..to-1: bounds of base - weight * largest of the columns of rows
     // max(0, to - held)..to-1. Returns the largest; later[s] is what it would be with the fade.newest[s] rows alone.
     double (*slide)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,

@@ -8,9 +8,9 @@
 namespace hr {
 
 // Picks min(k, n) items of one list. Objective: ceilings() of the panels, -infinity
-// up to whole blocks; visit(panel), which brings its bounds up to date and
-// returns the largest; bounds(panel); exact(slot), its score; take(slot), log_distance(slot), gain(slot, its log
-// distance), add(slots, position).
+// up to whole blocks; visit(panel, bar), which brings its bounds up to date and
+// returns the largest, or anything below the bar when none reaches it; bounds(panel); exact(slot), its score;
+// take(slot), log_distance(slot), gain(slot, its log distance), add(slots, position).
 template <class Objective>
 class Loop {
   public:
@@ -23,7 +23,10 @@ class Loop {
           rules_(list, kernels, steps_, scratch),
           pins_(pinned_slots(list, k, scratch)),
           slots_(scratch.history.take(k)),
-          visited_(scratch.visited.take(list.count())) {}
+          visited_(scratch.visited.take(list.count())),
+          guesses_(scratch.guesses.take(blocks(list.count()))) {
+        std::copy_n(objective.ceilings(), blocks(list.count()), guesses_);
+    }
 
     void run(const hr_picks& picks) {
         int64_t* picked = picks.picked + list_.request * k_;
@@ -76,7 +79,7 @@ class Loop {
         Bars bars;
         visits_ = 0;
         const double* ceilings = objective_.ceilings();
-        const int64_t first = kernels_.highest(ceilings, blocks(list_.count()));
+        const int64_t first = kernels_.highest(guesses_, blocks(list_.count()));
         look(first, kept, bars);
         for (int64_t p = 0; p < list_.count(); ++p)
             if (ceilings[p] >= bars.allowed && p != first && ceilings[p] > kNothing) look(p, kept, bars);
@@ -94,7 +97,8 @@ class Loop {
     uint32_t allowed(int64_t p, int64_t kept) const { return kept ? kAll & ~rules_.forbidden(p, kept) : kAll; }
 
     void look(int64_t p, int64_t kept, Bars& bars) {
-        const double top = objective_.visit(p);
+        const double top = objective_.visit(p, bars.allowed);
+        guesses_[p] = top;
         if (top < bars.allowed || top == kNothing) return;
         visited_[visits_++] = p;
         const double* lower = objective_.bounds(p).lower;
@@ -130,6 +134,7 @@ class Loop {
     Rules rules_;
     const int64_t* pins_;
     int64_t *slots_, *visited_;  // the picks so far; the panels that may hold the next one
+    double* guesses_;            // of each panel: its best score when it was last visited, to begin with the best
     int64_t visits_ = 0;
     int64_t relaxed_ = 0, overruled_ = 0;
 };

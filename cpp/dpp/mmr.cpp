@@ -26,7 +26,8 @@ class Mmr {
         seen_ = scratch.seen.take(list.count());
         later_ = scratch.later.take(list.count(), hr::kStages);
         for (int stage = 0; stage < hr::kStages; ++stage)
-            fade_.newest[stage] = std::max<int64_t>(1, (window_ * (hr::kStages - stage) + 1) / (hr::kStages + 1));
+            fade_.newest[stage] =
+                stage + 1 < hr::kStages ? std::max<int64_t>(1, window_ * (hr::kStages - stage) / (hr::kStages + 1)) : 1;
         applied_ = scratch.applied.take(list.count());
         vectors_ = scratch.vectors.take(steps, stride_);
         queries_ = scratch.queries.take(steps, list.batch->width);
@@ -56,7 +57,7 @@ class Mmr {
     const double* ceilings() const { return ceiling_; }
     hr::Bounds bounds(int64_t p) const { return {lower_ + p * kPanel, upper_ + p * kPanel}; }
 
-    double visit(int64_t p) {
+    double visit(int64_t p, double bar) {
         const double* base = base_ + p * kPanel;
         if (!added_) {
             std::copy_n(base, kPanel, lower_ + p * kPanel);
@@ -65,6 +66,15 @@ class Mmr {
         }
         const int64_t width = list_.batch->width, from = applied_[p];
         const hr::Rows<float> rows{queries_, width};
+        if (window_ && ceiling_[p] == -hr::kNothing && added_ - from > 1) {
+            // Nothing is known of the panel any more: likeness to the newest pick alone may do.
+            const double top = kernels_.touch(list_.panel(p), width, queries_ + (added_ - 1) * width, base, relevance_);
+            if (top < bar) {
+                seen_[p] = added_;
+                std::fill_n(later_ + p * hr::kStages, hr::kStages, top);
+                return ceiling_[p] = top;
+            }
+        }
         applied_[p] = added_;
         if (window_) {
             seen_[p] = added_;

@@ -45,7 +45,7 @@ struct Scratch {
     Buffer<double> squares, norms, rewards;
     Buffer<int64_t> items, buckets, pins, slots;
     // The objectives' state.
-    Buffer<double> base, d2, drift, lower, upper, ceiling, later, vectors, query;
+    Buffer<double> base, d2, drift, lower, upper, ceiling, later, guesses, vectors, query;
     Buffer<float> columns, queries, peaks;
     Buffer<int64_t> applied, epoch, seen, history, dormant, visited;
     // The basis of DPP.
