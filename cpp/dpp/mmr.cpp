@@ -25,9 +25,15 @@ class Mmr {
         std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
         seen_ = scratch.seen.take(list.count());
         later_ = scratch.later.take(list.count(), hr::kStages);
-        for (int stage = 0; stage < hr::kStages; ++stage)
-            fade_.newest[stage] =
-                stage + 1 < hr::kStages ? std::max<int64_t>(1, window_ * (hr::kStages - stage) / (hr::kStages + 1)) : 1;
+        stage_ = scratch.stage.take(window_ + 1);
+        int64_t left = window_;
+        for (int stage = 0; stage < hr::kStages; ++stage) {
+            // The last stage counts on the newest pick alone.
+            const int64_t share = window_ * (hr::kStages - stage) / (hr::kStages + 1);
+            fade_.newest[stage] = stage + 1 < hr::kStages ? std::max<int64_t>(1, share) : 1;
+            // Of several that hold, the first counts on the most picks.
+            for (; left >= fade_.newest[stage]; --left) stage_[left] = stage;
+        }
         applied_ = scratch.applied.take(list.count());
         vectors_ = scratch.vectors.take(steps, stride_);
         queries_ = scratch.queries.take(steps, list.batch->width);
@@ -51,7 +57,7 @@ class Mmr {
             }
         }
         std::fill_n(ceiling_, list.count(), -hr::kNothing);
-        std::fill_n(seen_, list.count(), int64_t{0});
+        std::fill_n(seen_, list.count(), -window_);
     }
 
     const double* ceilings() const { return ceiling_; }
@@ -110,9 +116,7 @@ class Mmr {
         // The more of the picks that a panel has seen leave the window, the fewer bound its scores.
         for (int64_t p = 0; p < list_.count(); ++p) {
             const int64_t left = seen_[p] + window_ - added_;  // of those that it has seen
-            int stage = 0;
-            while (stage < hr::kStages && fade_.newest[stage] > left) ++stage;
-            ceiling_[p] = seen_[p] && stage < hr::kStages ? later_[p * hr::kStages + stage] : -hr::kNothing;
+            ceiling_[p] = left > 0 ? later_[p * hr::kStages + stage_[left]] : -hr::kNothing;
         }
     }
 
@@ -148,21 +152,36 @@ class Mmr {
     // The largest inner product with the window, in float64.
     double likeness(int64_t slot) {
         widen(list_.vector(slot), query_);
-        const int64_t p = slot / kPanel, lane = slot % kPanel;
-        if (!window_ && applied_[p] == added_) {
-            // No other row's product can be as large as the largest in float32, when the second is far behind.
-            const hr::Peaks its = peaks(p);
-            if (static_cast<double>(its.first[lane]) - static_cast<double>(its.second[lane]) > apart_) {
-                double product;
-                kernels_.products({vectors_ + static_cast<int64_t>(its.row[lane]) * stride_, stride_}, 1, query_,
-                                  &product);
-                return product;
-            }
+        if (const int64_t pick = nearest(slot); pick >= 0) {
+            double product;
+            kernels_.products({vectors_ + pick * stride_, stride_}, 1, query_, &product);
+            return product;
         }
         const int64_t held = window_ ? std::min(window_, added_) : added_;
         double* products = query_ + stride_;
         kernels_.products({vectors_ + (added_ - held) * stride_, stride_}, held, query_, products);
         return *std::max_element(products, products + held);
+    }
+
+    // The window's pick that a slot is most like, when float32 leaves no other as possible; else -1.
+    int64_t nearest(int64_t slot) const {
+        const int64_t p = slot / kPanel, lane = slot % kPanel;
+        if (applied_[p] != added_) return -1;
+        if (!window_) {
+            const hr::Peaks its = peaks(p);
+            const bool alone = static_cast<double>(its.first[lane]) - static_cast<double>(its.second[lane]) > apart_;
+            return alone ? static_cast<int64_t>(its.row[lane]) : -1;
+        }
+        const float* column = columns_ + p * kPanel * window_ + lane;
+        const float infinity = std::numeric_limits<float>::infinity();
+        float first = -infinity, second = -infinity;
+        int64_t pick = -1;
+        for (int64_t t = std::max<int64_t>(0, added_ - window_); t < added_; ++t) {
+            const float product = column[t % window_ * kPanel];
+            second = std::max(second, std::min(product, first));
+            if (product > first) first = product, pick = t;
+        }
+        return static_cast<double>(first) - static_cast<double>(second) > apart_ ? pick : -1;
     }
 
     const hr::List& list_;
@@ -178,7 +197,8 @@ class Mmr {
     double apart_;              // products farther apart in float32 are so in float64
     int64_t *applied_, *seen_;  // of each panel: the picks that its columns or peaks have seen; those at its last visit
     hr::Fade fade_;
-    double* later_;  // of each panel: its ceilings when so many of the picks are left
+    int64_t* stage_;  // which of the later ceilings holds while so many picks are left
+    double* later_;   // of each panel: its ceilings when so many of the picks are left
     int64_t added_ = 0;
 };
 

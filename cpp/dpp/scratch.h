@@ -1,6 +1,7 @@
 // Memory of the greedy loops that a thread keeps from list to list.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <new>
 
@@ -42,12 +43,13 @@ struct Scratch {
     // The packed list and its pins.
     Buffer<float> panels, blank, scanned, first_products;
     Buffer<uint8_t> packed;
+    Buffer<uint32_t> masks;
     Buffer<double> squares, norms, rewards;
     Buffer<int64_t> items, buckets, pins, slots;
     // The objectives' state.
     Buffer<double> base, d2, drift, lower, upper, ceiling, later, guesses, vectors, query;
     Buffer<float> columns, queries, peaks;
-    Buffer<int64_t> applied, epoch, seen, history, dormant, visited;
+    Buffer<int64_t> applied, epoch, seen, stage, history, dormant, visited;
     // The basis of DPP.
     Buffer<double> rows, factor, weights, rest;
     Buffer<float> moves, signs;
@@ -55,6 +57,7 @@ struct Scratch {
     // The rules.
     Buffer<int32_t> kinds, present, counts, blocked;
     Buffer<int64_t> lengths;
+    Buffer<std::byte> active;
 };
 
 }  // namespace hr
