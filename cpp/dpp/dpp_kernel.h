@@ -363,6 +363,21 @@ uint32_t among(const int32_t* kinds, const int32_t* some, int64_t count) {
     return lanes;
 }
 
+void widen(const float* x, int64_t n, double* out) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) Vec64::load(x + i).store(out + i);
+    for (; i < n; ++i) out[i] = static_cast<double>(x[i]);
+    for (; i % kBlock; ++i) out[i] = 0.0;
+}
+
+void scale(const double* x, int64_t n, double by, double* out) {
+    for (int64_t i = 0; i < n; i += kLanes) (Vec64::all(by) * Vec64::load(x + i)).store(out + i);
+}
+
+void narrow(const double* x, int64_t n, float* out) {
+    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(x[i]);
+}
+
 // rest -= sum_t weight[t] * row t over B blocks from column c on.
 template <int B>
 void take_away(Rows<double> rows, int64_t count, const double* weight, int64_t c, double* rest) {
@@ -416,8 +431,8 @@ void rotate(double* x, double* y, int64_t n, double c, double s) {
     }
 }
 
-const GreedyKernels kTable{finite,     scan,  pack,  move,     bound,    grow,   touch,        slide,    highest,
-                           largest_of, reach, among, products, subtract, rotate, exponentials, logarithm};
+const GreedyKernels kTable{finite, scan,  pack,  move,  bound,  grow,     touch,    slide,  highest,      largest_of,
+                           reach,  among, widen, scale, narrow, products, subtract, rotate, exponentials, logarithm};
 
 }  // namespace
 }  // namespace hr

@@ -78,6 +78,12 @@ struct GreedyKernels {
     uint32_t (*reach)(const double* x, double bar);
     // The lanes of a panel whose kind is among `some`.
     uint32_t (*among)(const int32_t* kinds, const int32_t* some, int64_t count);
+    // out = x, n numbers, and zeros to the end of the block.
+    void (*widen)(const float* x, int64_t n, double* out);
+    // out = scale * x, whole blocks.
+    void (*scale)(const double* x, int64_t n, double scale, double* out);
+    // out = x, n numbers.
+    void (*narrow)(const double* x, int64_t n, float* out);
     // out[t] = <row t, x>.
     void (*products)(Rows<double> rows, int64_t count, const double* x, double* out);
     // rest -= sum_t weight[t] * row t; returns <rest, rest>.

@@ -109,7 +109,7 @@ class Mmr {
         const float* vector = list_.vector(slots[position]);
         const int64_t width = list_.batch->width;
         std::copy_n(vector, width, queries_ + position * width);
-        widen(vector, vectors_ + position * stride_);
+        kernels_.widen(vector, width, vectors_ + position * stride_);
         ++added_;
         if (added_ == 1) begin(slots[0]);
         if (!window_) return;
@@ -144,14 +144,9 @@ class Mmr {
         return {at, at + kPanel, at + 2 * kPanel};
     }
 
-    void widen(const float* vector, double* out) const {
-        std::copy_n(vector, list_.batch->width, out);
-        std::fill(out + list_.batch->width, out + stride_, 0.0);
-    }
-
     // The largest inner product with the window, in float64.
     double likeness(int64_t slot) {
-        widen(list_.vector(slot), query_);
+        kernels_.widen(list_.vector(slot), list_.batch->width, query_);
         if (const int64_t pick = nearest(slot); pick >= 0) {
             double product;
             kernels_.products({vectors_ + pick * stride_, stride_}, 1, query_, &product);
