@@ -125,7 +125,7 @@ def _allowed(objective: Floats, kinds: NDArray[np.int32] | None, picked: list[in
     """The objective of the items that the rules allow; the last rules are dropped as long as they leave none."""
     rules = 0 if kinds is None else len(kinds)
     while kinds is not None and rules:
-        left = objective.copy()
+        left: Floats = objective.copy()
         for row, (span, most, prefix) in zip(kinds[:rules], LIMITS, strict=False):
             if not prefix or len(picked) < span:
                 near = row[picked[max(len(picked) - span + 1, 0) :]]

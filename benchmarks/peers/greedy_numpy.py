@@ -12,13 +12,14 @@ RuleArrays = tuple[NDArray[np.int32], Ints]
 
 
 class _Ruled:
-    """Rules of one list: how often each kind stands among the picks that a rule looks back on, kept from pick to pick."""
+    """Rules of one list: how often each kind stands among the picks that a rule looks back on."""
 
     def __init__(self, rules: RuleArrays | None, start: int, stop: int) -> None:
-        kinds, limits = rules if rules is not None else ([], [])
+        kinds, limits = rules if rules is not None else (np.empty((0, stop), np.int32), np.empty((0, 3), np.int64))
+        rows = list(kinds[:, start:stop])
         self._rules = [
-            (row[start:stop], int(span), int(most), bool(prefix), np.zeros(int(row[start:stop].max()) + 1, np.int64))
-            for row, (span, most, prefix) in zip(kinds, limits, strict=True)
+            (row, span, most, prefix, np.zeros(int(row.max()) + 1, np.int64))
+            for row, (span, most, prefix) in zip(rows, limits.tolist(), strict=True)
         ]
         self._picked: list[int] = []
 

@@ -13,7 +13,7 @@ from headrace.kernels.dpp import Rules
 
 
 class _Ruled:
-    """Rules of all lists: how often each kind stands among the picks that a rule looks back on, kept from pick to pick."""
+    """Rules of all lists: how often each kind stands among the picks that a rule looks back on."""
 
     def __init__(self, rules: Rules | None, picked: Tensor) -> None:
         kinds = [] if rules is None else list(rules.kinds.long().view(len(rules.kinds), len(picked), -1))
@@ -55,9 +55,7 @@ def dpp(
     return _dpp_window(vectors, theta * rewards, k, theta, window, eps, rules)
 
 
-def _dpp_all(
-    vectors: Tensor, reward: Tensor, k: int, theta: float, eps: float, rules: Rules | None
-) -> Tensor:
+def _dpp_all(vectors: Tensor, reward: Tensor, k: int, theta: float, eps: float, rules: Rules | None) -> Tensor:
     """One row of the Cholesky factor a pick (Chen, Zhang, Zhou, NeurIPS 2018)."""
     batch, n, _ = vectors.shape
     each = torch.arange(batch, device=vectors.device)

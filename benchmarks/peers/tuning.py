@@ -54,7 +54,9 @@ def fastest_batches(pick: Callable[[Lists], torch.Tensor], lists: Lists) -> Call
     A way is chosen by the time that its first batch takes a list.
     """
     batch = len(lists.offsets) - 1
-    ways = [(size, threads) for size in sorted({min(size, batch) for size in (8, 64, 256, batch)}) for threads in (1, 0)]
+    ways = [
+        (size, threads) for size in sorted({min(size, batch) for size in (8, 64, 256, batch)}) for threads in (1, 0)
+    ]
     if settings.get_threads() == 1:
         ways = ways[1::2]
 
