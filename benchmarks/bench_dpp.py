@@ -10,7 +10,18 @@ import numpy as np
 
 from headrace.benchmarks.harness.case import Bench, Call, Case, Provider
 from headrace.benchmarks.harness.curves import THREADS, curves
-from headrace.benchmarks.lists import EPS, THETA, Floats, Lists, a_request, check, make_lists, name, params
+from headrace.benchmarks.lists import (
+    EPS,
+    THETA,
+    Floats,
+    Lists,
+    a_request,
+    check,
+    make_lists,
+    name,
+    params,
+    without_rules,
+)
 from headrace.benchmarks.peers.tuning import fastest_batches, fastest_blas
 from headrace.kernels import dpp
 from headrace.kernels.dpp.work import work
@@ -107,8 +118,12 @@ def _small(case: Case) -> bool:
 
 
 def _plain(case: Case) -> bool:
-    """No window, and picks that are independent: past the rank it has no lower limit to d2 and picks noise."""
-    return case.params["window"] is None and int(case.params["k"] or 0) <= int(case.params["dim"] or 0)
+    """No window or rules, and picks that are independent: past the rank it has no lower limit to d2, and picks noise."""
+    return (
+        case.params["window"] is None
+        and without_rules(case)
+        and int(case.params["k"] or 0) <= int(case.params["dim"] or 0)
+    )
 
 
 BENCH = Bench(
@@ -131,7 +146,7 @@ BENCH = Bench(
             prepare_pyversity,
             ("pyversity",),
             _plain,
-            "no window; needs k up to dim",
+            "no window, no rules; needs k up to dim",
             measure=a_request,
         ),
     ),

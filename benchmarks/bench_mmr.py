@@ -10,7 +10,7 @@ import numpy as np
 
 from headrace.benchmarks.harness.case import Bench, Call, Case, Provider
 from headrace.benchmarks.harness.curves import curves
-from headrace.benchmarks.lists import THETA, Floats, Lists, a_request, check, make_lists, name, params
+from headrace.benchmarks.lists import THETA, Floats, Lists, a_request, check, make_lists, name, params, without_rules
 from headrace.benchmarks.peers.tuning import fastest_batches, fastest_blas
 from headrace.kernels import mmr
 from headrace.kernels.mmr.work import work
@@ -98,7 +98,7 @@ def _small(case: Case) -> bool:
 
 
 def _all_picks(case: Case) -> bool:
-    return case.params["window"] is None
+    return case.params["window"] is None and without_rules(case)
 
 
 BENCH = Bench(
@@ -116,7 +116,13 @@ BENCH = Bench(
         Provider("NumPy", "peer", prepare_numpy, measure=a_request),
         Provider("torch", "peer", prepare_torch, measure=a_request),
         Provider(
-            "pyversity", "peer", prepare_pyversity, ("pyversity",), _all_picks, "has no window", measure=a_request
+            "pyversity",
+            "peer",
+            prepare_pyversity,
+            ("pyversity",),
+            _all_picks,
+            "has no window and no rules",
+            measure=a_request,
         ),
     ),
 )
