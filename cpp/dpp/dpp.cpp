@@ -32,8 +32,8 @@ class Dpp {
         drift_ = scratch.drift.take(list.padded);
         lower_ = scratch.lower.take(list.padded);
         upper_ = scratch.upper.take(list.padded);
-        ceiling_ = scratch.ceiling.take(hr::blocks(list.count()));
-        std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
+        ceiling_ = scratch.ceiling.take(list.padded_count());
+        std::fill_n(ceiling_, list.padded_count(), hr::kNothing);
         applied_ = scratch.applied.take(list.count());
         epoch_ = scratch.epoch.take(list.count());
         dormant_ = scratch.dormant.take(steps);

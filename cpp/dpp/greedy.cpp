@@ -162,7 +162,7 @@ void hr::List::pack_now(int64_t p) const {
     float* panel = panels_ + p * kPanel * width;
     kernels_.pack(rows, width, panel, squared_ ? squares_ + p * kPanel : nullptr, norms_ + p * kPanel);
     // Panels are often needed one after the other, and their rows come from all over the list.
-    for (int64_t slot = (p + 1) * kPanel, end = std::min(slot + kPanel, n); slot < end; ++slot) {
+    for (int64_t slot = (p + 2) * kPanel, end = std::min(slot + kPanel, n); slot < end; ++slot) {
         const float* row = vector(slot);
         for (int64_t c = 0; c < width; c += 16) __builtin_prefetch(row + c);
     }

@@ -40,6 +40,8 @@ class List {
     double delta = 0.0;                  // a product taken in float32 is known to delta * |item| * |row|
 
     int64_t count() const { return padded / kPanel; }
+    // Length of arrays over panels, filled up with kNothing.
+    int64_t padded_count() const { return (count() + kPanel - 1) / kPanel * kPanel; }
     const float* vector(int64_t slot) const { return batch->vectors + (first + items[slot]) * batch->width; }
 
     // What a panel holds, packed now if it was not yet: [width][16] float32, and of each item <item, item> and its

@@ -8,7 +8,7 @@
 namespace hr {
 
 // Picks min(k, n) items of one list. Objective: ceilings() of the panels, -infinity
-// up to whole blocks; visit(panel, bar), which brings its bounds up to date and
+// up to padded_count(); visit(panel, bar), which brings its bounds up to date and
 // returns the largest, or anything below the bar when none reaches it; bounds(panel); exact(slot), its score;
 // take(slot), log_distance(slot), gain(slot, its log distance), add(slots, position).
 template <class Objective>
@@ -25,8 +25,8 @@ class Loop {
           slots_(scratch.history.take(k)),
           visited_(scratch.visited.take(list.count())),
           masks_(scratch.masks.take(list.count())),
-          guesses_(scratch.guesses.take(blocks(list.count()))) {
-        std::copy_n(objective.ceilings(), blocks(list.count()), guesses_);
+          guesses_(scratch.guesses.take(list.padded_count())) {
+        std::copy_n(objective.ceilings(), list.padded_count(), guesses_);
     }
 
     void run(const hr_picks& picks) {
@@ -80,10 +80,13 @@ class Loop {
         Bars bars;
         visits_ = 0;
         const double* ceilings = objective_.ceilings();
-        const int64_t first = kernels_.highest(guesses_, blocks(list_.count()));
+        const int64_t first = kernels_.highest(guesses_, list_.padded_count());
         look(first, ruled, bars);
-        for (int64_t p = 0; p < list_.count(); ++p)
-            if (ceilings[p] >= bars.allowed && p != first && ceilings[p] > kNothing) look(p, ruled, bars);
+        for (int64_t from = 0; from < list_.count(); from += kPanel)
+            for (uint32_t some = kernels_.reach(ceilings + from, bars.allowed); some; some &= some - 1) {
+                const int64_t p = from + std::countr_zero(some);
+                if (ceilings[p] >= bars.allowed && p != first && ceilings[p] > kNothing) look(p, ruled, bars);
+            }
         const Choice best = settle(masks_, bars.allowed);
         any = ruled ? settle(nullptr, bars.any) : best;
         return best;

@@ -21,8 +21,8 @@ class Mmr {
         base_ = scratch.base.take(list.padded);
         lower_ = scratch.lower.take(list.padded);
         upper_ = scratch.upper.take(list.padded);
-        ceiling_ = scratch.ceiling.take(hr::blocks(list.count()));
-        std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
+        ceiling_ = scratch.ceiling.take(list.padded_count());
+        std::fill_n(ceiling_, list.padded_count(), hr::kNothing);
         seen_ = scratch.seen.take(list.count());
         later_ = scratch.later.take(list.count(), hr::kStages);
         stage_ = scratch.stage.take(window_ + 1);
