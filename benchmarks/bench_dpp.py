@@ -10,8 +10,19 @@ import numpy as np
 
 from headrace.benchmarks.harness.case import Bench, Call, Case, Provider
 from headrace.benchmarks.harness.curves import THREADS, curves
-from headrace.benchmarks.lists import EPS, THETA, Floats, Lists, check, make_lists, name
-from headrace.benchmarks.peers.tuning import fastest_blas
+from headrace.benchmarks.lists import (
+    EPS,
+    THETA,
+    Floats,
+    Lists,
+    a_request,
+    check,
+    make_lists,
+    name,
+    params,
+    without_rules,
+)
+from headrace.benchmarks.peers.tuning import fastest_batches, fastest_blas
 from headrace.kernels import dpp
 from headrace.kernels.dpp.work import work
 
@@ -24,11 +35,18 @@ AXES = {
     "window": (1, 5, 10, 50),
     "threads": THREADS,
 }
-QUICK = [(1, 500, 64, 80, 10), (64, 500, 64, 80, 10), (64, 500, 64, 50, None), (1, 200, 64, 50, 10)]
-FULL = [
+QUICK: list[tuple[Any, ...]] = [
+    (1, 500, 64, 80, 10),
+    (64, 500, 64, 80, 10),
+    (64, 500, 64, 50, None),
+    (1, 200, 64, 50, 10),
+]
+FULL: list[tuple[Any, ...]] = [
     *((64, 200, 64, 50, 10), (1, 1000, 64, 100, 10), (64, 1000, 64, 100, 10)),
     *((1, 5000, 64, 100, 10), (1, 500, 64, 80, None), (64, 500, 64, 80, None)),
     *((256, 200, 64, 50, 10), (256, 500, 64, 80, 10)),
+    *((256, 200, 64, 50, None), (256, 500, 64, 80, None), (256, 1000, 64, 100, None), (256, 5000, 64, 100, None)),
+    (256, 500, 64, 80, 10, 3),
 ]
 
 
@@ -44,27 +62,29 @@ def log_volume(vectors: Floats, picked: list[int]) -> Floats:
 
 def prepare_headrace(lists: Lists, case: Case, backend: str) -> Call:
     return lambda: dpp(
-        lists.vectors, lists.rewards, lists.offsets, lists.k, THETA, lists.window, eps=EPS, backend=backend
+        lists.vectors, lists.rewards, lists.offsets, lists.k, THETA, lists.window, lists.rules, eps=EPS, backend=backend
     )[0]
 
 
 def prepare_numpy(lists: Lists, case: Case) -> Call:
     from headrace.benchmarks.peers import greedy_numpy
 
-    return fastest_blas(lambda: greedy_numpy.dpp(*lists.arrays, lists.k, THETA, lists.window, EPS))
+    return fastest_blas(lambda: greedy_numpy.dpp(*lists.arrays, lists.k, THETA, lists.window, EPS, lists.rule_arrays))
 
 
 def prepare_torch(lists: Lists, case: Case) -> Call:
     from headrace.benchmarks.peers import greedy_torch
 
-    return fastest_blas(lambda: greedy_torch.dpp(*lists.padded, lists.k, THETA, lists.window, EPS))
+    return fastest_batches(
+        lambda part: greedy_torch.dpp(*part.padded, part.k, THETA, part.window, EPS, part.rules), lists
+    )
 
 
 def prepare_numba(lists: Lists, case: Case) -> Call:
     from headrace.benchmarks.peers import greedy_numba
 
     theta, eps = np.float32(THETA), np.float32(EPS)
-    return lambda: greedy_numba.dpp(*lists.arrays, lists.k, theta, lists.window or 0, eps)
+    return lambda: greedy_numba.dpp(*lists.arrays, lists.k, theta, lists.window or 0, eps, lists.rule_arrays)
 
 
 def prepare_pyversity(lists: Lists, case: Case) -> Call:
@@ -81,12 +101,12 @@ def prepare_pyversity(lists: Lists, case: Case) -> Call:
     return fastest_blas(call)
 
 
-def _case(batch: int, items: int, dim: int, k: int, window: int | None) -> Case:
-    sizes = (batch, items, dim, k, window)
+def _case(batch: int, items: int, dim: int, k: int, window: int | None, rules: int = 0) -> Case:
+    sizes = (batch, items, dim, k, window, rules)
     return Case(
         op="dpp",
         name=name(*sizes),
-        params={"batch": batch, "items": items, "dim": dim, "k": k, "window": window},
+        params=params(*sizes),
         inputs=partial(make_lists, *sizes),
         check=partial(check, diversity=log_volume),
         work=work(*sizes),
@@ -98,8 +118,12 @@ def _small(case: Case) -> bool:
 
 
 def _plain(case: Case) -> bool:
-    """No window, and picks that are independent: past the rank it has no lower limit to d2 and picks noise."""
-    return case.params["window"] is None and int(case.params["k"] or 0) <= int(case.params["dim"] or 0)
+    """No window or rules, and picks that are independent: past the rank it has no lower limit to d2, and picks noise."""
+    return (
+        case.params["window"] is None
+        and without_rules(case)
+        and int(case.params["k"] or 0) <= int(case.params["dim"] or 0)
+    )
 
 
 BENCH = Bench(
@@ -111,11 +135,19 @@ BENCH = Bench(
         *curves(_case, BASE, AXES),
     ),
     providers=(
-        Provider("headrace", "headrace", partial(prepare_headrace, backend="auto")),
+        Provider("headrace", "headrace", partial(prepare_headrace, backend="auto"), measure=a_request),
         Provider("reference", "reference", partial(prepare_headrace, backend="reference"), (), _small, "too slow"),
-        Provider("numba", "peer", prepare_numba, ("numba",)),
-        Provider("NumPy", "peer", prepare_numpy),
-        Provider("torch", "peer", prepare_torch),
-        Provider("pyversity", "peer", prepare_pyversity, ("pyversity",), _plain, "no window; needs k up to dim"),
+        Provider("numba", "peer", prepare_numba, ("numba",), measure=a_request),
+        Provider("NumPy", "peer", prepare_numpy, measure=a_request),
+        Provider("torch", "peer", prepare_torch, measure=a_request),
+        Provider(
+            "pyversity",
+            "peer",
+            prepare_pyversity,
+            ("pyversity",),
+            _plain,
+            "no window, no rules; needs k up to dim",
+            measure=a_request,
+        ),
     ),
 )

@@ -10,15 +10,30 @@ import numpy as np
 
 from headrace.benchmarks.harness.case import Bench, Call, Case, Provider
 from headrace.benchmarks.harness.curves import curves
-from headrace.benchmarks.lists import THETA, Floats, Lists, check, make_lists, name
-from headrace.benchmarks.peers.tuning import fastest_blas
+from headrace.benchmarks.lists import THETA, Floats, Lists, a_request, check, make_lists, name, params, without_rules
+from headrace.benchmarks.peers.tuning import fastest_batches, fastest_blas
 from headrace.kernels import mmr
 from headrace.kernels.mmr.work import work
 
 BASE = {"batch": 16, "items": 500, "dim": 64, "k": 50, "window": 10}
-AXES = {"batch": (1, 16, 64, 256)}
-QUICK = [(1, 500, 64, 80, 10), (64, 500, 64, 80, 10), (64, 500, 64, 80, None), (1, 200, 64, 50, 10)]
-FULL = [(1, 5000, 64, 100, 10), (256, 500, 64, 80, 10)]
+AXES = {
+    "batch": (1, 16, 64, 256),
+    "items": (100, 500, 1000, 5000),
+    "dim": (16, 64, 128, 512),
+    "k": (10, 50, 100, 200),
+    "window": (1, 5, 10, 50),
+}
+QUICK: list[tuple[Any, ...]] = [
+    (1, 500, 64, 80, 10),
+    (64, 500, 64, 80, 10),
+    (64, 500, 64, 80, None),
+    (1, 200, 64, 50, 10),
+]
+FULL: list[tuple[Any, ...]] = [
+    *((1, 5000, 64, 100, 10), (256, 500, 64, 80, 10), (1, 500, 64, 80, None)),
+    *((256, 200, 64, 50, None), (256, 500, 64, 80, None), (256, 1000, 64, 100, None), (256, 5000, 64, 100, None)),
+    (256, 500, 64, 80, 10, 3),
+]
 
 
 def unlikeness(vectors: Floats, picked: list[int]) -> Floats:
@@ -30,25 +45,27 @@ def unlikeness(vectors: Floats, picked: list[int]) -> Floats:
 
 
 def prepare_headrace(lists: Lists, case: Case, backend: str) -> Call:
-    return lambda: mmr(lists.vectors, lists.rewards, lists.offsets, lists.k, THETA, lists.window, backend=backend)[0]
+    return lambda: mmr(
+        lists.vectors, lists.rewards, lists.offsets, lists.k, THETA, lists.window, lists.rules, backend=backend
+    )[0]
 
 
 def prepare_numpy(lists: Lists, case: Case) -> Call:
     from headrace.benchmarks.peers import greedy_numpy
 
-    return fastest_blas(lambda: greedy_numpy.mmr(*lists.arrays, lists.k, THETA, lists.window))
+    return fastest_blas(lambda: greedy_numpy.mmr(*lists.arrays, lists.k, THETA, lists.window, lists.rule_arrays))
 
 
 def prepare_torch(lists: Lists, case: Case) -> Call:
     from headrace.benchmarks.peers import greedy_torch
 
-    return fastest_blas(lambda: greedy_torch.mmr(*lists.padded, lists.k, THETA, lists.window))
+    return fastest_batches(lambda part: greedy_torch.mmr(*part.padded, part.k, THETA, part.window, part.rules), lists)
 
 
 def prepare_numba(lists: Lists, case: Case) -> Call:
     from headrace.benchmarks.peers import greedy_numba
 
-    return lambda: greedy_numba.mmr(*lists.arrays, lists.k, np.float32(THETA), lists.window or 0)
+    return lambda: greedy_numba.mmr(*lists.arrays, lists.k, np.float32(THETA), lists.window or 0, lists.rule_arrays)
 
 
 def prepare_pyversity(lists: Lists, case: Case) -> Call:
@@ -64,15 +81,15 @@ def prepare_pyversity(lists: Lists, case: Case) -> Call:
     return fastest_blas(call)
 
 
-def _case(batch: int, items: int, dim: int, k: int, window: int | None) -> Case:
-    sizes = (batch, items, dim, k, window)
+def _case(batch: int, items: int, dim: int, k: int, window: int | None, rules: int = 0) -> Case:
+    sizes = (batch, items, dim, k, window, rules)
     return Case(
         op="mmr",
         name=name(*sizes),
-        params={"batch": batch, "items": items, "dim": dim, "k": k, "window": window},
+        params=params(*sizes),
         inputs=partial(make_lists, *sizes, positive=window is None),
         check=partial(check, diversity=unlikeness),
-        work=work(batch, items, dim, k),
+        work=work(batch, items, dim, k, rules),
     )
 
 
@@ -81,7 +98,7 @@ def _small(case: Case) -> bool:
 
 
 def _all_picks(case: Case) -> bool:
-    return case.params["window"] is None
+    return case.params["window"] is None and without_rules(case)
 
 
 BENCH = Bench(
@@ -93,11 +110,19 @@ BENCH = Bench(
         *curves(_case, BASE, AXES),
     ),
     providers=(
-        Provider("headrace", "headrace", partial(prepare_headrace, backend="auto")),
+        Provider("headrace", "headrace", partial(prepare_headrace, backend="auto"), measure=a_request),
         Provider("reference", "reference", partial(prepare_headrace, backend="reference"), (), _small, "too slow"),
-        Provider("numba", "peer", prepare_numba, ("numba",)),
-        Provider("NumPy", "peer", prepare_numpy),
-        Provider("torch", "peer", prepare_torch),
-        Provider("pyversity", "peer", prepare_pyversity, ("pyversity",), _all_picks, "has no window"),
+        Provider("numba", "peer", prepare_numba, ("numba",), measure=a_request),
+        Provider("NumPy", "peer", prepare_numpy, measure=a_request),
+        Provider("torch", "peer", prepare_torch, measure=a_request),
+        Provider(
+            "pyversity",
+            "peer",
+            prepare_pyversity,
+            ("pyversity",),
+            _all_picks,
+            "has no window and no rules",
+            measure=a_request,
+        ),
     ),
 )

@@ -3,7 +3,7 @@
 from headrace.kernels.beam_search import PathIndex, PathModel, PathNetwork, beam_search
 from headrace.kernels.bloom import bloom_contains, bloom_contains_lists, bloom_fpr, bloom_insert, bloom_size
 from headrace.kernels.closeness import closeness
-from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks
+from headrace.kernels.dpp import Picks, Rules, dpp, dpp_picks, similarity
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 from headrace.kernels.lookup_pairs import PairTable, lookup_pairs
 from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes, mixture_of_experts
@@ -48,6 +48,7 @@ __all__ = [
     "pool_items",
     "save_shards",
     "segment_topk",
+    "similarity",
     "three_towers",
     "topk",
     "two_hop",

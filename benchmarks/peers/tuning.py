@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
+
+from headrace.benchmarks.lists import Lists
 from headrace.kernels import settings
 
 Call = Callable[[], Any]
@@ -42,6 +46,35 @@ def fastest_blas(call: Call) -> Call:
             return call()
 
     return fastest(call, alone)
+
+
+def fastest_batches(pick: Callable[[Lists], torch.Tensor], lists: Lists) -> Call:
+    """`pick` over `lists` in batches of 8, 64, 256 or all at once, torch on one thread or on all that the run has.
+
+    A way is chosen by the time that its first batch takes a list.
+    """
+    batch = len(lists.offsets) - 1
+    ways = [
+        (size, threads) for size in sorted({min(size, batch) for size in (8, 64, 256, batch)}) for threads in (1, 0)
+    ]
+    if settings.get_threads() == 1:
+        ways = ways[1::2]
+
+    def call(threads: int, parts: list[Lists]) -> torch.Tensor:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads or before)
+        try:
+            return torch.cat([pick(part) for part in parts])
+        finally:
+            torch.set_num_threads(before)
+
+    split = {size: lists.split(size) for size, _ in ways}
+    trials = {(size, threads): partial(call, threads, split[size][:1]) for size, threads in ways}
+    for trial in trials.values():
+        trial()
+    a_list = {way: min(_seconds(trial) for _ in range(2)) / way[0] for way, trial in trials.items()}
+    size, threads = min(a_list, key=a_list.__getitem__)
+    return fastest_blas(partial(call, threads, split[size]))
 
 
 def _seconds(call: Call) -> float:

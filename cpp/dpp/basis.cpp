@@ -22,8 +22,7 @@ hr::Basis::Basis(const GreedyKernels& kernels, int64_t width, int64_t steps, int
 double hr::Basis::distance(const float* vector, double square, int64_t slot) {
     if (full()) return 0.0;
     if (known_ == slot) return known_distance_;
-    std::copy_n(vector, width_, rest_);
-    std::fill(rest_ + width_, rest_ + stride_, 0.0);
+    kernels_.widen(vector, width_, rest_);
     kernels_.products({rows_, stride_}, count_, rest_, weights_);
     known_ = slot;
     known_distance_ = square;
@@ -46,15 +45,14 @@ void hr::Basis::join(const float* vector, double square, int64_t slot) {
     }
     const double length = std::sqrt(left);
     if (!(length > 0.0)) return;
-    const double inverse = 1.0 / length;
     double* direction = row(count_);
-    for (int64_t c = 0; c < stride_; ++c) direction[c] = rest_[c] * inverse;
+    kernels_.scale(rest_, stride_, 1.0 / length, direction);
     if (factor_) {
         for (int64_t t = 0; t < count_; ++t) factor(t)[count_] = weights_[t];
         factor(count_)[count_] = length;
     }
     members_[count_++] = slot;
-    move(direction, -1.0);
+    move(direction, -1.0f);
 }
 
 void hr::Basis::leave(int64_t slot) {
@@ -75,7 +73,7 @@ void hr::Basis::leave(int64_t slot) {
         factor(t + 1)[t] = 0.0;
         kernels_.rotate(row(t), row(t + 1), stride_, c, s);
     }
-    move(row(--count_), 1.0);
+    move(row(--count_), 1.0f);
 }
 
 void hr::Basis::clear() {
@@ -85,9 +83,8 @@ void hr::Basis::clear() {
     ++epoch_;
 }
 
-void hr::Basis::move(const double* direction, double sign) {
-    float* to = moves_ + moved_ * width_;
-    for (int64_t c = 0; c < width_; ++c) to[c] = static_cast<float>(direction[c]);
+void hr::Basis::move(const double* direction, float sign) {
+    kernels_.narrow(direction, width_, moves_ + moved_ * width_);
     signs_[moved_++] = sign;
 }
 
@@ -95,5 +92,5 @@ void hr::Basis::make_room() {
     if (moved_ < room_) return;
     ++epoch_;
     moved_ = 0;
-    for (int64_t t = 0; t < count_; ++t) move(row(t), -1.0);
+    for (int64_t t = 0; t < count_; ++t) move(row(t), -1.0f);
 }

@@ -27,18 +27,18 @@ class Basis {
     int64_t epoch() const { return epoch_; }
     int64_t moves() const { return moved_; }
     Rows<float> rows() const { return {moves_, width_}; }
-    const double* signs() const { return signs_; }
+    const float* signs() const { return signs_; }
 
   private:
     double* row(int64_t t) const { return rows_ + t * stride_; }
     double* factor(int64_t t) const { return factor_ + t * held_; }
-    void move(const double* direction, double sign);
+    void move(const double* direction, float sign);
     void make_room();
 
     const GreedyKernels& kernels_;
     const int64_t width_, stride_, held_, room_;
-    double *rows_, *factor_, *signs_, *weights_, *rest_;
-    float* moves_;
+    double *rows_, *factor_, *weights_, *rest_;
+    float *moves_, *signs_;
     int64_t* members_;  // the picks with a direction of their own, in the order of the factor's columns
     int64_t count_ = 0, moved_ = 0, epoch_ = 0;
     int64_t known_ = -1;  // the slot whose products with the basis are in weights_, and the distance that they give

@@ -32,8 +32,8 @@ class Dpp {
         drift_ = scratch.drift.take(list.padded);
         lower_ = scratch.lower.take(list.padded);
         upper_ = scratch.upper.take(list.padded);
-        ceiling_ = scratch.ceiling.take(hr::blocks(list.count()));
-        std::fill_n(ceiling_, hr::blocks(list.count()), hr::kNothing);
+        ceiling_ = scratch.ceiling.take(list.padded_count());
+        std::fill_n(ceiling_, list.padded_count(), hr::kNothing);
         applied_ = scratch.applied.take(list.count());
         epoch_ = scratch.epoch.take(list.count());
         dormant_ = scratch.dormant.take(steps);
@@ -46,25 +46,23 @@ class Dpp {
         else
             for (int64_t slot = 0; slot < list.padded; ++slot) base_[slot] = theta * list.rewards[slot];
         std::fill(base_ + list.n, base_ + list.padded, hr::kNothing);
-        std::copy_n(list.squares, list.padded, d2_);
-        std::fill_n(drift_, list.padded, 0.0);
         std::fill_n(applied_, list.count(), int64_t{0});
-        std::fill_n(epoch_, list.count(), int64_t{0});
+        std::fill_n(epoch_, list.count(), int64_t{-1});
         for (int64_t p = 0; p < list.count(); ++p) lift(p);
     }
 
     const double* ceilings() const { return ceiling_; }
     hr::Bounds bounds(int64_t p) const { return {lower_ + p * kPanel, upper_ + p * kPanel}; }
 
-    double visit(int64_t p) {
+    double visit(int64_t p, double) {
         const double* base = base_ + p * kPanel;
         double top;
         if (basis_.full()) {
             top = kernels_.bound(base, kZeros, kZeros, kZeros, 0, scoring_, bounds(p));
         } else {
             catch_up(p);
-            top = kernels_.bound(base, d2_ + p * kPanel, drift_ + p * kPanel, list_.norms + p * kPanel, applied_[p],
-                                 scoring_, bounds(p));
+            top = kernels_.bound(base, d2_ + p * kPanel, drift_ + p * kPanel, list_.norms(p), applied_[p], scoring_,
+                                 bounds(p));
         }
         if (!window_) ceiling_[p] = above(top);
         return top;
@@ -100,14 +98,14 @@ class Dpp {
     // Without picks in the window no item is farther from its span.
     void lift(int64_t p) {
         double lower[kPanel], upper[kPanel];
-        ceiling_[p] = above(kernels_.bound(base_ + p * kPanel, list_.squares + p * kPanel, kZeros,
-                                           list_.norms + p * kPanel, 0, scoring_, {lower, upper}));
+        ceiling_[p] = above(
+            kernels_.bound(base_ + p * kPanel, list_.most_squares(p), kZeros, kZeros, 0, scoring_, {lower, upper}));
     }
 
     void catch_up(int64_t p) {
         double *d2 = d2_ + p * kPanel, *drift = drift_ + p * kPanel;
         if (epoch_[p] != basis_.epoch()) {
-            std::copy_n(list_.squares + p * kPanel, kPanel, d2);
+            std::copy_n(list_.squares(p), kPanel, d2);
             std::fill_n(drift, kPanel, 0.0);
             epoch_[p] = basis_.epoch();
             applied_[p] = 0;
@@ -118,7 +116,8 @@ class Dpp {
         applied_[p] = basis_.moves();
     }
 
-    double distance(int64_t slot) { return basis_.distance(list_.vector(slot), list_.squares[slot], slot); }
+    double square(int64_t slot) const { return list_.squares(slot / kPanel)[slot % kPanel]; }
+    double distance(int64_t slot) { return basis_.distance(list_.vector(slot), square(slot), slot); }
 
     // The pick at `position` - window leaves. A pick that depended on it may then have a direction of its own, before
     // later picks have theirs: so the basis is built anew when there is one.
@@ -139,7 +138,7 @@ class Dpp {
     // Adds the pick's direction, unless the window's span holds it already.
     void enter(int64_t slot) {
         if (distance(slot) > scoring_.eps)
-            basis_.join(list_.vector(slot), list_.squares[slot], slot);
+            basis_.join(list_.vector(slot), square(slot), slot);
         else if (window_)
             dormant_[dormant_count_++] = slot;
     }
@@ -165,9 +164,10 @@ hr_status hr_dpp(const hr_lists* lists, int64_t k, double theta, int64_t window,
         hr::check_lists(lists, k, theta, window, picks);
         if (!(eps >= 1e-12 && std::isfinite(eps)))
             throw std::invalid_argument("eps: expected a finite number of at least 1e-12, got " + std::to_string(eps));
-        hr::each_list(*lists, threads, [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
-            Dpp objective(list, kernels, scratch, std::min(k, list.n), theta, window, eps);
-            hr::Loop<Dpp>(list, kernels, scratch, k, objective).run(*picks);
-        });
+        hr::each_list(*lists, hr::List::Use::kSquares, threads,
+                      [&](const hr::List& list, const auto& kernels, hr::Scratch& scratch) {
+                          Dpp objective(list, kernels, scratch, std::min(k, list.n), theta, window, eps);
+                          hr::Loop<Dpp>(list, kernels, scratch, k, objective).run(*picks);
+                      });
     });
 }

@@ -14,6 +14,9 @@ constexpr int kBlockVecs = static_cast<int>(kBlock) / kLanes;
 // Sums that a product is split into, and how many rows are taken at once, so that all sums stay in registers.
 constexpr int kSums = 4;
 constexpr int kMostRows = kLanes == 8 ? 6 : 3;
+// Roundings of a sum of e'^2 over kMostRows rows, and that of a sum of |e'|, which is at least 0.99 of what it should
+// be.
+constexpr double kSumming = 1.1 * (kMostRows + 2) * 0x1p-24;
 constexpr double kMinusInfinity = -__builtin_inf();
 
 bool finite(const float* x, int64_t n) {
@@ -49,6 +52,54 @@ void transpose(const float* const* rows, int64_t c, float* out) {
 }
 #endif
 
+// The products of a row with itself and, where asked, with the probe, in lanes still to be summed. They are taken in
+// four parts for rounding's sake, and so that they needn't wait for each other.
+template <bool kProbed>
+__attribute__((always_inline)) inline void scan_row(const float* row, int64_t width, const float* probe, Vec& square,
+                                                    Vec& product) {
+    Vec squares[kSums], products[kSums];
+    for (int s = 0; s < kSums; ++s) squares[s] = products[s] = Vec::zero();
+    int64_t c = 0;
+    for (; c + kSums * Vec::kLanes <= width; c += kSums * Vec::kLanes)
+        for (int s = 0; s < kSums; ++s) {
+            const Vec a = Vec::load(row + c + s * Vec::kLanes);
+            squares[s] = fma(a, a, squares[s]);
+            if constexpr (kProbed) products[s] = fma(a, Vec::load(probe + c + s * Vec::kLanes), products[s]);
+        }
+    for (int s = 0; c < width; c += Vec::kLanes, ++s) {
+        const int left = static_cast<int>(width - c < Vec::kLanes ? width - c : Vec::kLanes);
+        const Vec a = Vec::load_first(row + c, left);
+        squares[s] = fma(a, a, squares[s]);
+        if constexpr (kProbed) products[s] = fma(a, Vec::load_first(probe + c, left), products[s]);
+    }
+    square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    product = (products[0] + products[1]) + (products[2] + products[3]);
+}
+
+template <bool kProbed>
+void scan_rows(const float* rows, int64_t n, int64_t width, const float* probe, float* squares, float* products) {
+    int64_t i = 0;
+    Vec square[Vec::kLanes], product[Vec::kLanes];
+    for (; i + Vec::kLanes <= n; i += Vec::kLanes) {
+        for (int r = 0; r < Vec::kLanes; ++r)
+            scan_row<kProbed>(rows + (i + r) * width, width, probe, square[r], product[r]);
+        sum_each(square).store(squares + i);
+        if constexpr (kProbed) sum_each(product).store(products + i);
+    }
+    for (; i < n; ++i) {
+        scan_row<kProbed>(rows + i * width, width, probe, square[0], product[0]);
+        squares[i] = square[0].sum();
+        if constexpr (kProbed) products[i] = product[0].sum();
+    }
+}
+
+void scan(const float* rows, int64_t n, int64_t width, const float* probe, float* squares, float* products) {
+    if (probe)
+        scan_rows<true>(rows, n, width, probe, squares, products);
+    else
+        scan_rows<false>(rows, n, width, probe, squares, products);
+}
+
 void pack(const float* const* rows, int64_t width, float* panel, double* squares, double* norms) {
     int64_t c = 0;
 #if HEADRACE_SIMD_AVX512 || HEADRACE_SIMD_AVX2
@@ -59,6 +110,7 @@ void pack(const float* const* rows, int64_t width, float* panel, double* squares
 #endif
     for (; c < width; ++c)
         for (int64_t lane = 0; lane < kPanel; ++lane) panel[c * kPanel + lane] = rows[lane][c];
+    if (!squares) return;
     Vec64 sum[kVecs];
     for (Vec64& s : sum) s = Vec64::zero();
     for (int64_t at = 0; at < width; ++at)
@@ -70,6 +122,13 @@ void pack(const float* const* rows, int64_t width, float* panel, double* squares
         sum[v].store(squares + v * kLanes);
         root(sum[v]).store(norms + v * kLanes);
     }
+}
+
+void add_to(Vec x, double* sum) {
+    float parts[Vec::kLanes];
+    x.store(parts);
+    constexpr int kStep = kLanes < Vec::kLanes ? kLanes : Vec::kLanes;
+    for (int i = 0; i < Vec::kLanes; i += kStep) (Vec64::load(sum + i) + Vec64::load(parts + i)).store(sum + i);
 }
 
 // Inner products of M rows with the items of one vector of lanes, each in kSums interleaved sums.
@@ -98,11 +157,11 @@ __attribute__((always_inline)) inline void rows_at_once(const float* panel, int6
     for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
         Vec out[M];
         dots<M>(panel + lane, width, rows.at(from), rows.stride, out);
-        for (int m = 0; m < M; ++m) use(from + m, lane, out[m]);
+        use(from, lane, out);
     }
 }
 
-// Calls use(t, first lane, product) for rows from..to-1, in even portions.
+// Calls use(t, first lane, products with rows t, t + 1, ...) for rows from..to-1, in even portions.
 template <class Use>
 void each_row(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const Use& use) {
     while (from < to) {
@@ -120,30 +179,24 @@ void each_row(const float* panel, int64_t width, Rows<float> rows, int64_t from,
     }
 }
 
-void move(const float* panel, int64_t width, Rows<float> rows, const double* sign, int64_t from, int64_t to, double* d2,
+// What a portion does is summed in float32: at most kMostRows + 1 roundings, which `bound` allows for.
+void move(const float* panel, int64_t width, Rows<float> rows, const float* sign, int64_t from, int64_t to, double* d2,
           double* drift) {
-    each_row(panel, width, rows, from, to, [&](int64_t t, int lane, Vec product) {
-        float e[Vec::kLanes];
-        product.store(e);
-        constexpr int kStep = kLanes < Vec::kLanes ? kLanes : Vec::kLanes;
-        for (int i = 0; i < Vec::kLanes; i += kStep) {
-            const Vec64 x = Vec64::load(e + i);
-            double* rest = d2 + lane + i;
-            double* sum = drift + lane + i;
-            (Vec64::load(rest) + Vec64::all(sign[t]) * (x * x)).store(rest);
-            (Vec64::load(sum) + max(x, Vec64::zero() - x)).store(sum);
+    each_row(panel, width, rows, from, to, [&](int64_t t, int lane, const auto& out) {
+        Vec squares = Vec::zero(), sizes = Vec::zero();
+        for (const Vec& e : out) {
+            squares = fma(e * Vec::all(sign[t++]), e, squares);
+            sizes = sizes + absolute(e);
         }
+        add_to(squares, d2 + lane);
+        add_to(sizes, drift + lane);
     });
 }
 
 double largest(const Vec64 (&x)[kVecs]) {
     Vec64 top = x[0];
     for (int v = 1; v < kVecs; ++v) top = max(x[v], top);
-    double tops[kLanes];
-    top.store(tops);
-    double out = tops[0];
-    for (int lane = 1; lane < kLanes; ++lane) out = tops[lane] > out ? tops[lane] : out;
-    return out;
+    return highest_lane(top);
 }
 
 // log x of a positive normal x = 2^e m with sqrt(1/2) <= m < sqrt(2), by the series of 2 atanh((m - 1) / (m + 1)).
@@ -187,15 +240,17 @@ void exponentials(const double* x, int64_t n, double scale, double shift, double
 
 double bound(const double* base, const double* d2, const double* drift, const double* norms, int64_t moves,
              const Scoring& scoring, Bounds bounds) {
-    const Vec64 eps = Vec64::all(scoring.eps), weight = Vec64::all(scoring.weight), twice = Vec64::all(2.0);
-    const Vec64 delta = Vec64::all(scoring.delta), count = Vec64::all(static_cast<double>(moves) * scoring.delta);
+    const Vec64 eps = Vec64::all(scoring.eps), weight = Vec64::all(scoring.weight);
+    const Vec64 delta = Vec64::all(scoring.delta), of_drift = Vec64::all(2.0 * scoring.delta + kSumming);
+    const Vec64 count = Vec64::all(static_cast<double>(moves) * scoring.delta);
     Vec64 upper[kVecs];
     for (int v = 0; v < kVecs; ++v) {
         const int at = v * kLanes;
-        // |e^2 - e'^2| <= (2 |e'| + delta |item|) delta |item|, and what float64 rounds itself.
+        // |e^2 - e'^2| <= (2 |e'| + delta |item|) delta |item|, what summing e'^2 <= 1.01 |e'| |item| in float32
+        // rounds, and what float64 rounds itself.
         const Vec64 norm = Vec64::load(norms + at);
         const Vec64 error =
-            norm * (delta * (twice * Vec64::load(drift + at) + count * norm) + Vec64::all(1e-13) * norm);
+            norm * (of_drift * Vec64::load(drift + at) + delta * (count * norm) + Vec64::all(1e-13) * norm);
         const Vec64 rest = Vec64::load(d2 + at), b = Vec64::load(base + at);
         const Vec64 high = max(rest + error, eps), low = max(rest - error, eps);
         if (scoring.product) {
@@ -223,32 +278,58 @@ double relevances(const double* base, const Relevance& relevance, const float* p
 }
 
 double grow(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
-            const Relevance& relevance, float* peak, Bounds bounds) {
-    each_row(panel, width, rows, from, to,
-             [&](int64_t, int lane, Vec x) { max(x, Vec::load(peak + lane)).store(peak + lane); });
-    return relevances(base, relevance, peak, bounds);
+            const Relevance& relevance, Peaks peaks, Bounds bounds) {
+    each_row(panel, width, rows, from, to, [&](int64_t t, int lane, const auto& out) {
+        Vec first = Vec::load(peaks.first + lane), second = Vec::load(peaks.second + lane);
+        Vec row = Vec::load(peaks.row + lane);
+        for (const Vec& x : out) {
+            second = max(min(x, first), second);
+            row = where_greater(x, first, Vec::all(static_cast<float>(t++)), row);
+            first = max(x, first);
+        }
+        first.store(peaks.first + lane);
+        second.store(peaks.second + lane);
+        row.store(peaks.row + lane);
+    });
+    return relevances(base, relevance, peaks.first, bounds);
+}
+
+double most_relevant(const double* base, const Relevance& relevance, const float* peak) {
+    Vec64 upper[kVecs];
+    for (int v = 0; v < kVecs; ++v)
+        upper[v] = Vec64::load(base + v * kLanes) - Vec64::all(relevance.weight) * Vec64::load(peak + v * kLanes);
+    return largest(upper) + relevance.slack;
+}
+
+double touch(const float* panel, int64_t width, const float* row, const double* base, const Relevance& relevance) {
+    float products[kPanel];
+    rows_at_once<1>(panel, width, {row, width}, 0,
+                    [&](int64_t, int lane, const auto& out) { out[0].store(products + lane); });
+    return most_relevant(base, relevance, products);
 }
 
 double slide(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
-             const double* base, const Relevance& relevance, float* columns, Bounds bounds, int64_t newest,
+             const double* base, const Relevance& relevance, float* columns, Bounds bounds, const Fade& fade,
              double* later) {
-    each_row(panel, width, rows, from, to,
-             [&](int64_t t, int lane, Vec x) { x.store(columns + t % held * kPanel + lane); });
+    each_row(panel, width, rows, from, to, [&](int64_t t, int lane, const auto& out) {
+        for (const Vec& x : out) x.store(columns + t++ % held * kPanel + lane);
+    });
     const int64_t filled = to < held ? to : held;
-    float recent[kPanel], peak[kPanel];
+    float peaks[kStages + 1][kPanel];
     for (int lane = 0; lane < static_cast<int>(kPanel); lane += Vec::kLanes) {
         int64_t at = (to - 1) % held;
         Vec top = Vec::load(columns + at * kPanel + lane);
+        int stage = kStages;
         for (int64_t age = 1; age < filled; ++age) {
-            if (age == newest) top.store(recent + lane);
+            while (stage && age == fade.newest[stage - 1]) top.store(peaks[--stage] + lane);
             at = at ? at - 1 : held - 1;
             top = max(Vec::load(columns + at * kPanel + lane), top);
         }
-        top.store(peak + lane);
-        if (filled <= newest) top.store(recent + lane);
+        while (stage) top.store(peaks[--stage] + lane);
+        top.store(peaks[kStages] + lane);
     }
-    *later = relevances(base, relevance, recent, bounds);
-    return relevances(base, relevance, peak, bounds);
+    for (int stage = 0; stage < kStages; ++stage) later[stage] = most_relevant(base, relevance, peaks[stage]);
+    return relevances(base, relevance, peaks[kStages], bounds);
 }
 
 int64_t highest(const double* x, int64_t n) {
@@ -256,10 +337,8 @@ int64_t highest(const double* x, int64_t n) {
     for (int v = 0; v < kBlockVecs; ++v) top[v] = Vec64::load(x + v * kLanes);
     for (int64_t i = kBlock; i < n; i += kBlock)
         for (int v = 0; v < kBlockVecs; ++v) top[v] = max(Vec64::load(x + i + v * kLanes), top[v]);
-    double tops[kBlock];
-    for (int v = 0; v < kBlockVecs; ++v) top[v].store(tops + v * kLanes);
-    double most = tops[0];
-    for (double value : tops) most = value > most ? value : most;
+    for (int v = 1; v < kBlockVecs; ++v) top[0] = max(top[v], top[0]);
+    const double most = highest_lane(top[0]);
     for (int64_t i = 0; i < n; i += kLanes)
         if (const uint32_t lanes = at_least(Vec64::load(x + i), Vec64::all(most))) return i + __builtin_ctz(lanes);
     return 0;
@@ -279,12 +358,24 @@ uint32_t reach(const double* x, double bar) {
 }
 
 uint32_t among(const int32_t* kinds, const int32_t* some, int64_t count) {
-    int32_t found[kPanel] = {};
-    for (int64_t i = 0; i < count; ++i)
-        for (int64_t lane = 0; lane < kPanel; ++lane) found[lane] |= kinds[lane] == some[i];
     uint32_t lanes = 0;
-    for (int64_t lane = 0; lane < kPanel; ++lane) lanes |= static_cast<uint32_t>(found[lane]) << lane;
+    for (int64_t i = 0; i < count; ++i) lanes |= equal_lanes(kinds, some[i]);
     return lanes;
+}
+
+void widen(const float* x, int64_t n, double* out) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) Vec64::load(x + i).store(out + i);
+    for (; i < n; ++i) out[i] = static_cast<double>(x[i]);
+    for (; i % kBlock; ++i) out[i] = 0.0;
+}
+
+void scale(const double* x, int64_t n, double by, double* out) {
+    for (int64_t i = 0; i < n; i += kLanes) (Vec64::all(by) * Vec64::load(x + i)).store(out + i);
+}
+
+void narrow(const double* x, int64_t n, float* out) {
+    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(x[i]);
 }
 
 // rest -= sum_t weight[t] * row t over B blocks from column c on.
@@ -340,8 +431,8 @@ void rotate(double* x, double* y, int64_t n, double c, double s) {
     }
 }
 
-const GreedyKernels kTable{finite, pack,  move,     bound,    grow,   slide,        highest,  largest_of,
-                           reach,  among, products, subtract, rotate, exponentials, logarithm};
+const GreedyKernels kTable{finite, scan,  pack,  move,  bound,  grow,     touch,    slide,  highest,      largest_of,
+                           reach,  among, widen, scale, narrow, products, subtract, rotate, exponentials, logarithm};
 
 }  // namespace
 }  // namespace hr

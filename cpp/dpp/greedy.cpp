@@ -59,14 +59,6 @@ void order(const hr::List& list, const float* rewards, hr::Scratch& scratch, int
     for (int64_t i = list.n; i < list.padded; ++i) items[i] = i;
 }
 
-// The rows of a panel's items come from all over the list.
-void prefetch(const hr::List& list, int64_t slot) {
-    for (int64_t end = std::min(slot + hr::kPanel, list.n); slot < end; ++slot) {
-        const float* row = list.vector(slot);
-        for (int64_t c = 0; c < list.batch->width; c += 16) __builtin_prefetch(row + c);
-    }
-}
-
 }  // namespace
 
 void hr::check_lists(const hr_lists* lists, int64_t k, double theta, int64_t window, const hr_picks* picks) {
@@ -95,48 +87,87 @@ const hr::GreedyKernels& hr::greedy_kernels() {
     return *greedy_kernels_scalar();
 }
 
-void hr::load(List& list, const GreedyKernels& kernels, Scratch& scratch) {
-    const int64_t width = list.batch->width;
-    const float* rewards = list.batch->rewards + list.first;
-    if (!kernels.finite(rewards, list.n)) not_finite("rewards", list);
-    if (list.n) {
-        const auto [low, high] = std::minmax_element(rewards, rewards + list.n);
-        list.lowest = *low, list.highest = *high;
+hr::List::List(const hr_lists& lists, int64_t its_request, Use use, const GreedyKernels& kernels, Scratch& scratch)
+    : batch(&lists),
+      request(its_request),
+      first(lists.offsets[its_request]),
+      n(lists.offsets[its_request + 1] - first),
+      padded((n + kPanel - 1) / kPanel * kPanel),
+      kernels_(kernels),
+      squared_(use == Use::kSquares),
+      panels_(scratch.panels.take(padded, lists.width)),
+      nothing_(scratch.blank.take(lists.width)),
+      squares_(scratch.squares.take(padded)),
+      norms_(scratch.norms.take(padded)),
+      packed_(scratch.packed.take(count())) {
+    const float* its_rewards = lists.rewards + first;
+    if (!kernels.finite(its_rewards, n)) not_finite("rewards", *this);
+    if (n) {
+        top = std::max_element(its_rewards, its_rewards + n) - its_rewards;
+        lowest = *std::min_element(its_rewards, its_rewards + n), highest = its_rewards[top];
     }
-    int64_t* items = scratch.items.take(list.padded);
-    order(list, rewards, scratch, items);
-    double* squares = scratch.squares.take(list.padded);
-    double* norms = scratch.norms.take(list.padded);
-    double* by_slot = scratch.rewards.take(list.padded);
-    float* panels = scratch.panels.take(list.padded, width);
-    float* blank = scratch.blank.take(width);
-    std::fill_n(blank, width, 0.0f);
-    list.items = items, list.panels = panels, list.squares = squares, list.norms = norms, list.rewards = by_slot;
-    double sum = 0.0;
-    prefetch(list, 0);
-    for (int64_t slot = 0; slot < list.padded; slot += kPanel) {
-        const float* rows[kPanel];
-        prefetch(list, slot + kPanel);
-        for (int64_t lane = 0; lane < kPanel; ++lane) {
-            const int64_t item = items[slot + lane];
-            rows[lane] = item < list.n ? list.vector(slot + lane) : blank;
-            by_slot[slot + lane] = item < list.n ? static_cast<double>(rewards[item]) : 0.0;
-        }
-        kernels.pack(rows, width, panels + slot * width, squares + slot, norms + slot);
-        for (int64_t lane = 0; lane < kPanel; ++lane) {
-            sum += squares[slot + lane];
-            list.longest = std::max(list.longest, squares[slot + lane]);
-        }
-    }
-    // A square of a finite float32 is far from overflowing a float64.
-    if (!std::isfinite(sum)) not_finite("vectors", list);
+    int64_t* slots = scratch.items.take(padded);
+    order(*this, its_rewards, scratch, slots);
+    items = slots;
+    double* by_slot = scratch.rewards.take(padded);
+    for (int64_t slot = 0; slot < padded; ++slot)
+        by_slot[slot] = slots[slot] < n ? static_cast<double>(its_rewards[slots[slot]]) : 0.0;
+    rewards = by_slot;
+    std::fill_n(nothing_, lists.width, 0.0f);
+    std::fill_n(packed_, count(), uint8_t{0});
     // A sum in four parts, its products and the row itself are rounded: width / 4 + 4 roundings, each at most 2^-24.
-    list.delta = (static_cast<double>(width) / 4.0 + 8.0) * 0x1.02p-24;
-    // Products that may overflow are taken as 0, known to |item| * |row|.
-    if (list.longest > 1e36) {
-        std::fill_n(panels, list.padded * width, 0.0f);
-        list.delta = 1.0;
+    delta = (static_cast<double>(lists.width) / 4.0 + 8.0) * 0x1.02p-24;
+    scan(use == Use::kFirst && n ? lists.vectors + (first + top) * lists.width : nullptr, scratch);
+    if (longest > 1e36) {
+        blank_ = true;
+        products = nullptr;
+        delta = 1.0;  // known to |item| * |row|
     }
+}
+
+// Squares in float32, rounded up: what float32 rounds and what may vanish below its smallest number.
+void hr::List::scan(const float* probe, Scratch& scratch) {
+    const float* vectors = batch->vectors + first * batch->width;
+    float* squares = scratch.scanned.take(n);
+    float* with_probe = scratch.first_products.take(n);
+    kernels_.scan(vectors, n, batch->width, probe, squares, with_probe);
+    if (probe) products = with_probe;
+    const double up = 1.0 + 2.0 * delta, lost = 1.2e-38 * static_cast<double>(batch->width);
+    std::fill(squares_ + n, squares_ + padded, 0.0);
+    if (!kernels_.finite(squares, n)) return scan_again();
+    if (n) longest = static_cast<double>(*std::max_element(squares, squares + n)) * up + lost;
+    if (!squared_) return;
+    for (int64_t slot = 0; slot < n; ++slot) squares_[slot] = static_cast<double>(squares[items[slot]]) * up + lost;
+}
+
+// In float64, because something is not finite: a number, or only a square in float32.
+void hr::List::scan_again() {
+    for (int64_t slot = 0; slot < n; ++slot) {
+        const float* row = vector(slot);
+        if (!kernels_.finite(row, batch->width)) not_finite("vectors", *this);
+        double square = 0.0;
+        for (int64_t c = 0; c < batch->width; ++c) square += static_cast<double>(row[c]) * static_cast<double>(row[c]);
+        squares_[slot] = square * (1.0 + 2.0 * delta);
+        longest = std::max(longest, squares_[slot]);
+    }
+}
+
+void hr::List::pack_now(int64_t p) const {
+    const int64_t width = batch->width;
+    const float* rows[kPanel];
+    for (int64_t lane = 0; lane < kPanel; ++lane) {
+        const int64_t slot = p * kPanel + lane;
+        rows[lane] = items[slot] < n ? vector(slot) : nothing_;
+    }
+    float* panel = panels_ + p * kPanel * width;
+    kernels_.pack(rows, width, panel, squared_ ? squares_ + p * kPanel : nullptr, norms_ + p * kPanel);
+    // Panels are often needed one after the other, and their rows come from all over the list.
+    for (int64_t slot = (p + 2) * kPanel, end = std::min(slot + kPanel, n); slot < end; ++slot) {
+        const float* row = vector(slot);
+        for (int64_t c = 0; c < width; c += 16) __builtin_prefetch(row + c);
+    }
+    if (blank_) std::fill_n(panel, kPanel * width, 0.0f);
+    packed_[p] = 1;
 }
 
 const int64_t* hr::pinned_slots(const List& list, int64_t k, Scratch& scratch) {

@@ -30,29 +30,45 @@ struct Relevance {
     double weight, slack;
 };
 
+// How many of the newest picks later bounds count on, falling, at least 1.
+constexpr int kStages = 4;
+struct Fade {
+    int64_t newest[kStages];
+};
+
 // Bounds of the scores of a panel's items, [16] each. Items that are gone have -infinity.
 struct Bounds {
     double *lower, *upper;
 };
 
+// Of each item, [16]: its largest product with the rows so far, the largest but one, and which row the largest is of.
+struct Peaks {
+    float *first, *second, *row;
+};
+
 // Products of items and rows are taken in float32; the bounds allow for their rounding.
 struct GreedyKernels {
     bool (*finite)(const float* x, int64_t n);
-    // panel[c * 16 + lane] = rows[lane][c]; squares = <row, row>; norms are their roots.
+    // squares[i] = <row i, row i> and, unless `probe` is null, products[i] = <row i, probe>, of n rows of `width`.
+    void (*scan)(const float* rows, int64_t n, int64_t width, const float* probe, float* squares, float* products);
+    // panel[c * 16 + lane] = rows[lane][c]; squares = <row, row>; norms are their roots. Null squares: neither.
     void (*pack)(const float* const* rows, int64_t width, float* panel, double* squares, double* norms);
     // d2 += sign[t] * <item, row t>^2 and drift += |<item, row t>| for t = from..to-1.
-    void (*move)(const float* panel, int64_t width, Rows<float> rows, const double* sign, int64_t from, int64_t to,
+    void (*move)(const float* panel, int64_t width, Rows<float> rows, const float* sign, int64_t from, int64_t to,
                  double* d2, double* drift);
     // Bounds of the scores of items whose d2 is the sum of `moves` moves. Returns the largest upper bound.
     double (*bound)(const double* base, const double* d2, const double* drift, const double* norms, int64_t moves,
                     const Scoring& scoring, Bounds bounds);
-    // peak = largest of itself and <item, row t>, t = from..to-1: bounds of base - weight * peak. Returns the largest.
+    // Peaks of rows up to `to`, when those up to `from` are known: bounds of base - weight * peak. Returns the largest.
     double (*grow)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, const double* base,
-                   const Relevance& relevance, float* peak, Bounds bounds);
+                   const Relevance& relevance, Peaks peaks, Bounds bounds);
+    // The largest upper bound of base - weight * <item, row>.
+    double (*touch)(const float* panel, int64_t width, const float* row, const double* base,
+                    const Relevance& relevance);
     // columns[t % held] = <item, row t>, t = from..to-1: bounds of base - weight * largest of the columns of rows
-    // max(0, to - held)..to-1. Returns the largest; `later` is what it would be with the `newest` rows alone.
+    // max(0, to - held)..to-1. Returns the largest; later[s] is what it would be with the fade.newest[s] rows alone.
     double (*slide)(const float* panel, int64_t width, Rows<float> rows, int64_t from, int64_t to, int64_t held,
-                    const double* base, const Relevance& relevance, float* columns, Bounds bounds, int64_t newest,
+                    const double* base, const Relevance& relevance, float* columns, Bounds bounds, const Fade& fade,
                     double* later);
     // The index of the largest of n numbers, whole blocks; ties go to the lower.
     int64_t (*highest)(const double* x, int64_t n);
@@ -62,6 +78,12 @@ struct GreedyKernels {
     uint32_t (*reach)(const double* x, double bar);
     // The lanes of a panel whose kind is among `some`.
     uint32_t (*among)(const int32_t* kinds, const int32_t* some, int64_t count);
+    // out = x, n numbers, and zeros to the end of the block.
+    void (*widen)(const float* x, int64_t n, double* out);
+    // out = scale * x, whole blocks.
+    void (*scale)(const double* x, int64_t n, double scale, double* out);
+    // out = x, n numbers.
+    void (*narrow)(const double* x, int64_t n, float* out);
     // out[t] = <row t, x>.
     void (*products)(Rows<double> rows, int64_t count, const double* x, double* out);
     // rest -= sum_t weight[t] * row t; returns <rest, rest>.

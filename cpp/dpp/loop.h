@@ -8,9 +8,9 @@
 namespace hr {
 
 // Picks min(k, n) items of one list. Objective: ceilings() of the panels, -infinity
-// up to whole blocks; visit(panel), which brings its bounds up to date and
-// returns the largest; bounds(panel); exact(slot), its score; take(slot), log_distance(slot), gain(slot, its log
-// distance), add(slots, position).
+// up to padded_count(); visit(panel, bar), which brings its bounds up to date and
+// returns the largest, or anything below the bar when none reaches it; bounds(panel); exact(slot), its score;
+// take(slot), log_distance(slot), gain(slot, its log distance), add(slots, position).
 template <class Objective>
 class Loop {
   public:
@@ -23,7 +23,11 @@ class Loop {
           rules_(list, kernels, steps_, scratch),
           pins_(pinned_slots(list, k, scratch)),
           slots_(scratch.history.take(k)),
-          visited_(scratch.visited.take(list.count())) {}
+          visited_(scratch.visited.take(list.count())),
+          masks_(scratch.masks.take(list.count())),
+          guesses_(scratch.guesses.take(list.padded_count())) {
+        std::copy_n(objective.ceilings(), list.padded_count(), guesses_);
+    }
 
     void run(const hr_picks& picks) {
         int64_t* picked = picks.picked + list_.request * k_;
@@ -52,7 +56,7 @@ class Loop {
 
   private:
     int64_t pin(int64_t slot) {
-        relaxed_ += rules_.forbidden(slot / kPanel, rules_.count()) >> (slot % kPanel) & 1u;
+        if (rules_.hold(rules_.count())) relaxed_ += rules_.forbidden(slot / kPanel) >> (slot % kPanel) & 1u;
         return slot;
     }
 
@@ -72,16 +76,19 @@ class Loop {
 
     // The best that the first `kept` rules allow, and the best of all.
     Choice search(int64_t kept, Choice& any) {
-        if (!rules_.bind(kept)) kept = 0;
+        const bool ruled = rules_.hold(kept);
         Bars bars;
         visits_ = 0;
         const double* ceilings = objective_.ceilings();
-        const int64_t first = kernels_.highest(ceilings, blocks(list_.count()));
-        look(first, kept, bars);
-        for (int64_t p = 0; p < list_.count(); ++p)
-            if (ceilings[p] >= bars.allowed && p != first && ceilings[p] > kNothing) look(p, kept, bars);
-        const Choice best = settle(kept, bars.allowed);
-        any = kept ? settle(0, bars.any) : best;
+        const int64_t first = kernels_.highest(guesses_, list_.padded_count());
+        look(first, ruled, bars);
+        for (int64_t from = 0; from < list_.count(); from += kPanel)
+            for (uint32_t some = kernels_.reach(ceilings + from, bars.allowed); some; some &= some - 1) {
+                const int64_t p = from + std::countr_zero(some);
+                if (ceilings[p] >= bars.allowed && p != first && ceilings[p] > kNothing) look(p, ruled, bars);
+            }
+        const Choice best = settle(masks_, bars.allowed);
+        any = ruled ? settle(nullptr, bars.any) : best;
         return best;
     }
 
@@ -91,26 +98,27 @@ class Loop {
     };
     static constexpr uint32_t kAll = (1u << kPanel) - 1u;
 
-    uint32_t allowed(int64_t p, int64_t kept) const { return kept ? kAll & ~rules_.forbidden(p, kept) : kAll; }
-
-    void look(int64_t p, int64_t kept, Bars& bars) {
-        const double top = objective_.visit(p);
+    void look(int64_t p, bool ruled, Bars& bars) {
+        const double top = objective_.visit(p, bars.allowed);
+        guesses_[p] = top;
         if (top < bars.allowed || top == kNothing) return;
-        visited_[visits_++] = p;
+        const uint32_t allowed = ruled ? kAll & ~rules_.forbidden(p) : kAll;
+        visited_[visits_] = p;
+        masks_[visits_++] = allowed;
         const double* lower = objective_.bounds(p).lower;
         bars.any = std::max(bars.any, kernels_.largest(lower, kAll));
-        bars.allowed = kept ? std::max(bars.allowed, kernels_.largest(lower, allowed(p, kept))) : bars.any;
+        bars.allowed = ruled ? std::max(bars.allowed, kernels_.largest(lower, allowed)) : bars.any;
     }
 
-    // The best of the allowed slots that may reach the bar.
-    Choice settle(int64_t kept, double bar) {
+    // The best of the slots that may reach the bar, of those in `masks` where not null.
+    Choice settle(const uint32_t* masks, double bar) {
         Choice best;
         if (bar == kNothing) return best;
         bool alone = true;
         for (int64_t i = 0; i < visits_; ++i) {
             const int64_t p = visited_[i];
             uint32_t lanes = kernels_.reach(objective_.bounds(p).upper, bar);
-            if (lanes) lanes &= allowed(p, kept);
+            if (masks) lanes &= masks[i];
             for (; lanes; lanes &= lanes - 1) {
                 const int64_t slot = p * kPanel + std::countr_zero(lanes);
                 if (best.slot >= 0 && alone) {
@@ -130,19 +138,19 @@ class Loop {
     Rules rules_;
     const int64_t* pins_;
     int64_t *slots_, *visited_;  // the picks so far; the panels that may hold the next one
+    uint32_t* masks_;            // of each panel visited: the lanes that the rules allow
+    double* guesses_;            // of each panel: its best score when it was last visited, to begin with the best
     int64_t visits_ = 0;
     int64_t relaxed_ = 0, overruled_ = 0;
 };
 
-// Runs body(list, kernels, scratch) for every list of the batch, packed, on the pool's threads.
+// Runs body(list, kernels, scratch) for every list of the batch on the pool's threads. use: see List.
 template <class Body>
-void each_list(const hr_lists& lists, int threads, Body&& body) {
+void each_list(const hr_lists& lists, List::Use use, int threads, Body&& body) {
     const GreedyKernels& kernels = greedy_kernels();
     parallel_for(lists.batch, resolve_threads(threads), [&](int64_t request, int) {
         thread_local Scratch scratch;
-        const int64_t first = lists.offsets[request], n = lists.offsets[request + 1] - first;
-        List list{&lists, request, first, n, (n + kPanel - 1) / kPanel * kPanel};
-        load(list, kernels, scratch);
+        const List list(lists, request, use, kernels, scratch);
         body(list, kernels, scratch);
     });
 }

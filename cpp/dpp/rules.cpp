@@ -8,12 +8,13 @@ hr::Rules::Rules(const List& list, const GreedyKernels& kernels, int64_t steps, 
     many_ = scratch.counts.take(count_, room_);
     blocked_ = scratch.blocked.take(count_, room_);
     lengths_ = scratch.lengths.take(count_, 2);
+    active_ = reinterpret_cast<Active*>(scratch.active.take(count_, sizeof(Active)));
     std::fill_n(lengths_, count_ * 2, int64_t{0});
     for (int64_t r = 0; r < count_; ++r) {
         const int32_t* kinds = list.batch->kinds + r * list.batch->items + list.first;
         int32_t* out = kinds_ + r * list.padded;
-        for (int64_t slot = 0; slot < list.padded; ++slot)
-            out[slot] = list.items[slot] < list.n ? kinds[list.items[slot]] : -1;
+        for (int64_t slot = 0; slot < list.n; ++slot) out[slot] = kinds[list.items[slot]];
+        std::fill(out + list.n, out + list.padded, -1);
     }
 }
 
@@ -30,24 +31,25 @@ hr::Rules::Rule hr::Rules::rule(int64_t r) const {
             lengths_ + r * 2 + 1};
 }
 
-bool hr::Rules::bind(int64_t kept) const {
+bool hr::Rules::hold(int64_t kept) {
+    actives_ = 0;
     for (int64_t r = 0; r < kept; ++r) {
         const Rule it = rule(r);
-        if ((*it.blocks || it.most == 0) && !(it.prefix && position_ >= it.span)) return true;
+        if ((*it.blocks || it.most == 0) && !(it.prefix && position_ >= it.span))
+            active_[actives_++] = {it.kinds, it.blocked, *it.blocks, it.most == 0};
     }
-    return false;
+    return actives_;
 }
 
-uint32_t hr::Rules::forbidden(int64_t panel, int64_t kept) const {
+uint32_t hr::Rules::forbidden(int64_t panel) const {
     uint32_t lanes = 0;
-    for (int64_t r = 0; r < kept; ++r) {
-        const Rule it = rule(r);
-        if (it.prefix && position_ >= it.span) continue;
+    for (int64_t a = 0; a < actives_; ++a) {
+        const Active& it = active_[a];
         const int32_t* kinds = it.kinds + panel * kPanel;
-        if (it.most == 0)
+        if (it.all)
             for (int64_t lane = 0; lane < kPanel; ++lane) lanes |= static_cast<uint32_t>(kinds[lane] >= 0) << lane;
-        else if (*it.blocks)
-            lanes |= kernels_.among(kinds, it.blocked, *it.blocks);
+        else
+            lanes |= kernels_.among(kinds, it.blocked, it.blocks);
     }
     return lanes;
 }

@@ -9,10 +9,10 @@ class Rules {
   public:
     Rules(const List& list, const GreedyKernels& kernels, int64_t steps, Scratch& scratch);
     int64_t count() const { return count_; }
-    // Whether one of the first `kept` rules forbids anything.
-    bool bind(int64_t kept) const;
-    // The lanes of a panel that one of the first `kept` rules forbids.
-    uint32_t forbidden(int64_t panel, int64_t kept) const;
+    // From here on the first `kept` rules hold. Returns whether one forbids anything.
+    bool hold(int64_t kept);
+    // The lanes of a panel that a rule that holds forbids.
+    uint32_t forbidden(int64_t panel) const;
     // After the pick of slots[position]: what the rules say about the next position.
     void add(const int64_t* slots, int64_t position);
 
@@ -25,6 +25,12 @@ class Rules {
         int32_t* blocked;         // those that stand as often as they may
         int64_t *presents, *blocks;
     };
+    // A rule that forbids something at this position: all kinds, or those that stand as often as they may.
+    struct Active {
+        const int32_t *kinds, *blocked;
+        int64_t blocks;
+        bool all;
+    };
     Rule rule(int64_t r) const;
     void shift(const Rule& rule, int32_t kind, int32_t by);
 
@@ -34,6 +40,8 @@ class Rules {
     int64_t position_ = 0;  // of the next pick
     int32_t *kinds_ = nullptr, *present_ = nullptr, *many_ = nullptr, *blocked_ = nullptr;
     int64_t* lengths_ = nullptr;
+    Active* active_ = nullptr;
+    int64_t actives_ = 0;
 };
 
 }  // namespace hr

@@ -1,6 +1,7 @@
 // Memory of the greedy loops that a thread keeps from list to list.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <new>
 
@@ -40,20 +41,23 @@ class Buffer {
 
 struct Scratch {
     // The packed list and its pins.
-    Buffer<float> panels, blank;
+    Buffer<float> panels, blank, scanned, first_products;
+    Buffer<uint8_t> packed;
+    Buffer<uint32_t> masks;
     Buffer<double> squares, norms, rewards;
     Buffer<int64_t> items, buckets, pins, slots;
     // The objectives' state.
-    Buffer<double> base, d2, drift, lower, upper, ceiling, vectors, query;
-    Buffer<float> columns, queries;
-    Buffer<int64_t> applied, epoch, until, history, dormant, visited;
+    Buffer<double> base, d2, drift, lower, upper, ceiling, later, guesses, vectors, query;
+    Buffer<float> columns, queries, peaks;
+    Buffer<int64_t> applied, epoch, seen, stage, history, dormant, visited;
     // The basis of DPP.
-    Buffer<double> rows, factor, signs, weights, rest;
-    Buffer<float> moves;
+    Buffer<double> rows, factor, weights, rest;
+    Buffer<float> moves, signs;
     Buffer<int64_t> members;
     // The rules.
     Buffer<int32_t> kinds, present, counts, blocked;
     Buffer<int64_t> lengths;
+    Buffer<std::byte> active;
 };
 
 }  // namespace hr

@@ -30,6 +30,8 @@ _NOTES = [
 ]
 #: Of the sweep's table; the chart has all.
 _SHOWN = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+#: Reward given up, in standard deviations, that the second chart goes to.
+_NEAR = 0.16
 
 
 @dataclass(frozen=True)
@@ -197,15 +199,24 @@ def _numbers(names: Sequence[str]) -> str:
 
 def sweep_section(found: Sweep) -> Section:
     """The chart of reward against distance, one line a method, and the table under it."""
-    return Section("sweep", "What variety costs", _sweep_tables(found), [_chart(found)])
+    return Section("sweep", "What variety costs", _sweep_tables(found), _charts(found))
 
 
-def _chart(found: Sweep) -> Chart:
+def _charts(found: Sweep) -> list[Chart]:
+    """The whole sweep, then its end near the best reward, where the points of the whole lie on top of each other."""
+    best = max(row.reward for row in found.rows)
+    return [
+        _chart(found, -np.inf, "Pages at theta from 0.05 to 1: up is more varied, right is better liked"),
+        _chart(found, best - _NEAR, f"The same, where at most {_NEAR:g} of reward is given up"),
+    ]
+
+
+def _chart(found: Sweep, least: float, title: str) -> Chart:
+    """The rows of a reward of `least` or more."""
     series = []
     for method in dict.fromkeys(row.method for row in found.rows):
-        points = [(row.reward, row.distance) for row in found.rows if row.method == method]
+        points = [(row.reward, row.distance) for row in found.rows if row.method == method and row.reward >= least]
         series.append(Series(method, points, _COLOURS[method], dots=True))
-    title = "Pages at theta from 0.05 to 1: up is more varied, right is better liked"
     return line_chart(
         title, "mean reward (standard deviations)", "mean distance of two items of a page", series, f.ticks, f.ticks
     )

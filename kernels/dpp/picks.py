@@ -49,6 +49,8 @@ def check_lists(
     if rewards.shape[0] != vectors.shape[0]:
         raise ValueError(f"rewards: expected {vectors.shape[0]} entries, one per vector, got {rewards.shape[0]}")
     check_at_least("k", k, 1)
+    if not isinstance(theta, (int, float)):
+        raise TypeError(f"theta: expected a number, got {type(theta).__name__}")
     if not 0.0 <= theta <= 1.0:
         raise ValueError(f"theta: expected 0 to 1, got {theta}")
     if window is not None:

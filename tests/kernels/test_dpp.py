@@ -169,6 +169,7 @@ def test_empty_batches_and_lists(backend):
         ({"k": 0}, ValueError, "k: expected at least 1"),
         ({"theta": 1.5}, ValueError, "theta: expected 0 to 1"),
         ({"theta": float("nan")}, ValueError, "theta: expected 0 to 1"),
+        ({"theta": "half"}, TypeError, "theta: expected a number, got str"),
         ({"window": 0}, ValueError, "window: expected at least 1"),
         ({"eps": 0.0}, ValueError, "eps: expected a finite number"),
         ({"eps": float("inf")}, ValueError, "eps: expected a finite number"),

@@ -6,7 +6,7 @@ import torch
 from dpp_oracle import judge, mmr_objective, ragged
 
 from headrace.kernels import settings
-from headrace.kernels.dpp import dpp_picks
+from headrace.kernels.dpp import Rules, dpp_picks
 from headrace.kernels.mmr import mmr_picks
 
 PICKS = [dpp_picks, mmr_picks]
@@ -144,3 +144,33 @@ def test_the_path_of_the_log_determinant(backend):
     duplicates = dpp_picks(torch.ones(3, 1), torch.zeros(3), torch.tensor([0, 3]), 3, eps=1e-4, backend=backend)
     assert duplicates.logdet[0].tolist() == pytest.approx([0, np.log(1e-4), 2 * np.log(1e-4)], abs=1e-5)
     assert mmr_picks(vectors, rewards, offsets, 3, backend=backend).logdet is None
+
+
+@pytest.mark.parametrize("pick", PICKS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_found_where_no_pick_would_look(pick, value):
+    vectors, rewards, offsets = ragged([40, 700], 20, 11)
+    last = 40 + int(rewards[40:].argmin())
+    vectors[last, 13] = value
+    for window in (None, 4):
+        with pytest.raises(ValueError, match="vectors: expected finite numbers, got NaN or infinity in list 1"):
+            pick(vectors, rewards, offsets, 3, 1.0, window)
+    vectors[last, 13] = 3e38
+    assert (pick(vectors, rewards, offsets, 3, 1.0).picked >= 0).all()
+
+
+@pytest.mark.parametrize("rewards", ["drawn", "equal", "few"])
+@pytest.mark.parametrize("window", [None, 1, 2, 7, 20])
+@pytest.mark.parametrize("pick", PICKS)
+def test_many_panels(pick, rewards, window):
+    """Panels that are left alone for long, and first picks that are not the item of the highest reward."""
+    vectors, drawn, offsets = ragged([400, 130], 24, 12)
+    r = {"drawn": drawn, "equal": torch.zeros_like(drawn), "few": (drawn * 4).round()}[rewards]
+    pinned = torch.full((2, 40), -1)
+    pinned[0, 0], pinned[1, 0], pinned[0, 9] = 399, 17, 5
+    kinds = torch.arange(530, dtype=torch.int32)[None] % 6
+    rules = Rules(kinds, torch.tensor([[3, 1, 0]]))
+    for settled in ((None, None), (None, pinned), (rules, pinned), (rules, None)):
+        a, b = (pick(vectors, r, offsets, 40, 0.6, window, *settled, backend=name) for name in ("reference", "native"))
+        assert torch.equal(a.picked, b.picked)
+        torch.testing.assert_close(a.gain, b.gain, rtol=1e-5, atol=1e-5)
