@@ -118,7 +118,7 @@ def _small(case: Case) -> bool:
 
 
 def _plain(case: Case) -> bool:
-    """No window or rules, and picks that are independent: past the rank it has no lower limit to d2, and picks noise."""
+    """No window or rules, and independent picks: past the rank it has no lower limit to d2, and picks noise."""
     return (
         case.params["window"] is None
         and without_rules(case)

@@ -65,8 +65,9 @@ def measure_index(search: Search, case: Case, call: Call, timing: Timing, scan: 
 
 def index_work(case: Case, scan: str) -> Work:
     batch, items, dim, k = (int(case.params[name] or 0) for name in ("batch", "items", "dim", "k"))
-    kept = extension().topk_packed_bytes(items, dim, METRICS.index(str(case.params["metric"])), SCANS.index(scan))
-    return packed_work(batch, items, dim, k, scan, kept)
+    allowed = round(items * float(case.params["share"] or 1))
+    kept = extension().topk_packed_bytes(allowed, dim, METRICS.index(str(case.params["metric"])), SCANS.index(scan))
+    return packed_work(batch, allowed, dim, k, scan, kept)
 
 
 def prepare_torch(search: Search, case: Case) -> Call:

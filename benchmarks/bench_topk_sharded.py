@@ -62,7 +62,7 @@ def _case(batch: int, items: int, suites: tuple[str, ...] = ("full",)) -> Case:
     return Case(
         op="topk_sharded",
         name=f"B{batch} N{size} d{DIM} k{K}",
-        params={"batch": batch, "items": items, "dim": DIM, "k": K, "metric": "ip"},
+        params={"batch": batch, "items": items, "dim": DIM, "k": K, "metric": "ip", "share": 1.0},
         inputs=partial(make_search, batch, items, DIM, K, "normal", "ip", 1.0),
         check=check,
         work=work(batch, items, DIM, K),
