@@ -29,12 +29,12 @@ Peers = Literal["all", "installed", "none"]
 
 @dataclass(frozen=True)
 class Options:
-    """What to run. ops: all where empty. case: a part of its name. threads: 0 for the cores of this process. isa: None
-    for the best here. peers: "all" insists that every peer is installed."""
+    """What to run. ops: all where empty. cases: parts of their names, all where empty. threads: 0 for the cores of this
+    process. isa: None for the best here. peers: "all" insists that every peer is installed."""
 
     suite: Suite = "quick"
     ops: tuple[str, ...] = ()
-    case: str = ""
+    cases: tuple[str, ...] = ()
     threads: int = 0
     isa: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
@@ -63,7 +63,9 @@ def run(options: Options, progress: Progress | None = None, chosen: Sequence[Ben
     chosen = _named(benches(options.device) if chosen is None else chosen, options)
     cases = [(bench, case) for bench in chosen for case in bench.cases if _wanted(case, options)]
     if not cases:
-        raise ValueError(f"case: no case of suite {options.suite} has {options.case!r} in its name")
+        raise ValueError(
+            f"case: no case of suite {options.suite} has {' or '.join(map(repr, options.cases))} in its name"
+        )
     if options.peers == "all":
         _insist(chosen)
     level = options.isa or settings.get_isa()
@@ -184,7 +186,8 @@ def _named(chosen: Sequence[Bench], options: Options) -> list[Bench]:
 def _wanted(case: Case, options: Options) -> bool:
     """Whether the case is asked for and needs no more threads than there are."""
     enough = case.threads(0) <= (options.threads or cores())
-    return enough and options.suite in case.suites and options.case.lower() in case.name.lower()
+    named = not options.cases or any(part.lower() in case.name.lower() for part in options.cases)
+    return enough and options.suite in case.suites and named
 
 
 def _insist(chosen: Sequence[Bench]) -> None:

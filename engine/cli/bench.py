@@ -42,7 +42,9 @@ def bench(
     context: typer.Context,
     suite: Annotated[Suite, typer.Option(help="quick: under 5 minutes on 2 cores. full: under 40.")] = Suite.quick,
     op: Annotated[list[str] | None, typer.Option(help="Only this op; may be given several times.")] = None,
-    case: Annotated[str, typer.Option(help='Only cases with this in their name, e.g. "B64".')] = "",
+    case: Annotated[
+        list[str] | None, typer.Option(help='Only cases with this in their name, e.g. "B64"; several times for more.')
+    ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads for everyone; 0: the cores of this process.")] = 0,
     isa: Annotated[str | None, typer.Option(help="scalar, avx2, avx512 or amx; the best here if not given.")] = None,
     device: Annotated[Device, typer.Option(help="Where the kernels run.")] = Device.cpu,
@@ -57,7 +59,7 @@ def bench(
     from headrace.report.terminal import plain_console
 
     with friendly():
-        options = Options(suite.value, tuple(op or ()), case, threads, isa, device.value, peers.value)
+        options = Options(suite.value, tuple(op or ()), tuple(case or ()), threads, isa, device.value, peers.value)
         with progress_bar() as progress:
             results = run(options, progress)
         print_results(results, plain_console())
@@ -145,7 +147,7 @@ def recall(
     with friendly():
         if results is None:
             with progress_bar() as progress:
-                measured = run(Options("full", (OP,), case, threads), progress)
+                measured = run(Options("full", (OP,), (case,) if case else (), threads), progress)
             first = measured.rows[0]
             results = out / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{OP}-{first.isa}-{first.threads}threads.json"
             measured.save(results)

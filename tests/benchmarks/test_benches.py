@@ -186,7 +186,7 @@ def test_what_is_wrong_or_fails_has_no_time_and_what_is_missing_is_left_out(tmp_
         Provider("absent", "peer", lambda inputs, case: lambda: 7, needs=("no_such_module",)),
         Provider("unfit", "peer", lambda inputs, case: lambda: 7, serves=lambda case: False, why="too slow"),
     )
-    results = run(Options(case="seven"), chosen=[bench])
+    results = run(Options(cases=("seven",)), chosen=[bench])
     results.save(tmp_path / "results.json")
     rows = {row.provider: row for row in results.rows}
     assert set(rows) == {"right", "wrong", "near", "fails"}
@@ -207,7 +207,7 @@ def test_what_is_wrong_or_fails_has_no_time_and_what_is_missing_is_left_out(tmp_
 def test_a_case_may_set_its_threads() -> None:
     seen: list[int] = []
     bench = _toy(Provider("right", "headrace", lambda inputs, case: seen.append(settings.get_threads()) or (lambda: 7)))
-    results = run(Options(case="on 3"), chosen=[bench])
+    results = run(Options(cases=("on 3",)), chosen=[bench])
     assert seen == [1]
     assert results.rows[0].threads == 1
     many = replace(bench, cases=tuple(replace(case, params={"threads": 2}) for case in bench.cases))
@@ -220,7 +220,7 @@ def test_what_is_asked_for_must_exist() -> None:
     with pytest.raises(ValueError, match="op: expected one of toy, got 'topq'"):
         run(Options(ops=("topq",)), chosen=[bench])
     with pytest.raises(ValueError, match="has 'eight' in its name"):
-        run(Options(case="eight"), chosen=[bench])
+        run(Options(cases=("eight",)), chosen=[bench])
     with pytest.raises(ImportError, match="no_such_module: not installed"):
         run(Options(peers="all"), chosen=[bench])
 
