@@ -77,10 +77,12 @@ def _dpp_all(v: Floats, reward: Floats, share: float, window: int, eps: float, r
         out[t] = j
         ruled.add(j)
         reward[j] = -np.inf
+        if d2[j] <= eps:  # it lies in the span of the others: its row stays zero
+            continue
         row = basis[t]
         np.matmul(v, v[j], out=row)
         row -= basis[:t, j] @ basis[:t]
-        row /= np.sqrt(max(d2[j], eps))
+        row /= np.sqrt(d2[j])
         d2 -= row * row
 
 
