@@ -24,9 +24,9 @@ _CENTRES, _COPIES, _SPREAD = 1000, 10, 0.3
 
 @keep(2)
 def make_items(data: str, items: int, dim: int) -> Tensor:
-    """float32 [items, dim], seeded; the first `items` rows of "glove"."""
+    """float32 [items, dim], row after row, seeded; the first `items` rows of "glove"."""
     if data == "glove":
-        return _glove()[:items].clone()
+        return _glove()[:items].contiguous()  # the file holds column after column
     generator = torch.Generator().manual_seed(0)
     if data == "duplicates":
         distinct = torch.randn(max(items // _COPIES, 1), dim, generator=generator)

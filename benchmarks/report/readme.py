@@ -23,7 +23,8 @@ def markdown(results: Results, name: str) -> str:
     ]
     for one in answers(results):
         ours, peer, speedup = one.ours, one.best_peer, one.speedup
-        if ours is None or peer is None or speedup is None:
+        # Where approximate ways stand beside the exact index, all of them are ours.
+        if ours is None or peer is None or speedup is None or not ours.provider.startswith("headrace"):
             continue
         share = f"{f.percent(ours.fraction, 0)} of {ours.limit}" if ours.limit else ""
         way = ours.provider.removeprefix("headrace")
