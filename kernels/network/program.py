@@ -1,0 +1,134 @@
+"""A network as a program: straight-line instructions over requests and over candidates, and the tables they read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from headrace.kernels.checks import check_at_least, check_weight
+from headrace.kernels.network.instructions import (
+    ENCODED,
+    Affine,
+    Attend,
+    Fold,
+    Instruction,
+    Mean,
+    Rows,
+    SelfAttend,
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Instructions over the rows of one kind. columns: how many each row has. out, width: the run that is the result.
+
+    Raises ValueError, naming the instruction, for one that leaves the columns or has a size below 1.
+    """
+
+    code: tuple[Instruction, ...]
+    columns: int
+    out: int
+    width: int
+
+    def __post_init__(self) -> None:
+        check_at_least("columns", self.columns, 0)
+        _inside("result", (self.out, self.width), self.columns)
+        for step in self.code:
+            for name in step.sizes:
+                check_at_least(f"{step}: {name}", getattr(step, name), 1)
+            for span in (*step.reads(), *step.writes()):
+                _inside(f"{step}: columns", span, self.columns)
+
+    @cached_property
+    def encoded(self) -> Tensor:
+        """int64 [instructions, ENCODED], as the backends read it."""
+        return torch.tensor([step.encoded() for step in self.code], dtype=torch.int64).reshape(-1, ENCODED)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A ranking network, lowered.
+
+    request: runs over B requests, whose inputs are float32 [B, request_inputs]; its result is the request's row.
+    pair: runs over n candidates, whose inputs are float32 [n, pair_inputs]; its result is the logits [n, T].
+    weights: float32 [W]. item_rows: float32 [items, I], what depends on an item alone. code_rows: float32 [codes, C],
+    what depends on a candidate's codes, of which it has `fields`. sequences: width of the entries of each sequence.
+    All tensors are contiguous, finite and on one device.
+    Raises TypeError or ValueError, naming the instruction or the tensor, for one that does not fit.
+    """
+
+    request: Stage
+    pair: Stage
+    weights: Tensor
+    item_rows: Tensor
+    code_rows: Tensor
+    request_inputs: int
+    pair_inputs: int
+    fields: int
+    sequences: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("item_rows", "code_rows"):
+            check_weight(name, getattr(self, name), (None, None), self.weights.device)
+        check_weight("weights", self.weights, (None,), self.weights.device)
+        for name in ("request_inputs", "pair_inputs", "fields"):
+            check_at_least(name, getattr(self, name), 0)
+        check_at_least("pair.width", self.pair.width, 1)
+        for stage in (self.request, self.pair):
+            for step in stage.code:
+                for span in step.weights():
+                    _inside(f"{step}: weights", span, len(self.weights))
+                self._check(step, stage is self.pair)
+
+    def _check(self, step: Instruction, pair: bool) -> None:
+        if isinstance(step, Rows):
+            rooms = {"request": self.request.width, "item": self.item_rows.shape[1], "codes": self.code_rows.shape[1]}
+            rooms = {name: room if pair else 0 for name, room in rooms.items()}
+            rooms["pair"] = self.pair_inputs if pair else self.request_inputs
+            for name, room in rooms.items():
+                if getattr(step, name) >= 0:
+                    _inside(f"{step}: {name}", (getattr(step, name), step.width), room)
+        if isinstance(step, Affine) and step.own:
+            reach = (max(step.inputs, 1) - 1) * step.stride + step.width
+            _inside(f"{step}: the request's row", (step.weight, reach), self.request.width if pair else 0)
+        if isinstance(step, Fold) and pair:
+            raise ValueError(f"{step}: expected in the request stage only")
+        if isinstance(step, (Attend, Mean)):
+            if not 0 <= step.sequence < len(self.sequences):
+                raise ValueError(f"{step}: expected a sequence from 0 to {len(self.sequences) - 1}")
+            if step.width != self.sequences[step.sequence]:
+                raise ValueError(f"{step}: expected the sequence's width, {self.sequences[step.sequence]}")
+        if isinstance(step, SelfAttend) and step.width % step.heads:
+            raise ValueError(f"{step}: expected heads that divide the width")
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What the backends are given: weights, rows of items and codes, and both stages' instructions."""
+        codes = [stage.encoded.to(self.weights.device) for stage in (self.request, self.pair)]
+        return [self.weights, self.item_rows, self.code_rows, *codes]
+
+    @property
+    def numbers(self) -> list[int]:
+        """The other numbers: columns, out and width of both stages, inputs, fields."""
+        stages = [number for s in (self.request, self.pair) for number in (s.columns, s.out, s.width)]
+        return [*stages, self.request_inputs, self.pair_inputs, self.fields]
+
+
+def decoded(code: Tensor) -> list[Instruction]:
+    """The instructions of an encoded stage."""
+    from headrace.kernels.network.instructions import INSTRUCTIONS
+
+    steps = []
+    for number, *rest in code.tolist():
+        kind = INSTRUCTIONS[number]
+        steps.append(kind(*rest[: len(fields(kind))]))
+    return steps
+
+
+def _inside(name: str, span: tuple[int, int], room: int) -> None:
+    first, count = span
+    if first < 0 or count < 0 or first + count > room:
+        raise ValueError(f"{name}: expected {first} to {first + count} within 0 to {room}")
