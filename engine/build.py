@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,9 +16,9 @@ from rich.progress import Progress
 from headrace.data import Dataset
 from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore, TrainingSet
-from headrace.ranking import train_preranker, train_ranker
+from headrace.ranking import RankerSettings, train_ranker
 from headrace.ranking.negatives import with_unshown
-from headrace.ranking.settings import RankingSettings, train_settings
+from headrace.ranking.settings import train_settings
 from headrace.reranking import Reranker
 from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
 from headrace.retrieval.two_tower import TwoTower
@@ -82,7 +81,7 @@ def build(
         taught = dataset.with_log(shown)
         rows = TrainingSet(store, shown)
     maps = _moved_codes(warm, dataset) if warm else None
-    preranker, preranker_fit = train_preranker(
+    preranker, preranker_fit = train_ranker(
         taught,
         store,
         _seeded(settings.preranker, len(rows), settings.seed),
@@ -133,10 +132,7 @@ def fit_exposure(dataset: Dataset, settings: Settings) -> ExposureFilter:
     return ExposureFilter.build(log, users=len(dataset.users), fpr=settings.exposure.fpr, window_days=days)
 
 
-_S = TypeVar("_S", bound=RankingSettings)
-
-
-def _seeded(settings: _S, rows: int, seed: int) -> _S:
+def _seeded(settings: RankerSettings, rows: int, seed: int) -> RankerSettings:
     """The settings with training that draws from the one seed of the build."""
     return settings.model_copy(update={"train": replace(train_settings(settings, rows), seed=seed)})
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headrace.exposure import ExposureFilter
 from headrace.kernels import spans
-from headrace.ranking import PreRanker, Ranker
+from headrace.ranking import Ranker, Select
 from headrace.reranking import Reranker
 from headrace.retrieval.channel import Channel
 from headrace.retrieval.merge import merge
@@ -55,7 +55,7 @@ class Funnel:
     """The stages, fixed for the life of a snapshot. Safe to call from many threads.
 
     items: how many the catalogue has. quotas: how many each channel may bring. merged: how many the merge keeps.
-    ranked: how many pre-ranking passes on.
+    select: which of the pre-ranked go on.
     """
 
     items: int
@@ -63,8 +63,8 @@ class Funnel:
     quotas: Sequence[int]
     merged: int
     exposure: ExposureFilter
-    preranker: PreRanker
-    ranked: int
+    preranker: Ranker
+    select: Select
     ranker: Ranker
     reranker: Reranker
 
@@ -82,7 +82,7 @@ class Funnel:
         with trace.stage("exposure filter", len(stages["merge"])):
             stages["exposure filter"], trace.seen = self.exposure.filter(stages["merge"], requests)
         with trace.stage("pre-ranking", len(stages["exposure filter"])):
-            stages["pre-ranking"] = self.preranker.score(requests, stages["exposure filter"], self.ranked)
+            stages["pre-ranking"] = self.select.select(self.preranker.score(requests, stages["exposure filter"]))
         with trace.stage("ranking", len(stages["pre-ranking"])):
             stages["ranking"] = self.ranker.score(requests, stages["pre-ranking"])
         with trace.stage("re-ranking", len(stages["ranking"])):

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import Field, field_validator
 
+from headrace.data.signals import SIGNALS, check_known
 from headrace.features.windows import DAY_MS, WINDOWS_MS
+from headrace.section import Section
+
+#: The list of the items a user clicked, or took any interest in where clicks are not logged.
+ENGAGED = "engaged"
 
 
-class FeatureSettings(BaseModel):
-    """How features are made.
+class FeatureSettings(Section):
+    """How features are made."""
 
-    windows_ms: sliding windows of the statistics; windows longer than the log are dropped and all-time counts are
-        always there. refresh_ms: how often statistics and behaviours are brought up to date; training sees each row
-        with what the last refresh before it knew, as a snapshot cut at that moment would serve it. 0: up to the event.
-        A refresh longer than a sixteenth of the log is shortened to that. smoothing: strength of the prior of the
-        rates, in impressions. behaviours: length of LastN. cross_context: contexts crossed with user and item.
-    content_dim: principal components that are kept of longer content vectors.
-    """
+    windows_ms: tuple[int, ...] = Field(
+        default=WINDOWS_MS,
+        description="Sliding windows of the statistics; those longer than the log are dropped, and all-time counts are "
+        "always there.",
+    )
+    refresh_ms: int = Field(
+        default=DAY_MS,
+        ge=0,
+        description="How often statistics and behaviours are brought up to date: training sees each row with what the "
+        "last refresh before it knew, as a snapshot cut at that moment would serve it. 0: up to the event. A refresh "
+        "longer than a sixteenth of the log is shortened to that.",
+    )
+    smoothing: float = Field(default=10.0, gt=0, description="Strength of the prior of the rates, in impressions.")
+    lists: tuple[str, ...] = Field(
+        default=(ENGAGED,),
+        description="Behaviour lists, one column each: a signal, or engaged (clicks, or any interest where clicks are "
+        "not logged). Candidates' content is compared with that of the first.",
+    )
+    behaviours: int = Field(default=20, ge=1, description="The most entries of a behaviour list.")
+    content_dim: int = Field(
+        default=16, ge=1, description="Principal components that are kept of longer content vectors."
+    )
+    cross_context: tuple[str, ...] = Field(
+        default=("tab",), description="Contexts whose statistics are kept for each user and each item."
+    )
 
-    windows_ms: tuple[int, ...] = WINDOWS_MS
-    refresh_ms: int = Field(default=DAY_MS, ge=0)
-    smoothing: float = Field(default=10.0, gt=0)
-    behaviours: int = Field(default=20, ge=1)
-    content_dim: int = Field(default=16, ge=1)
-    cross_context: tuple[str, ...] = ("tab",)
+    @field_validator("lists")
+    @classmethod
+    def _known(cls, lists: tuple[str, ...]) -> tuple[str, ...]:
+        check_known("lists", lists, (ENGAGED, *SIGNALS))
+        if len(set(lists)) < len(lists):
+            raise ValueError(f"lists: expected distinct names, got {', '.join(lists)}")
+        return lists

@@ -2,51 +2,96 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Any, ClassVar
 
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
+
+from headrace.data.signals import PLAY_TIME, TARGETS, check_known
+from headrace.features import Columns
+from headrace.models import MODELS, WithPrior
+from headrace.section import Section
 from headrace.training.loop import TrainSettings
 
 
-class RankingSettings(BaseModel):
-    """What the training of both ranking models shares.
+class NetworkSettings(Section):
+    """Which network, and its own settings. Raises ValueError for a model that is not known, or settings not its own."""
 
-    embedding_dim: of every discrete field. negative_rate: target -> share of its negatives that is trained on, below 1
-        to down-sample; predictions are calibrated back. weights: target -> weight of its loss, 1 where absent. train:
-        None chooses by the size of the log, see `train_settings`.
-    """
+    model: str = Field(default="mmoe", description="The ranking network: a name that `headrace doctor` lists.")
+    network: SerializeAsAny[Section] = Field(
+        default_factory=dict, validate_default=True, description="The network's own settings; its defaults."
+    )
 
-    embedding_dim: int = Field(default=8, ge=1)
-    negative_rate: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    train: TrainSettings | None = None
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: str) -> str:
+        check_known("model", (model,), tuple(MODELS))
+        return model
 
+    @field_validator("network", mode="before")
+    @classmethod
+    def _own(cls, network: Any, info: ValidationInfo) -> Any:
+        if "model" not in info.data:  # refused already
+            return Section()
+        own = MODELS[info.data["model"]].Settings
+        try:
+            return network if isinstance(network, own) else own.model_validate(network)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"{name or info.data['model']}: {first['msg']}, got {first['input']!r}") from error
 
-class RankerSettings(RankingSettings):
-    """The ranker. experts, expert_units, head_units: the mixture and the heads. attention: DIN target attention over
-    LastN, beside the mean. expert_dropout: probability that a gate's expert is masked in training."""
-
-    experts: int = Field(default=3, ge=1)
-    expert_units: tuple[int, int] = (64, 32)
-    head_units: int = Field(default=16, ge=1)
-    attention: bool = True
-    expert_dropout: float = Field(default=0.1, ge=0, lt=1)
-
-
-class PreRankerSettings(RankingSettings):
-    """The pre-ranker: hidden units of its towers, the width of their vectors, and the units of the upper network.
-
-    by_score: share of what goes on that is selected by score alone; the rest by score and variety (see `TwoPart`).
-    theta: weight of the score in that rest.
-    """
-
-    tower_units: int = Field(default=64, ge=1)
-    vector_dim: int = Field(default=16, ge=1)
-    upper_units: int = Field(default=32, ge=1)
-    by_score: float = Field(default=1.0, ge=0, le=1)
-    theta: float = Field(default=0.7, ge=0, le=1)
+    def build(self, columns: Columns, targets: int) -> WithPrior:
+        """The network, untrained."""
+        return WithPrior(MODELS[self.model](columns, targets, self.network), targets)
 
 
-def train_settings(settings: RankingSettings, rows: int) -> TrainSettings:
+class RankerSettings(NetworkSettings):
+    """The ranker, and how it is trained."""
+
+    label: ClassVar[str] = "ranker"
+
+    leave_out: tuple[str, ...] = Field(default=(), description="Targets that the log could teach and that are not learnt.")
+    negative_rate: dict[str, float] = Field(
+        default={},
+        description="Target -> share of its negatives that is trained on, below 1 to down-sample; predictions are "
+        "calibrated back.",
+    )
+    weights: dict[str, float] = Field(default={}, description="Target -> weight of its loss, 1 where absent.")
+    train: TrainSettings | None = Field(default=None, description="None: by the size of the log.")
+
+    @field_validator("leave_out", "negative_rate", "weights")
+    @classmethod
+    def _targets(cls, given: Any, info: ValidationInfo) -> Any:
+        check_known(str(info.field_name), given, TARGETS)
+        return given
+
+    @field_validator("negative_rate")
+    @classmethod
+    def _shares(cls, rates: dict[str, float]) -> dict[str, float]:
+        if any(not 0 < rate <= 1 for rate in rates.values()):
+            raise ValueError(f"negative_rate: expected rates above 0 and at most 1, got {rates}")
+        return rates
+
+
+class PreRankerSettings(RankerSettings):
+    """The pre-ranker, how it is trained, and how it selects."""
+
+    label: ClassVar[str] = "pre-ranker"
+
+    model: str = Field(default="three_towers", description="The pre-ranking network: a name that `headrace doctor` lists.")
+    leave_out: tuple[str, ...] = Field(
+        default=(PLAY_TIME,), description="Targets that the log could teach and that are left to the ranker."
+    )
+    by_score: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of what goes on that is selected by score alone; the rest by score and variety.",
+    )
+    theta: float = Field(default=0.7, ge=0, le=1, description="Weight of the score against variety in that rest.")
+
+
+def train_settings(settings: RankerSettings, rows: int) -> TrainSettings:
     """The given training settings, or such as give a log of `rows` rows some hundreds of steps: batches of 512 to 8192
     rows."""
     if settings.train is not None:

@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
-from headrace.features.statistics import POST_CLICK
+from headrace.data.signals import CLICK, COMPLETION, IMPRESSION, PLAY_TIME, POST_CLICK
 
 COMPLETED = 0.8
-PLAY_TIME = "play_time"
-COMPLETION = "completion"
-IMPRESSION = "impression"
 
 
 @dataclass(frozen=True)
@@ -27,9 +24,9 @@ class Labels:
     value: Tensor
     known: Tensor
 
-    def without(self, name: str) -> Labels:
+    def without(self, names: tuple[str, ...]) -> Labels:
         """The labels of the other targets; all of them when there is no other."""
-        kept = [column for column, other in enumerate(self.names) if other != name]
+        kept = [column for column, name in enumerate(self.names) if name not in names]
         if not kept:
             return self
         return Labels(tuple(self.names[c] for c in kept), self.value[:, kept], self.known[:, kept])
@@ -58,15 +55,15 @@ def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labe
 def _columns(log: InteractionLog) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """name -> (float32 [n] label, bool [n] known)."""
     columns: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
-    click = log.signals.get("click")
+    click = log.signals.get(CLICK)
     if IMPRESSION in log.signals:
         shown = log.signals[IMPRESSION]
         columns[IMPRESSION] = ((shown == 1).astype(np.float32), shown >= 0)
-    for name in ("click", *POST_CLICK):
+    for name in (CLICK, *POST_CLICK):
         if name in log.signals:
             signal = log.signals[name]
             known = signal >= 0
-            if click is not None and name != "click":
+            if click is not None and name != CLICK:
                 known = known & (click == 1)
             columns[name] = ((signal == 1).astype(np.float32), known)
     if log.play_time_ms is not None:

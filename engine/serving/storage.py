@@ -13,8 +13,7 @@ from headrace.data import Catalogue, Dataset, IdMap
 from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore
 from headrace.funnel import Funnel
-from headrace.ranking import PreRanker, Ranker
-from headrace.ranking.two_part import TwoPart
+from headrace.ranking import Ranker, Select, Variety
 from headrace.reranking import Reranker
 from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
 from headrace.retrieval.matrix_completion import MatrixCompletion
@@ -32,17 +31,17 @@ CHANNELS: dict[str, type[Channel]] = {
 def assemble(
     channels: list[Channel],
     exposure: ExposureFilter,
-    preranker: PreRanker,
+    preranker: Ranker,
     ranker: Ranker,
     reranker: Reranker,
     settings: Settings,
 ) -> Funnel:
     """The funnel of these parts, its sizes from the settings."""
     quotas = [int(getattr(settings.recall, channel.name)) for channel in channels]
-    recall, page, items = settings.recall, settings.page, len(ranker.store.items)
-    chosen = settings.preranker
-    preranker.variety = TwoPart(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
-    return Funnel(items, channels, quotas, recall.total, exposure, preranker, page.ranked, ranker, reranker)
+    recall, chosen, items = settings.recall, settings.preranker, ranker.store.items
+    variety = Variety(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
+    select = Select(settings.page.ranked, variety)
+    return Funnel(items, channels, quotas, recall.total, exposure, preranker, select, ranker, reranker)
 
 
 def save_engine(engine: Engine, dataset: Dataset, folder: Path) -> Path:

@@ -1,0 +1,56 @@
+"""Settings of the fusion."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from headrace.data.signals import PLAY_TIME, SIGNALS, check_known
+from headrace.ranking.fusion.formula import FORMULAS
+from headrace.section import Section
+
+#: Every column that `Heads.predictions` may give.
+PREDICTIONS = (*(f"p_{signal}" for signal in SIGNALS), "p_finish", PLAY_TIME)
+
+#: Rough worth of each target beside a click.
+DEFAULT_WEIGHTS = {
+    "p_like": 1.0,
+    "p_collect": 1.0,
+    "p_share": 2.0,
+    "p_follow": 2.0,
+    "p_comment": 1.0,
+    "p_finish": 0.3,
+}
+
+
+class FusionSettings(Section):
+    """Which formula fuses the predictions, and its weights by column. A column the log cannot teach is left out.
+
+    Raises ValueError for a formula or a column that is not known.
+    """
+
+    formula: str = Field(
+        default="click_times_sum",
+        description="click_times_sum, expected_value, power_product, rank, weighted_sum, or one of your own.",
+    )
+    weights: dict[str, float] = Field(
+        default=DEFAULT_WEIGHTS,
+        description="w: in all formulas but expected_value only the columns named here count, p_click besides.",
+    )
+    exponents: dict[str, float] = Field(
+        default={}, description="a: 1 where absent; in expected_value they name the columns."
+    )
+    offsets: dict[str, float] = Field(default={}, description="b of the rank formula: 1 where absent.")
+    exposure_power: float = Field(
+        default=0.75,
+        ge=0,
+        description="e: the formula's score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the "
+        "item is shown rather than one drawn from the catalogue. 0 ranks by worth once shown; 1 by what the log would "
+        "replay.",
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> FusionSettings:
+        check_known("formula", (self.formula,), tuple(FORMULAS))
+        for name in ("weights", "exponents", "offsets"):
+            check_known(name, getattr(self, name), PREDICTIONS)
+        return self
