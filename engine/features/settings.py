@@ -17,28 +17,28 @@ class FeatureSettings(Section):
 
     windows_ms: tuple[int, ...] = Field(
         default=WINDOWS_MS,
-        description="Sliding windows of the statistics; those longer than the log are dropped, and all-time counts are "
-        "always there.",
+        description="sliding windows of the statistics, ms; windows longer than the log are dropped and all-time "
+        "counts are always there",
     )
     refresh_ms: int = Field(
         default=DAY_MS,
         ge=0,
-        description="How often statistics and behaviours are brought up to date: training sees each row with what the "
-        "last refresh before it knew, as a snapshot cut at that moment would serve it. 0: up to the event. A refresh "
-        "longer than a sixteenth of the log is shortened to that.",
+        description="how often statistics and behaviours are brought up to date, ms; training sees each row with what "
+        "the last refresh before it knew, as a snapshot cut at that moment would serve it; 0: up to the event; longer "
+        "than a sixteenth of the log is shortened to that",
     )
-    smoothing: float = Field(default=10.0, gt=0, description="Strength of the prior of the rates, in impressions.")
+    smoothing: float = Field(default=10.0, gt=0, description="strength of the prior of the rates, in impressions")
     lists: tuple[str, ...] = Field(
         default=(ENGAGED,),
-        description="Behaviour lists, one column each: a signal, or engaged (clicks, or any interest where clicks are "
-        "not logged). Candidates' content is compared with that of the first.",
+        description="behaviour lists that ranking sees, each of a signal, or engaged: the clicks, or any interest where "
+        "clicks are not logged; content is compared with the first",
     )
-    behaviours: int = Field(default=20, ge=1, description="The most entries of a behaviour list.")
+    behaviours: int = Field(default=20, ge=1, description="a user's last items in each list (LastN)")
     content_dim: int = Field(
-        default=16, ge=1, description="Principal components that are kept of longer content vectors."
+        default=16, ge=1, description="principal components that are kept of longer content vectors"
     )
     cross_context: tuple[str, ...] = Field(
-        default=("tab",), description="Contexts whose statistics are kept for each user and each item."
+        default=("tab",), description="contexts crossed with user and item in the statistics"
     )
 
     @field_validator("lists")

@@ -9,16 +9,16 @@ from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, fie
 from headrace.data.signals import PLAY_TIME, TARGETS, check_known
 from headrace.features import Columns
 from headrace.models import MODELS, WithPrior
-from headrace.section import Section
+from headrace.section import Section, first_problem
 from headrace.training.loop import TrainSettings
 
 
 class NetworkSettings(Section):
     """Which network, and its own settings. Raises ValueError for a model that is not known, or settings not its own."""
 
-    model: str = Field(default="mmoe", description="The ranking network: a name that `headrace doctor` lists.")
+    model: str = Field(default="mmoe", description="the ranking network, by the name of its file in models/")
     network: SerializeAsAny[Section] = Field(
-        default_factory=dict, validate_default=True, description="The network's own settings; its defaults."
+        default_factory=dict, validate_default=True, description="the network's own settings"
     )
 
     @field_validator("model")
@@ -36,9 +36,7 @@ class NetworkSettings(Section):
         try:
             return network if isinstance(network, own) else own.model_validate(network)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{name or info.data['model']}: {first['msg']}, got {first['input']!r}") from error
+            raise ValueError(first_problem(error)) from error
 
     def build(self, columns: Columns, targets: int) -> WithPrior:
         """The network, untrained."""
@@ -50,14 +48,14 @@ class RankerSettings(NetworkSettings):
 
     label: ClassVar[str] = "ranker"
 
-    leave_out: tuple[str, ...] = Field(default=(), description="Targets that the log could teach and that are not learnt.")
+    leave_out: tuple[str, ...] = Field(default=(), description="targets that the log could teach and that are not learnt")
     negative_rate: dict[str, float] = Field(
         default={},
-        description="Target -> share of its negatives that is trained on, below 1 to down-sample; predictions are "
-        "calibrated back.",
+        description="target -> share of its negatives that training sees, below 1 to down-sample; predictions are "
+        "calibrated back",
     )
-    weights: dict[str, float] = Field(default={}, description="Target -> weight of its loss, 1 where absent.")
-    train: TrainSettings | None = Field(default=None, description="None: by the size of the log.")
+    weights: dict[str, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
+    train: TrainSettings | None = Field(default=None, description="how long and how fast to train; none: chosen by the size of the log")
 
     @field_validator("leave_out", "negative_rate", "weights")
     @classmethod
@@ -78,17 +76,17 @@ class PreRankerSettings(RankerSettings):
 
     label: ClassVar[str] = "pre-ranker"
 
-    model: str = Field(default="three_towers", description="The pre-ranking network: a name that `headrace doctor` lists.")
+    model: str = Field(default="three_towers", description="the pre-ranking network, by the name of its file in models/")
     leave_out: tuple[str, ...] = Field(
-        default=(PLAY_TIME,), description="Targets that the log could teach and that are left to the ranker."
+        default=(PLAY_TIME,), description="targets that the log could teach and that are left to the ranker"
     )
     by_score: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="Share of what goes on that is selected by score alone; the rest by score and variety.",
+        description="share of what goes on that is selected by score alone; the rest by score and variety",
     )
-    theta: float = Field(default=0.7, ge=0, le=1, description="Weight of the score against variety in that rest.")
+    theta: float = Field(default=0.7, ge=0, le=1, description="weight of the score against variety in that rest")
 
 
 def train_settings(settings: RankerSettings, rows: int) -> TrainSettings:

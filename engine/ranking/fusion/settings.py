@@ -30,22 +30,22 @@ class FusionSettings(Section):
 
     formula: str = Field(
         default="click_times_sum",
-        description="click_times_sum, expected_value, power_product, rank, weighted_sum, or one of your own.",
+        description="how the predictions become one score, by the name of its file in ranking/fusion/",
     )
     weights: dict[str, float] = Field(
         default=DEFAULT_WEIGHTS,
-        description="w: in all formulas but expected_value only the columns named here count, p_click besides.",
+        description="column -> w; in all formulas but expected_value only the columns named here count (p_click "
+        "besides)",
     )
     exponents: dict[str, float] = Field(
-        default={}, description="a: 1 where absent; in expected_value they name the columns."
+        default={}, description="column -> a, 1 where absent; in expected_value they name the columns"
     )
-    offsets: dict[str, float] = Field(default={}, description="b of the rank formula: 1 where absent.")
+    offsets: dict[str, float] = Field(default={}, description="column -> b of the formula rank, 1 where absent")
     exposure_power: float = Field(
         default=0.75,
         ge=0,
-        description="e: the formula's score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the "
-        "item is shown rather than one drawn from the catalogue. 0 ranks by worth once shown; 1 by what the log would "
-        "replay.",
+        description="e: the score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the item is "
+        "shown rather than one drawn from the catalogue; 0 ranks by worth once shown, 1 by what the log would replay",
     )
 
     @model_validator(mode="after")
