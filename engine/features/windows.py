@@ -92,9 +92,7 @@ class WindowCounter:
         return torch.where((entity >= 0) & (entity < self.entities), key, -1)
 
     def state(self) -> State:
-        return State.of(
-            keys=self.keys, totals=self.totals, origin=self.origin, span=self.span, entities=self.entities
-        )
+        return State.of(keys=self.keys, totals=self.totals, origin=self.origin, span=self.span, entities=self.entities)
 
     @classmethod
     def from_state(cls, state: State) -> WindowCounter:

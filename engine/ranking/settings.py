@@ -48,14 +48,18 @@ class RankerSettings(NetworkSettings):
 
     label: ClassVar[str] = "ranker"
 
-    leave_out: tuple[str, ...] = Field(default=(), description="targets that the log could teach and that are not learnt")
+    leave_out: tuple[str, ...] = Field(
+        default=(), description="targets that the log could teach and that are not learnt"
+    )
     negative_rate: dict[str, float] = Field(
         default={},
         description="target -> share of its negatives that training sees, below 1 to down-sample; predictions are "
         "calibrated back",
     )
     weights: dict[str, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
-    train: TrainSettings | None = Field(default=None, description="how long and how fast to train; none: chosen by the size of the log")
+    train: TrainSettings | None = Field(
+        default=None, description="how long and how fast to train; none: chosen by the size of the log"
+    )
 
     @field_validator("leave_out", "negative_rate", "weights")
     @classmethod
@@ -76,7 +80,9 @@ class PreRankerSettings(RankerSettings):
 
     label: ClassVar[str] = "pre-ranker"
 
-    model: str = Field(default="three_towers", description="the pre-ranking network, by the name of its file in models/")
+    model: str = Field(
+        default="three_towers", description="the pre-ranking network, by the name of its file in models/"
+    )
     leave_out: tuple[str, ...] = Field(
         default=(PLAY_TIME,), description="targets that the log could teach and that are left to the ranker"
     )

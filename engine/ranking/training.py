@@ -72,9 +72,7 @@ def train_ranker(
         if (settings.model, labels.names) == (initial.settings.model, initial.heads.targets):
             copy_layers(network, initial.network)
     loss = _Loss(network, rows, labels, known, timed, settings)
-    report = fit(
-        network, len(loss.used), loss, train, label=settings.label, progress=progress, checkpoint=checkpoint
-    )
+    report = fit(network, len(loss.used), loss, train, label=settings.label, progress=progress, checkpoint=checkpoint)
     return Ranker(store, network, settings, _heads(store, rows, labels, settings, fusion)), report
 
 

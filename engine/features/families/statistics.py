@@ -118,9 +118,7 @@ class Statistics(Family):
         by_item, other = self.bank.halves(name)
         lists = len(self.items) if by_item else self._users
         offsets = offsets_of(torch.bincount(first, minlength=lists))
-        return PairTable(
-            offsets, second.int(), scale(raw), None if by_item else getattr(self.items, other).int()
-        )
+        return PairTable(offsets, second.int(), scale(raw), None if by_item else getattr(self.items, other).int())
 
     def _key(self, name: str, requests: Requests) -> Tensor:
         by_item, other = self.bank.halves(name)

@@ -9,9 +9,7 @@ from headrace.ranking.fusion.settings import FusionSettings
 
 
 @formula("power_product")
-def power_product(
-    columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings
-) -> Tensor | None:
+def power_product(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor | None:
     logarithm = total(
         [
             settings.exponents.get(name, 1.0) * (settings.weights[name] * p).log1p()

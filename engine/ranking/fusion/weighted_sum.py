@@ -9,9 +9,7 @@ from headrace.ranking.fusion.settings import FusionSettings
 
 
 @formula("weighted_sum")
-def weighted_sum(
-    columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings
-) -> Tensor | None:
+def weighted_sum(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor | None:
     rest, click = weighted(columns, settings), columns.get("p_click")
     if click is None:
         return rest

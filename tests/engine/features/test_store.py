@@ -236,7 +236,7 @@ def test_a_family_is_one_class():
     rows = torch.arange(9)
     made = TrainingSet(store, dataset.log).columns(rows)
     assert made["parity"].tolist() == (dataset.log.item[:9] % 2 + 1).tolist()
-    with pytest.raises(KeyError, match="feature: expected one of age, .*, got 'parity'"):
+    with pytest.raises(KeyError, match=r"feature: expected one of age, .*, got 'parity'"):
         FeatureStore.from_state(fitted.state())
 
 

@@ -24,7 +24,7 @@ def test_the_networks_settings_are_the_models_own():
 
 
 def test_an_unknown_model_is_refused():
-    with pytest.raises(ValidationError, match="model: expected names among .*mmoe.*, got mmo"):
+    with pytest.raises(ValidationError, match=r"model: expected names among .*mmoe.*, got mmo"):
         RankerSettings(model="mmo")
 
 

@@ -43,7 +43,7 @@ def test_unknown_columns_are_refused(name):
 
 
 def test_unknown_formulas_are_refused():
-    with pytest.raises(ValidationError, match="formula: expected names among click_times_sum, .*, got sum"):
+    with pytest.raises(ValidationError, match=r"formula: expected names among click_times_sum, .*, got sum"):
         FusionSettings(formula="sum")
 
 
