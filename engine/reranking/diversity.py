@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import torch
@@ -17,9 +16,8 @@ from headrace.reranking.rules import broken, catalogue_kinds, check_kinds, compi
 from headrace.reranking.settings import RerankSettings
 from headrace.reranking.slots import Placed, check_pins, check_slot_kinds, pinned_rows, place
 from headrace.reranking.vectors import content_vectors
+from headrace.state import State
 from headrace.types import Candidates
-
-_KIND = "kinds."
 
 
 class Reranker:
@@ -117,22 +115,14 @@ class Reranker:
             bits[which] = (found.long() << places).sum(0)
         return bits[shown]
 
-    def state(self) -> dict[str, Tensor]:
-        """vectors; pins; kinds.<name> for each column; settings, uint8, as JSON text."""
-        text = bytearray(self.settings.model_dump_json().encode())
-        kinds = {_KIND + name: column for name, column in self.kinds.items()}
-        return {
-            "vectors": self.vectors,
-            "pins": self.pins,
-            "settings": torch.frombuffer(text, dtype=torch.uint8),
-            **kinds,
-        }
+    def state(self) -> State:
+        """All but the settings: vectors; pins; kinds, a column each."""
+        return State.of(vectors=self.vectors, pins=self.pins, kinds=State(self.kinds))
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Reranker:
-        settings = RerankSettings(**json.loads(bytes(state["settings"].tolist())))
-        kinds = {name.removeprefix(_KIND): column for name, column in state.items() if name.startswith(_KIND)}
-        return cls(settings, state["vectors"], kinds, state.get("pins"))
+    def from_state(cls, state: State, settings: RerankSettings) -> Reranker:
+        """Raises ValueError where the settings ask for what the state has not, as when it is made."""
+        return cls(settings, state["vectors"], state.under("kinds").tensors, state["pins"])
 
 
 def pick_pages(
