@@ -35,7 +35,7 @@ class Ranker:
         self._packed = {live: Packed(lambda live=live: self._pack(live), self.network) for live in (False, True)}  # type: ignore[misc]
 
     def _pack(self, live: bool) -> Lowered:
-        raise NotImplementedError
+        return lower(self.network, self.store.columns, self.store.item_columns)  # type: ignore
 
     def warm_cache(self) -> None:
         """Packs the network for serving after the log, which the first request would do otherwise."""

@@ -48,9 +48,9 @@ def save_engine(engine: Engine, dataset: Dataset, folder: Path) -> Path:
     """Writes the engine as the current version of the snapshot in `folder`; returns the version's folder."""
     funnel = engine.funnel
     states = {
-        "features": State(*funnel.ranker.store.state()),
-        "preranker": State(*funnel.preranker.state()),
-        "ranker": State(*funnel.ranker.state()),
+        "features": funnel.ranker.store.state(),
+        "preranker": funnel.preranker.state(),
+        "ranker": funnel.ranker.state(),
         "exposure": funnel.exposure.state(),
         "reranker": funnel.reranker.state(),
         **{f"channel-{channel.name}": State(channel.state()) for channel in funnel.channels},
@@ -76,14 +76,13 @@ def load_engine(folder: Path, verify: bool = True) -> Engine:
         )
     try:
         settings = Settings.model_validate(info["settings"])
-        store = FeatureStore.from_state(states["features"].tensors, states["features"].facts)
+        store = FeatureStore.from_state(states["features"])
         channels = [CHANNELS[name].from_state(states[f"channel-{name}"].tensors) for name in info["channels"]]
-        preranker, ranker = states["preranker"], states["ranker"]
         funnel = assemble(
             channels,
             ExposureFilter.from_state(states["exposure"]),
-            PreRanker.from_state(preranker.tensors, preranker.facts, store),
-            Ranker.from_state(ranker.tensors, ranker.facts, store),
+            Ranker.from_state(states["preranker"], store),
+            Ranker.from_state(states["ranker"], store),
             Reranker.from_state(states["reranker"], settings.reranking),
             settings,
         )

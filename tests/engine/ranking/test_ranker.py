@@ -1,3 +1,5 @@
+"""Serving of a network: it is the network, for requests of every kind, whatever else is in the batch."""
+
 import copy
 import threading
 from dataclasses import replace
@@ -6,17 +8,26 @@ import pytest
 import torch
 
 from headrace.data import generate
-from headrace.features import FeatureStore, Inputs
-from headrace.features.inputs import CrossInputs, ItemInputs, RequestInputs
-from headrace.ranking import FusionSettings, PreRanker, PreRankerSettings, Ranker, RankerSettings
+from headrace.features import FeatureStore
+from headrace.jagged import segment_of
+from headrace.ranking import FusionSettings, NetworkSettings, Ranker
+from headrace.ranking import ranker as serving
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.heads import Heads
-from headrace.ranking.multitarget import RankingNetwork
-from headrace.ranking.towers import ThreeTowers
 from headrace.types import Requests
 
 TARGETS = ("click", "like", "completion")
 COUNTS = [0, 7, 33, 120]
+KINDS = {
+    "mmoe": {"model": "mmoe"},
+    "mmoe without attention": {"model": "mmoe", "network": {"attention": False}},
+    "mmoe of another shape": {
+        "model": "mmoe",
+        "network": {"experts": 2, "expert_units": (17, 9), "head_units": 5, "embedding_dim": 3},
+    },
+    "three towers": {"model": "three_towers"},
+}
+BOTH = ("mmoe", "three towers")
 
 
 @pytest.fixture(scope="module")
@@ -39,106 +50,106 @@ def lively(network):
         for name, weight in network.named_parameters():
             scale = 0.5 if "table" in name else weight.shape[-1] ** -0.5
             weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
+        network.set_prior(torch.tensor([-1.0, 0.5, -2.0]))
     return network.eval()
 
 
-def heads():
-    return Heads(TARGETS, {}, CompletionCurve.flat(), FusionSettings())
+def make(store, kind):
+    settings = NetworkSettings.model_validate(KINDS[kind])
+    heads = Heads(TARGETS, {}, CompletionCurve.flat(), FusionSettings())
+    return Ranker(store, lively(settings.build(store.columns, len(TARGETS))), settings, heads)
 
 
-def ranker(store, **settings):
-    chosen = RankerSettings(**settings)
-    return Ranker(store, lively(RankingNetwork(store.spec, len(TARGETS), chosen)), chosen, heads())
-
-
-def preranker(store):
-    chosen = PreRankerSettings()
-    return PreRanker(store, lively(ThreeTowers(store.spec, len(TARGETS), chosen)), chosen, heads())
-
-
-def ask(store, counts=COUNTS, seed=0):
-    """Requests after the log, with a user nobody knows among them."""
+def ask(store, counts=COUNTS, seed=0, live=False):
+    """Requests after the log, or within it, with a user nobody knows among them."""
     generator = torch.Generator().manual_seed(seed)
-    users, items = len(store.users._codes) - 1, len(store.items)
-    user = torch.randint(0, users, (len(counts),), generator=generator)
+    user = torch.randint(0, store.columns["user"].size - 1, (len(counts),), generator=generator)
     user[-1:] = -1
-    context = {name: torch.zeros(len(counts), dtype=torch.int64) for name, _ in store.meta.contexts}
-    requests = Requests(user, torch.full((len(counts),), store.meta.end + 5 * 3_600_000), context)
+    context = {c.name.removeprefix("context_"): torch.zeros_like(user) for c in store.columns if "context_" in c.name}
+    time = (store.start + store.end) // 2 if live else store.end + 5 * 3_600_000
     offsets = torch.tensor([0, *counts]).cumsum(0)
-    return requests, offsets, torch.randint(0, items, (int(offsets[-1]),), generator=generator)
+    item = torch.randint(0, store.items, (int(offsets[-1]),), generator=generator)
+    return Requests(user, torch.full_like(user, time), context), offsets, item
 
 
-def double(inputs):
-    request, item, cross = inputs.request, inputs.item, inputs.cross
-    return Inputs(
-        RequestInputs(request.codes, request.behaviour, request.statistics.double()),
-        ItemInputs(item.codes, None if item.content is None else item.content.double()),
-        CrossInputs(cross.codes, cross.statistics.double()),
-        inputs.offsets,
-    )
-
-
-def check(model, asked):
-    """The packed network is as near to the network in float64 as the network itself is, to a factor of two."""
-    requests, offsets, item = asked
-    inputs = model.store.inputs(requests, offsets, item)
+def exact(model, requests, offsets, item):
+    """float64 [n, T]: the probabilities of the network itself, candidate by candidate."""
+    columns = model.store.row_columns(requests.take(segment_of(offsets)), item)
+    columns = {name: c.double() if c.is_floating_point() else c for name, c in columns.items()}
     with torch.inference_mode():
-        exact = copy.deepcopy(model.network).double()(double(inputs)).sigmoid()
-        plain = model.network(inputs).sigmoid()
-        predicted = model.predict(requests, offsets, item)
-    packed = torch.stack([predicted[name] for name in ("p_click", "p_like", "p_completion")], 1)
-    assert (packed - exact).abs().max() <= 2 * (plain - exact).abs().max() + 2e-7
-    assert (packed - exact).abs().mean() <= 2 * (plain - exact).abs().mean()
+        return copy.deepcopy(model.network).double()(columns).sigmoid()
 
 
-@pytest.mark.parametrize("attention", [True, False])
-def test_the_packed_ranker_is_the_network(store, attention):
-    check(ranker(store, attention=attention), ask(store))
+def served(model, asked):
+    predicted = model.predict(*asked)
+    return torch.stack([predicted[name] for name in ("p_click", "p_like", "p_completion")], 1)
 
 
-def test_the_packed_ranker_of_another_shape_is_the_network(store):
-    check(ranker(store, experts=2, expert_units=(17, 9), head_units=5, embedding_dim=3), ask(store))
+def rounding(model):
+    """How far sums of float32 may be off the network in float64, in probability.
+
+    Each of the at most 6 layers adds (n + 2) 2^-24 of its sum of absolute terms, n at most 400. The test's weights keep
+    these sums below 8, and what follows a layer below 4 times its error; a sigmoid is a quarter as steep.
+    """
+    return 6 * 402 * 2.0**-24 * 8 * 4 / 4
 
 
-def test_the_packed_preranker_is_the_network(store):
-    check(preranker(store), ask(store))
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_serving_is_the_network(store, kind, live):
+    model, asked = make(store, kind), ask(store, live=live)
+    torch.testing.assert_close(served(model, asked).double(), exact(model, *asked), rtol=0, atol=rounding(model))
 
 
-def test_without_content_and_contexts(bare_store):
-    check(ranker(bare_store), ask(bare_store))
-    check(preranker(bare_store), ask(bare_store))
+@pytest.mark.parametrize("kind", BOTH)
+def test_without_content_and_contexts(bare_store, kind):
+    model = make(bare_store, kind)
+    for live in (False, True):
+        asked = ask(bare_store, live=live)
+        torch.testing.assert_close(served(model, asked).double(), exact(model, *asked), rtol=0, atol=rounding(model))
 
 
-@pytest.mark.parametrize("make", [ranker, preranker])
-def test_no_requests_and_no_candidates(store, make):
-    model = make(store)
+@pytest.mark.parametrize("kind", BOTH)
+def test_no_requests_and_no_candidates(store, kind):
+    model = make(store, kind)
     for counts in ([], [0], [0, 0]):
-        assert all(len(column) == 0 for column in model.predict(*ask(store, counts)).values())
+        for live in (False, True):
+            assert all(len(column) == 0 for column in model.predict(*ask(store, counts, live=live)).values())
 
 
-@pytest.mark.parametrize("make", [ranker, preranker])
-def test_requests_within_the_log_go_through_the_network(store, make):
-    model = make(store)
-    requests, offsets, item = ask(store)
-    early = Requests(requests.user, torch.full_like(requests.time, store.meta.start + 1000), requests.context)
-    with torch.inference_mode():
-        plain = model.network(store.inputs(early, offsets, item)).sigmoid()
-    predicted = model.predict(early, offsets, item)
-    torch.testing.assert_close(predicted["p_click"], plain[:, 0], rtol=1e-6, atol=1e-6)
+@pytest.mark.parametrize("kind", BOTH)
+def test_requests_within_the_log_leave_the_others_as_they_are(store, kind):
+    """Bit for bit: a mixed batch, each kind alone, and each request alone."""
+    model = make(store, kind)
+    requests, offsets, item = ask(store, [5, 0, 33, 120, 1, 64])
+    early, _, _ = ask(store, [5, 0, 33, 120, 1, 64], live=True)
+    time = torch.where(torch.arange(6) % 2 == 0, requests.time, early.time)
+    mixed = Requests(requests.user, time, requests.context)
+    whole = model.predict(mixed, offsets, item)
+    for b in range(len(mixed)):
+        of = slice(int(offsets[b]), int(offsets[b + 1]))
+        alone = model.predict(mixed.take(torch.tensor([b])), offsets[b : b + 2] - offsets[b], item[of])
+        kin = model.predict(requests if b % 2 == 0 else early, offsets, item)
+        for name, column in alone.items():
+            assert torch.equal(column, whole[name][of]), name
+            assert torch.equal(column, kin[name][of]), name
 
 
-@pytest.mark.parametrize("make", [ranker, preranker])
-def test_changed_weights_are_seen(store, make):
-    model, asked = make(store), ask(store)
+@pytest.mark.parametrize("kind", BOTH)
+def test_changed_weights_are_seen(store, kind):
+    model, asked = make(store, kind), ask(store)
     before = model.predict(*asked)["p_click"]
     optimizer = torch.optim.SGD(model.network.parameters(), lr=1.0)
     with torch.no_grad():
         for weight in model.network.parameters():
             weight.grad = torch.full_like(weight, 0.01)
     optimizer.step()
-    assert not torch.equal(model.predict(*asked)["p_click"], before)
-    check(model, asked)
-    model.network.load_state_dict(make(store).network.state_dict())
+    changed = served(model, asked)
+    assert not torch.equal(changed[:, 0], before)
+    torch.testing.assert_close(changed.double(), exact(model, *asked), rtol=0, atol=rounding(model))
+    model.network.set_prior(torch.zeros(3))
+    assert not torch.equal(served(model, asked), changed)
+    model.network.load_state_dict(make(store, kind).network.state_dict())
     assert torch.equal(model.predict(*asked)["p_click"], before)
     for weight in model.network.parameters():
         weight.data += 0.01
@@ -146,10 +157,40 @@ def test_changed_weights_are_seen(store, make):
     assert not torch.equal(model.predict(*asked)["p_click"], before)
 
 
-def test_the_first_use_may_come_from_many_threads(store):
-    model, asked = preranker(store), ask(store)
-    expected = preranker(store).predict(*asked)["p_click"]
-    wrong = []
+class Spy:
+    """Counts the rows that each part of a network runs over."""
+
+    def __init__(self, store, monkeypatch):
+        self.items = self.requests = self.pairs = 0
+        item_columns, network = store.item_columns, serving.network
+
+        def items(item):
+            self.items += len(item)
+            return item_columns(item)
+
+        def called(program, *, request, pair, **inputs):
+            self.requests += len(request)
+            self.pairs += len(pair)
+            return network(program, request=request, pair=pair, **inputs)
+
+        monkeypatch.setattr(store, "item_columns", items)
+        monkeypatch.setattr(serving, "network", called)
+
+
+def test_each_part_runs_as_often_as_it_must(store, monkeypatch):
+    """Once for each item of the catalogue, for each request, and for each candidate."""
+    spy = Spy(store, monkeypatch)
+    model, asked = make(store, "three towers"), ask(store)
+    cold, warm = (model.predict(*asked) for _ in range(2))
+    assert (spy.items, spy.requests, spy.pairs) == (store.items, 2 * len(COUNTS), 2 * sum(COUNTS))
+    for name, column in cold.items():
+        assert torch.equal(column, warm[name])
+
+
+def test_the_first_use_may_come_from_many_threads(store, monkeypatch):
+    expected = make(store, "three towers").predict(*ask(store))["p_click"]
+    spy = Spy(store, monkeypatch)
+    model, asked, wrong = make(store, "three towers"), ask(store), []
 
     def use():
         if not torch.equal(model.predict(*asked)["p_click"], expected):
@@ -161,4 +202,4 @@ def test_the_first_use_may_come_from_many_threads(store):
     for thread in threads:
         thread.join()
     assert not wrong
-    assert model.inferences.item == len(store.items)
+    assert spy.items == store.items
