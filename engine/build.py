@@ -21,14 +21,14 @@ from headrace.ranking import train_preranker, train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.ranking.settings import RankingSettings, train_settings
 from headrace.reranking import Reranker
-from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
-from headrace.retrieval.two_tower import TwoTower
+from headrace.channels import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
+from headrace.channels.two_tower.channel import TwoTower
 from headrace.serving.engine import Engine
-from headrace.serving.storage import assemble, save_engine
+from headrace.storage import assemble, save_engine
 from headrace.settings import Settings
 from headrace.training.loop import FitReport
 from headrace.training.matrix_completion import train_matrix_completion
-from headrace.training.two_tower import train_two_tower
+from headrace.channels.two_tower.objective import train_two_tower
 
 _DAY_MS = 86_400_000
 

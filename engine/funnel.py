@@ -14,8 +14,8 @@ from headrace.exposure import ExposureFilter
 from headrace.kernels import spans
 from headrace.ranking import PreRanker, Ranker
 from headrace.reranking import Reranker
-from headrace.retrieval.channel import Channel
-from headrace.retrieval.merge import merge
+from headrace.channels.channel import Channel
+from headrace.channels.merge import merge
 from headrace.types import Candidates, Requests
 
 

@@ -11,7 +11,7 @@ from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.training.matrix_completion import MatrixCompletionSettings
-from headrace.training.two_tower import TwoTowerSettings
+from headrace.channels.two_tower.objective import TwoTowerSettings
 
 if sys.version_info >= (3, 11):
     import tomllib

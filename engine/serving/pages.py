@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headrace.data.ids import IdMap
 from headrace.funnel import Trace
-from headrace.retrieval.channel import Channel
+from headrace.channels.channel import Channel
 from headrace.types import Candidates, Page, Requests
 
 #: Columns of the re-ranking that say what the rules did, the same for a whole page.

@@ -11,9 +11,9 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from headrace.data.dataset import Dataset
-from headrace.retrieval.matrix_completion import MatrixCompletion
-from headrace.retrieval.towers import SPARSE_ROWS
-from headrace.retrieval.vector_index import IndexName, build_index, check_index
+from headrace.channels.matrix_completion import MatrixCompletion
+from headrace.channels.two_tower.model import SPARSE_ROWS
+from headrace.channels.shared.vector_index import IndexName, build_index, check_index
 from headrace.training.loop import FitReport, TrainSettings, fit
 
 #: One point each; an exposure without any of them counts 0.
@@ -25,7 +25,7 @@ _START = 0.1
 class MatrixCompletionSettings(TrainSettings):
     """dim: width of the vectors. regularisation: weight of the squared lengths of an exposure's vectors in the loss.
 
-    index: what searches the items' vectors, "exact" or a method of `headrace.retrieval.ann.AnnIndex`.
+    index: what searches the items' vectors, "exact" or a method of `headrace.search.ann.AnnIndex`.
     """
 
     epochs: int = 5
