@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,17 @@ import torch
 
 import headrace
 from headrace.build import fit_channels, fit_exposure
+from headrace.channels.two_tower.channel import TwoTower
+from headrace.channels.two_tower.objective import Objective
 from headrace.data import Dataset, generate
 from headrace.features import FeatureStore
 from headrace.ranking import train_preranker, train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
-from headrace.channels.two_tower.channel import TwoTower
 from headrace.serving.engine import Engine
-from headrace.storage import assemble, save_engine
 from headrace.settings import Settings
+from headrace.storage import assemble, save_engine
 from headrace.training.loop import TrainSettings, fit
-from headrace.channels.two_tower.objective import Objective
 
 CACHE = Path("runs/bench-cache")
 USERS, EVENTS, SEED = 20_000, 2_000_000, 0
@@ -91,7 +90,7 @@ def _two_tower(dataset: Dataset, settings: Settings, sample: int) -> TwoTower:
         torch.manual_seed(settings.seed)
         objective = Objective(dataset, settings.two_tower)
     rows = torch.randperm(len(objective.positives), generator=torch.Generator().manual_seed(settings.seed))[:sample]
-    short = replace(settings.two_tower, batch_size=4096)
+    short = settings.two_tower.model_copy(update={"batch_size": 4096})
     fit(objective.model, len(rows), lambda index: objective(rows[index]), short, label="two_tower")
     return objective.channel(dataset)
 

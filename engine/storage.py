@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
+from headrace.channels import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
+from headrace.channels.matrix_completion import MatrixCompletion
+from headrace.channels.two_tower.channel import TwoTower
 from headrace.data import Catalogue, Dataset, IdMap
 from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore
@@ -16,9 +19,6 @@ from headrace.funnel import Funnel
 from headrace.ranking import PreRanker, Ranker
 from headrace.ranking.two_part import TwoPart
 from headrace.reranking import Reranker
-from headrace.channels import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
-from headrace.channels.matrix_completion import MatrixCompletion
-from headrace.channels.two_tower.channel import TwoTower
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headrace.channels.shared.history import clicks, events, first_rows, total_by_pair
+from headrace.channels.shared.two_hop import recall_in_two_hops
 from headrace.data import UNKNOWN, Catalogue, InteractionLog
 from headrace.jagged import offsets_of
 from headrace.kernels.two_hop import Edges
-from headrace.channels.shared.history import clicks, events, first_rows, total_by_pair
-from headrace.channels.shared.two_hop import recall_in_two_hops
 from headrace.types import Candidates, Requests
 
 #: What makes an author one of the user's; a click alone doesn't, unless the logs know nothing more.

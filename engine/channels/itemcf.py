@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from headrace.data import InteractionLog
-from headrace.kernels.two_hop import Edges
 from headrace.channels.shared.history import UserHistory, first_rows
 from headrace.channels.shared.two_hop import recall_in_two_hops
+from headrace.data import InteractionLog
+from headrace.kernels.two_hop import Edges
 from headrace.types import Candidates, Requests
 
 Similarity = Literal["cosine", "count"]

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headrace.channels.shared.history import UserHistory, clicks, events
+from headrace.channels.shared.two_hop import check_quota, recall_in_two_hops
 from headrace.data import Catalogue, InteractionLog
 from headrace.jagged import gather_rows, offsets_of, segment_of
 from headrace.kernels.two_hop import Edges
-from headrace.channels.shared.history import UserHistory, clicks, events
-from headrace.channels.shared.two_hop import check_quota, recall_in_two_hops
 from headrace.types import Candidates, Requests
 
 _DAY_MS = 86_400_000

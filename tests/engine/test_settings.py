@@ -37,6 +37,28 @@ def test_every_setting_is_on_the_page() -> None:
             assert stated[name] == str(value), name
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("sed = 3", "sed"),
+        ("[recall]\nitem_cf = 3", "recall.item_cf"),
+        ("[two_tower]\ndims = 3", "two_tower.dims"),
+        ("[matrix_completion]\nregularization = 0.1", "matrix_completion.regularization"),
+        ("[features]\nbehaviors = 3", "features.behaviors"),
+        ("[preranker]\ntowers = 3", "preranker.towers"),
+        ("[ranker]\nexpert = 3", "ranker.expert"),
+        ("[ranker.train]\nepoch = 3", "ranker.train.epoch"),
+        ("[fusion]\nweight = 3", "fusion.weight"),
+        ("[reranking]\nthetas = 3", "reranking.thetas"),
+    ],
+)
+def test_a_misspelt_name_is_refused(text: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"settings\.toml: {re.escape(name)}: Extra inputs are not permitted, got"):
+        load_settings(path)
+
+
 @pytest.mark.parametrize("page", ["settings.md", "reranking.md"])
 def test_examples_on_the_pages_are_settings(page: str, tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", (PAGE.parent / page).read_text(), re.DOTALL)

@@ -7,8 +7,8 @@ from dataclasses import InitVar, dataclass, field
 import torch
 from torch import Tensor
 
-from headrace.channels.two_tower.model import Features, TwoTowerModel
 from headrace.channels.shared.vector_index import VectorIndex, build_index, index_of, index_state, recall_nearest
+from headrace.channels.two_tower.model import Features, TwoTowerModel
 from headrace.types import Candidates, Requests
 
 

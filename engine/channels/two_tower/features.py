@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headrace.channels.two_tower.model import Features
 from headrace.data.dataset import Catalogue, Jagged, Users
 from headrace.data.ids import IdMap
-from headrace.channels.two_tower.model import Features
 
 
 def user_features(users: Users) -> Features:

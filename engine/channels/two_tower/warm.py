@@ -7,8 +7,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from headrace.channels.two_tower.model import TwoTowerModel
 from headrace.channels.two_tower.channel import TwoTower
+from headrace.channels.two_tower.model import TwoTowerModel
 
 
 @torch.no_grad()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from headrace.channels.shared.positives import positives_of
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
-from headrace.channels.shared.positives import positives_of
 
 
 def log_of(users: int, items: int, n: int, seed: int, start: int = 0) -> InteractionLog:

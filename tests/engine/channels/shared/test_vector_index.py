@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from headrace.channels.shared.vector_index import IndexName, build_index, check_index
+from headrace.channels.two_tower.channel import TwoTower
+from headrace.channels.two_tower.objective import TwoTowerSettings, train_two_tower
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
 from headrace.search.ann import AnnIndex
 from headrace.search.ann.faiss_finder import load_faiss
-from headrace.channels.two_tower.channel import TwoTower
-from headrace.channels.shared.vector_index import IndexName, build_index, check_index
 from headrace.settings import Settings, load_settings
-from headrace.channels.two_tower.objective import TwoTowerSettings, train_two_tower
 from headrace.types import Requests
 
 needs_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")

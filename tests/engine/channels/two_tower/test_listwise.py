@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace.channels.two_tower.listwise import listwise_loss, log_inclusion, mean_listwise_loss, negative_probabilities
+from headrace.channels.two_tower.listwise import (
+    listwise_loss,
+    log_inclusion,
+    mean_listwise_loss,
+    negative_probabilities,
+)
 
 COSINES = torch.tensor([[0.9, 0.1, 0.3], [0.2, 0.8, 0.4], [0.0, 0.5, 0.7]], dtype=torch.float64)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from headrace.channels.two_tower.features import id_keys, item_content, item_features, user_features
 from headrace.data.dataset import Catalogue, Jagged, Users
 from headrace.data.ids import IdMap
-from headrace.channels.two_tower.features import id_keys, item_content, item_features, user_features
 
 
 def test_user_features_are_codes_of_one_table_in_the_order_of_names() -> None:

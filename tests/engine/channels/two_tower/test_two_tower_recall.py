@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
-from headrace.data.ids import IdMap
 from headrace.channels.two_tower.channel import TwoTower
 from headrace.channels.two_tower.objective import TwoTowerSettings, train_two_tower
+from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
+from headrace.data.ids import IdMap
 from headrace.types import Requests
 
 USERS, ITEMS = 33, 65
