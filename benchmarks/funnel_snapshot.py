@@ -15,17 +15,17 @@ import torch
 
 import headrace
 from headrace.build import fit_channels, fit_exposure
+from headrace.channels.two_tower.channel import TwoTower
+from headrace.channels.two_tower.objective import Objective
 from headrace.data import Dataset, generate
 from headrace.features import FeatureStore
 from headrace.ranking import train_preranker, train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
-from headrace.retrieval.two_tower import TwoTower
 from headrace.serving.engine import Engine
-from headrace.serving.storage import assemble, save_engine
 from headrace.settings import Settings
+from headrace.storage import assemble, save_engine
 from headrace.training.loop import TrainSettings, fit
-from headrace.training.two_tower import Objective
 
 CACHE = Path("runs/bench-cache")
 USERS, EVENTS, SEED = 20_000, 2_000_000, 0

@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
+from headrace.channels import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
+from headrace.channels.two_tower.channel import TwoTower
+from headrace.channels.two_tower.objective import train_two_tower
 from headrace.data import Dataset
 from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore, TrainingSet
@@ -20,14 +23,11 @@ from headrace.ranking import RankerSettings, train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.ranking.settings import train_settings
 from headrace.reranking import Reranker
-from headrace.retrieval import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
-from headrace.retrieval.two_tower import TwoTower
 from headrace.serving.engine import Engine
-from headrace.serving.storage import assemble, save_engine
 from headrace.settings import Settings
+from headrace.storage import assemble, save_engine
 from headrace.training.loop import FitReport
 from headrace.training.matrix_completion import train_matrix_completion
-from headrace.training.two_tower import train_two_tower
 
 _DAY_MS = 86_400_000
 

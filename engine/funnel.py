@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from headrace.channels.channel import Channel
+from headrace.channels.merge import merge
 from headrace.exposure import ExposureFilter
 from headrace.kernels import spans
 from headrace.ranking import Ranker, Select
 from headrace.reranking import Reranker
-from headrace.retrieval.channel import Channel
-from headrace.retrieval.merge import merge
 from headrace.types import Candidates, Requests
 
 

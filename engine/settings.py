@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from headrace.channels.two_tower.objective import TwoTowerSettings
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.section import Section, first_problem
 from headrace.training.matrix_completion import MatrixCompletionSettings
-from headrace.training.two_tower import TwoTowerSettings
 
 if sys.version_info >= (3, 11):
     import tomllib

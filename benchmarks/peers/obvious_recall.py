@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from headrace.retrieval.two_tower import TwoTower
+from headrace.channels.two_tower.channel import TwoTower
 
 Ints = NDArray[np.int64]
 State = dict[str, Tensor]

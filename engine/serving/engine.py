@@ -48,7 +48,7 @@ class Engine:
 
         Raises SnapshotError, naming the file and the reason.
         """
-        from headrace.serving.storage import load_engine
+        from headrace.storage import load_engine
 
         return load_engine(Path(folder), verify)
 

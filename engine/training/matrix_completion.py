@@ -10,10 +10,10 @@ from pydantic import Field
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from headrace.channels.matrix_completion import MatrixCompletion
+from headrace.channels.shared.vector_index import IndexName, build_index, check_index
+from headrace.channels.two_tower.model import SPARSE_ROWS
 from headrace.data.dataset import Dataset
-from headrace.retrieval.matrix_completion import MatrixCompletion
-from headrace.retrieval.towers import SPARSE_ROWS
-from headrace.retrieval.vector_index import IndexName, build_index, check_index
 from headrace.training.loop import FitReport, TrainSettings, fit
 
 #: One point each; an exposure without any of them counts 0.

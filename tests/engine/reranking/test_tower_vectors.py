@@ -11,9 +11,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from headrace.channels.two_tower.objective import TwoTowerSettings, train_two_tower
 from headrace.data import Catalogue, generate
 from headrace.reranking.vectors import content_vectors, hashed_vectors
-from headrace.training.two_tower import TwoTowerSettings, train_two_tower
 
 CLICKS = ((0, 0), (1, 2), (3, 9), (10, 29), (30, 10**9))
 
