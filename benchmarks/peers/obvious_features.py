@@ -52,11 +52,10 @@ class FeatureTables:
     def __init__(self, state: State) -> None:
         """Raises ValueError for a log with an older history or crossed contexts: the stack leaves those out."""
         self.store = FeatureStore.from_state(state)
-        families = self.store.families
-        statistics, age, contexts = families["statistics"], families["age"], families["contexts"]
-        assert isinstance(statistics, Statistics)
-        assert isinstance(age, Age)
-        assert isinstance(contexts, Contexts)
+        statistics, age, contexts = (self.store.family(kind) for kind in (Statistics, Age, Contexts))
+        assert statistics is not None
+        assert age is not None
+        assert contexts is not None
         if statistics.bank.meta.past_signals or statistics.bank.meta.contexts:
             raise ValueError("state: expected statistics of one log without crossed contexts, as the synthetic one has")
         users = self.store.columns["user"].size
@@ -68,8 +67,7 @@ class FeatureTables:
         self.items = self.store.item_columns(torch.arange(self.store.items))
         self._published = age.publish_time
         self._pairs = [PairRows.of(table) for table in statistics.frozen().tables]
-        content = families.get("content")
-        self._content = content if isinstance(content, Content) else None
+        self._content = self.store.family(Content)
 
     def requests(self, requests: Requests) -> Made:
         """The request side. Raises ValueError for a request before the end of the log, of which the tables know nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from headrace.state import State
 from headrace.types import Requests
 
 _SAMPLE = 200_000
+
+F = TypeVar("F", bound=Family)
 
 
 class FeatureStore:
@@ -69,6 +72,11 @@ class FeatureStore:
             own = {name: scales[name] for name in family.standardised if name in scales}
             if own:
                 family.scale(own)
+
+    def family(self, kind: type[F]) -> F | None:
+        """The family of a class; None where the log has nothing of it."""
+        found = self.families.get(kind.name)
+        return found if isinstance(found, kind) else None
 
     def ended(self, requests: Requests) -> Tensor:
         """bool [B]: which requests are at or after the end of the log, where nothing moves any more."""
