@@ -16,7 +16,6 @@ from headrace.kernels.network.instructions import (
     Mix,
     Rows,
     Softmax,
-    Unary,
 )
 
 
