@@ -299,37 +299,7 @@ class Checker {
     int64_t place_ = 0, kind_ = 0;
 };
 
-void check_stage_sizes(const char* name, const hr_network_stage& s, int64_t least) {
-    const std::string stage = name;
-    hr::check_size((stage + ".steps").c_str(), s.steps, 0, hr::kMaxSteps);
-    hr::check_size((stage + ".columns").c_str(), s.columns, 0, hr::kMaxColumns);
-    hr::check_size((stage + ".width").c_str(), s.width, least, hr::kMaxColumns);
-    hr::check_size((stage + ".out").c_str(), s.out, 0, hr::kMaxColumns);
-    if (s.steps && !s.code) bad(stage + ".code: expected a pointer, got null");
-}
-
 }  // namespace
-
-void hr::check_network(const hr_network_program& p, const hr_network_requests& r) {
-    check_stage_sizes("request", p.request, 0);
-    check_stage_sizes("pair", p.pair, 1);
-    check_size("weights", p.weight_count, 0, kMaxRows);
-    check_size("items", p.items, 0, kMaxRows);
-    check_size("codes", p.codes, 0, kMaxRows);
-    check_size("item_width", p.item_width, 0, kMaxWidth);
-    check_size("code_width", p.code_width, 0, kMaxWidth);
-    check_size("request_inputs", p.request_inputs, 0, kMaxWidth);
-    check_size("pair_inputs", p.pair_inputs, 0, kMaxWidth);
-    if ((!p.weights && p.weight_count) || (!p.item_rows && p.items && p.item_width) ||
-        (!p.code_rows && p.codes && p.code_width))
-        bad("program: expected pointers, got null");
-    check_size("sequences", r.sequence_count, 0, kMaxSteps);
-    if (r.sequence_count && !r.sequences) bad("sequences: expected a pointer, got null");
-    for (int64_t s = 0; s < r.sequence_count; ++s) {
-        check_size("sequences: width", r.sequences[s].width, 0, kMaxWidth);
-        check_size("sequences: longest", r.sequences[s].longest, 0, kMaxWidth);
-    }
-}
 
 hr::NetworkNeeds hr::check_stage(const hr_network_program& p, const hr_network_requests& r, bool pair, int64_t prepared,
                                  std::vector<NetworkStep>& steps, std::vector<char>& written) {

@@ -1,4 +1,4 @@
-// Checks of a program and of a call's sizes; each throws std::invalid_argument with words.
+// Checks of a program's instructions; each throws std::invalid_argument with words.
 #pragma once
 
 #include <vector>
@@ -16,9 +16,6 @@ struct NetworkNeeds {
     int64_t extra;     // columns
     int64_t products;  // multiply-adds of a row
 };
-
-// Checks sizes and pointers of the program and of the sequences; no instruction.
-void check_network(const hr_network_program& program, const hr_network_requests& requests);
 
 // Checks every instruction of a stage and puts it into `steps`, with its place in a request's numbers from `prepared`
 // on where it needs one. `written`: memory to work in.

@@ -1,6 +1,7 @@
 #include "network/network.h"
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "core/checks.h"
@@ -32,6 +33,36 @@ const hr::NetworkKernels& kernels() {
 int64_t least_candidates(int64_t products) {
     const int64_t blocks = kProducts / (hr::kMaxBlock * (products + 1));
     return hr::kMaxBlock * std::clamp<int64_t>(blocks, 1, kMost / hr::kMaxBlock);
+}
+
+void check_stage_sizes(const char* name, const hr_network_stage& s, int64_t least) {
+    const std::string stage = name;
+    hr::check_size((stage + ".steps").c_str(), s.steps, 0, hr::kMaxSteps);
+    hr::check_size((stage + ".columns").c_str(), s.columns, 0, hr::kMaxColumns);
+    hr::check_size((stage + ".width").c_str(), s.width, least, hr::kMaxColumns);
+    hr::check_size((stage + ".out").c_str(), s.out, 0, hr::kMaxColumns);
+    if (s.steps && !s.code) bad(stage + ".code: expected a pointer, got null");
+}
+
+void check_program(const hr_network_program& p, const hr_network_requests& r) {
+    check_stage_sizes("request", p.request, 0);
+    check_stage_sizes("pair", p.pair, 1);
+    hr::check_size("weights", p.weight_count, 0, hr::kMaxRows);
+    hr::check_size("items", p.items, 0, hr::kMaxRows);
+    hr::check_size("codes", p.codes, 0, hr::kMaxRows);
+    hr::check_size("item_width", p.item_width, 0, hr::kMaxWidth);
+    hr::check_size("code_width", p.code_width, 0, hr::kMaxWidth);
+    hr::check_size("request_inputs", p.request_inputs, 0, hr::kMaxWidth);
+    hr::check_size("pair_inputs", p.pair_inputs, 0, hr::kMaxWidth);
+    if ((!p.weights && p.weight_count) || (!p.item_rows && p.items && p.item_width) ||
+        (!p.code_rows && p.codes && p.code_width))
+        bad("program: expected pointers, got null");
+    hr::check_size("sequences", r.sequence_count, 0, hr::kMaxSteps);
+    if (r.sequence_count && !r.sequences) bad("sequences: expected a pointer, got null");
+    for (int64_t s = 0; s < r.sequence_count; ++s) {
+        hr::check_size("sequences: width", r.sequences[s].width, 0, hr::kMaxWidth);
+        hr::check_size("sequences: longest", r.sequences[s].longest, 0, hr::kMaxWidth);
+    }
 }
 
 void check_requests(const hr_network_program& p, const hr_network_requests& r) {
@@ -66,7 +97,7 @@ struct Prepared {
 };
 
 hr::NetworkPlan make_plan(const hr_network_program& p, const hr_network_requests& r, Prepared& prepared) {
-    hr::check_network(p, r);
+    check_program(p, r);
     const hr::NetworkNeeds request =
         hr::check_stage(p, r, false, p.request.columns, prepared.request, prepared.written);
     const hr::NetworkNeeds pair = hr::check_stage(p, r, true, request.prepared, prepared.pair, prepared.written);

@@ -4,8 +4,8 @@ import mixture_oracle
 import pytest
 import torch
 import towers_oracle
-from network_programs import mixture_call, mixture_program, towers_call, towers_program
 
+from headrace.benchmarks.network_programs import mixture_call, mixture_program, towers_call, towers_program
 from headrace.kernels import MixtureSizes, TowersSizes, mixture_of_experts, network, settings, three_towers
 
 COUNTS = [[], [0], [1], [7, 0, 16], [15, 17], [31, 33, 0, 1], [63, 65], [97, 2], [1000]]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from headrace.kernels import MixtureModel, TowersModel
 from headrace.kernels.network import Program, Stage
 from headrace.kernels.network.instructions import (
     BINARY,
@@ -13,6 +17,7 @@ from headrace.kernels.network.instructions import (
     Binary,
     Constant,
     Fold,
+    Instruction,
     Mix,
     Rows,
     Softmax,
@@ -22,35 +27,36 @@ from headrace.kernels.network.instructions import (
 class Weights:
     """A flat list of weights that grows."""
 
-    def __init__(self):
-        self.parts, self.size = [], 0
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+        self.size = 0
 
-    def add(self, tensor):
+    def add(self, tensor: Tensor) -> int:
         place = self.size
         self.parts.append(tensor.flatten())
         self.size += tensor.numel()
         return place
 
-    def joined(self):
+    def joined(self) -> Tensor:
         return torch.cat(self.parts).contiguous()
 
 
 class Columns:
     """Columns of a stage, taken one run after another."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.size = 0
 
-    def take(self, width):
+    def take(self, width: int) -> int:
         self.size += width
         return self.size - width
 
 
-def mixture_program(model, fields, longest=0):
+def mixture_program(model: MixtureModel, fields: int) -> Program:
     """`model` with the request's inputs and, behind them, its taste; one sequence, the behaviours."""
     s, weights = model.sizes, Weights()
     inputs, width, small = len(model.request_weight), s.width, s.small
-    request = [Rows(0, inputs, pair=0)] if inputs else []
+    request: list[Instruction] = [Rows(0, inputs, pair=0)] if inputs else []
     request += [
         Affine(inputs, width, 0, inputs, weights.add(model.request_weight), width),
         Rows(inputs + width, s.dim, pair=inputs),
@@ -63,7 +69,7 @@ def mixture_program(model, fields, longest=0):
     own = columns.take(s.dim * (1 + s.attention) + dynamic)
     mixed, head, logit, hidden = (columns.take(n) for n in (s.units, s.head_units, 1, s.hidden))
     count = s.dim * (1 + s.attention) + dynamic
-    pair = [
+    pair: list[Instruction] = [
         Rows(gates, embedding + s.dim, request=0, item=0, codes=0),
         Rows(own, s.dim, request=width),
         Binary(own, s.dim, embedding, own, BINARY.index("multiply"), 1, s.dim),
@@ -107,7 +113,7 @@ def mixture_program(model, fields, longest=0):
     )
 
 
-def mixture_call(arguments):
+def mixture_call(arguments: dict[str, Tensor]) -> dict[str, Any]:
     """The keyword arguments of a mixture's call as the program takes them."""
     a = arguments
     return {
@@ -118,7 +124,7 @@ def mixture_call(arguments):
     }
 
 
-def towers_program(model, fields):
+def towers_program(model: TowersModel, fields: int) -> Program:
     """`model`, the user's vector folded into the upper network's weights."""
     s, weights = model.sizes, Weights()
     inputs, width, dim, upper = len(model.tower_weight), s.width, s.dim, s.upper_units
@@ -129,7 +135,7 @@ def towers_program(model, fields):
     names = ("tower_weight", "tower_bias", "vector_weight", "vector_bias", "user_weight", "upper_bias")
     tower, tower_bias, vector, vector_bias, user_weight, upper_bias = (weights.add(getattr(model, n)) for n in names)
     whole, linear = weights.add(model.upper_weight), weights.add(model.request_weight)
-    request = [Rows(x, inputs, pair=0)] if inputs else []
+    request: list[Instruction] = [Rows(x, inputs, pair=0)] if inputs else []
     request += [
         Affine(row, width, x, inputs, linear, width),
         Affine(hidden, units, x, inputs, tower, units, tower_bias, 1),
@@ -143,7 +149,7 @@ def towers_program(model, fields):
     vectors, own, hidden = (columns.take(n) for n in (2 * dim + s.targets, dynamic, upper))
     cross, wide = vectors + dim, vectors + 2 * dim
     changes, last = weights.add(model.dynamic_weight), weights.add(model.last_weight)
-    pair = [Rows(vectors, 2 * dim + s.targets, request=0, item=0, codes=0)]
+    pair: list[Instruction] = [Rows(vectors, 2 * dim + s.targets, request=0, item=0, codes=0)]
     pair += [Rows(own, dynamic, pair=0)] if dynamic else []
     pair += [
         Affine(cross, dim, own, dynamic, changes + dim, width, HELD, 1),
@@ -164,6 +170,6 @@ def towers_program(model, fields):
     )
 
 
-def towers_call(arguments):
+def towers_call(arguments: dict[str, Tensor]) -> dict[str, Any]:
     renamed = {name: tensor for name, tensor in arguments.items() if name != "dynamic"}
     return {**renamed, "pair": arguments["dynamic"]}
