@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from headrace.features import FeatureStore
 from headrace.jagged import gather_rows
 from headrace.models import WithPrior
-from headrace.models.lower import Lowered, lower
+from headrace.models.lower import Ready, lower
 from headrace.ranking.heads import Heads
 from headrace.ranking.packed import Packed
 from headrace.ranking.settings import NetworkSettings
@@ -32,10 +33,13 @@ class Ranker:
 
     def __post_init__(self) -> None:
         # By whether requests lie within the log, where the items' statistics still move.
-        self._packed = {live: Packed(lambda live=live: self._pack(live), self.network) for live in (False, True)}  # type: ignore[misc]
+        self._packed = {live: Packed(partial(self._pack, live), self.network) for live in (False, True)}
 
-    def _pack(self, live: bool) -> Lowered:
-        return lower(self.network, self.store.columns, self.store.item_columns)  # type: ignore
+    def _pack(self, live: bool) -> Ready:
+        items = self.store.items
+        with torch.no_grad():
+            lowered = lower(self.network, self.store.columns, live=live)
+            return lowered.with_items(self.store.item_columns(torch.arange(items)), items)
 
     def warm_cache(self) -> None:
         """Packs the network for serving after the log, which the first request would do otherwise."""

@@ -10,8 +10,8 @@ import torch
 from headrace.data import generate
 from headrace.features import FeatureStore
 from headrace.jagged import segment_of
+from headrace.models.lower import lowered as serving
 from headrace.ranking import FusionSettings, NetworkSettings, Ranker
-from headrace.ranking import ranker as serving
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.heads import Heads
 from headrace.types import Requests
