@@ -64,7 +64,7 @@ class MMoE(Model):
         if self.training and self.dropout:
             gates = gate_dropout(gates, self.dropout)
         logits = self.head_out(F.relu(self.head_in(mix(gates, vectors)))).flatten(1)
-        return logits if self.wide is None else self.wide(read.all_statistics()) + logits
+        return logits if self.wide is None else self.wide(read.all_statistics()) + logits  # type: ignore[no-any-return]
 
     def _matched(self, read: Read) -> list[Tensor]:
         """float32 [n, dim] each: what the item and the request make of each other."""

@@ -64,4 +64,4 @@ class ThreeTowers(Model):
         item = self.item(read.fields["item"].flatten(1))
         cross = self.cross(torch.cat(crossed, 1))
         logits = self.last(F.relu(self.upper(torch.cat([request, item, cross, item * request], 1))))
-        return logits if self.wide is None else self.wide(read.all_statistics()) + logits
+        return logits if self.wide is None else self.wide(read.all_statistics()) + logits  # type: ignore[no-any-return]
