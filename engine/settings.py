@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
+from headrace.ranking.targets import PREDICTIONS
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.section import Section, first_problem
 from headrace.training.matrix_completion import MatrixCompletionSettings
@@ -90,6 +91,15 @@ class Settings(Section):
     fusion: FusionSettings = Field(default=FusionSettings(), description="from predictions to one score")
     page: PageSettings = Field(default=PageSettings(), description="how many items go from stage to stage")
     reranking: PageRules = Field(default=PageRules(), description="how a page is picked")
+
+    @field_validator("fusion")
+    @classmethod
+    def _of_predictions(cls, fusion: FusionSettings) -> FusionSettings:
+        for setting in ("weights", "exponents", "offsets"):
+            for name in getattr(fusion, setting):
+                if name not in PREDICTIONS:
+                    raise ValueError(f"{setting}: expected some of {', '.join(PREDICTIONS)}, got {name!r}")
+        return fusion
 
 
 def load_settings(path: str | Path) -> Settings:

@@ -21,6 +21,29 @@ from headrace.settings import Settings, load_settings
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[ranker.weights]\nlikes = 2.0",
+            r"ranker\.weights\.likes\.\[key\]: expected one of impression, .*got 'likes'$",
+        ),
+        ("[preranker.negative_rate]\nclicks = 0.2", r"preranker\.negative_rate\.clicks\.\[key\]: expected one of"),
+        ("[fusion.weights]\nlike = 2.0", r"fusion: weights: expected some of p_impression, .*, got 'like'$"),
+        ("[fusion.exponents]\np_clik = 2.0", r"fusion: exponents: expected some of .*, got 'p_clik'$"),
+        ("[fusion.offsets]\np_clik = 2.0", r"fusion: offsets: expected some of .*, got 'p_clik'$"),
+        ("[ranker.train]\nlearning_rate = inf", r"ranker\.train\.learning_rate: Input should be a finite number"),
+    ],
+)
+def test_what_means_nothing_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        load_settings(path)
+    path.write_text("[fusion.weights]\np_finish = 2.0\nplay_time = 0.1\n[ranker.weights]\nlike = 2.0")
+    assert load_settings(path).ranker.weights == {"like": 2.0}
+
+
 def classes(base: type[Section]) -> Iterator[type[Section]]:
     for one in base.__subclasses__():
         yield one
