@@ -84,7 +84,7 @@ class Funnel:
         times: list[StageTime] = []
         recalled: dict[str, Candidates] = {}
         for channel, quota in zip(self.channels, self.quotas, strict=True):
-            with _timed(times, channel.name, len(requests) * self.items) as done:
+            with _timed(times, channel.name, len(requests) * self.items, "channel") as done:
                 recalled[channel.name] = done(channel.recall(requests, quota))
         found = list(recalled.values())
         with _timed(times, STAGES["merged"], sum(map(len, found))) as done:
@@ -102,7 +102,9 @@ class Funnel:
 
 
 @contextmanager
-def _timed(times: list[StageTime], stage: str, items_in: int) -> Iterator[Callable[[Candidates], Candidates]]:
+def _timed(
+    times: list[StageTime], stage: str, items_in: int, kind: spans.Kind = "stage"
+) -> Iterator[Callable[[Candidates], Candidates]]:
     """Times a stage, which hands what it leaves to the function that it is given."""
     left: list[Candidates] = []
 
@@ -110,7 +112,7 @@ def _timed(times: list[StageTime], stage: str, items_in: int) -> Iterator[Callab
         left.append(candidates)
         return candidates
 
-    with spans.span("stage", stage) as span:
+    with spans.span(kind, stage) as span:
         start = time.perf_counter()
         yield done
         seconds = time.perf_counter() - start
