@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from headrace.version import __version__
+
 if TYPE_CHECKING:
     from headrace.serving.engine import Engine
 
-__version__ = "0.1.0"
-__all__ = ["Engine"]
+__all__ = ["Engine", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

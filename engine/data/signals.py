@@ -17,10 +17,3 @@ INTEREST = (CLICK, *POST_CLICK)
 COUNTED = (CLICK, COMPLETION, *POST_CLICK)
 #: What a model can be taught to predict.
 TARGETS = (*SIGNALS, PLAY_TIME)
-
-
-def check_known(name: str, given: object, known: tuple[str, ...]) -> None:
-    """Raises ValueError, naming the setting and what is known, for a name in `given` (an iterable) outside `known`."""
-    unknown = [word for word in given if word not in known]  # type: ignore[attr-defined]
-    if unknown:
-        raise ValueError(f"{name}: expected names among {', '.join(known)}, got {', '.join(unknown)}")

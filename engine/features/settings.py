@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Annotated
 
-from headrace.data.signals import SIGNALS, check_known
+from pydantic import AfterValidator, Field, field_validator
+
+from headrace.data.signals import SIGNALS
 from headrace.features.windows import DAY_MS, WINDOWS_MS
-from headrace.section import Section
+from headrace.section import Section, one_of
 
 #: The list of the items a user clicked, or took any interest in where clicks are not logged.
 ENGAGED = "engaged"
+
+ListName = Annotated[str, AfterValidator(one_of((ENGAGED, *SIGNALS)))]
 
 
 class FeatureSettings(Section):
@@ -28,7 +32,7 @@ class FeatureSettings(Section):
         "than a sixteenth of the log is shortened to that",
     )
     smoothing: float = Field(default=10.0, gt=0, description="strength of the prior of the rates, in impressions")
-    lists: tuple[str, ...] = Field(
+    lists: tuple[ListName, ...] = Field(
         default=(ENGAGED,),
         description="behaviour lists that ranking sees, each of a signal, or engaged: the clicks, or any interest where "
         "clicks are not logged; content is compared with the first",
@@ -43,8 +47,7 @@ class FeatureSettings(Section):
 
     @field_validator("lists")
     @classmethod
-    def _known(cls, lists: tuple[str, ...]) -> tuple[str, ...]:
-        check_known("lists", lists, (ENGAGED, *SIGNALS))
+    def _distinct(cls, lists: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(lists)) < len(lists):
             raise ValueError(f"lists: expected distinct names, got {', '.join(lists)}")
         return lists

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
-from headrace.data.signals import PLAY_TIME, TARGETS, check_known
+from headrace.data.signals import PLAY_TIME
 from headrace.features import Columns
 from headrace.models import MODELS, WithPrior
-from headrace.section import Section, first_problem
+from headrace.ranking.targets import Target
+from headrace.section import Section, first_problem, one_of
 from headrace.training.loop import TrainSettings
+
+ModelName = Annotated[str, AfterValidator(one_of(MODELS))]
 
 
 class NetworkSettings(Section):
     """Which network, and its own settings. Raises ValueError for a model that is not known, or settings not its own."""
 
-    model: str = Field(default="mmoe", description="the ranking network, by the name of its file in models/")
+    model: ModelName = Field(default="mmoe", description="the ranking network, by the name of its file in models/")
     network: SerializeAsAny[Section] = Field(
         default_factory=dict, validate_default=True, description="the network's own settings"
     )
-
-    @field_validator("model")
-    @classmethod
-    def _known(cls, model: str) -> str:
-        check_known("model", (model,), tuple(MODELS))
-        return model
 
     @field_validator("network", mode="before")
     @classmethod
@@ -48,31 +45,18 @@ class RankerSettings(NetworkSettings):
 
     label: ClassVar[str] = "ranker"
 
-    leave_out: tuple[str, ...] = Field(
+    leave_out: tuple[Target, ...] = Field(
         default=(), description="targets that the log could teach and that are not learnt"
     )
-    negative_rate: dict[str, float] = Field(
+    negative_rate: dict[Target, Annotated[float, Field(gt=0, le=1)]] = Field(
         default={},
         description="target -> share of its negatives that training sees, below 1 to down-sample; predictions are "
         "calibrated back",
     )
-    weights: dict[str, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
+    weights: dict[Target, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
     train: TrainSettings | None = Field(
         default=None, description="how long and how fast to train; none: chosen by the size of the log"
     )
-
-    @field_validator("leave_out", "negative_rate", "weights")
-    @classmethod
-    def _targets(cls, given: Any, info: ValidationInfo) -> Any:
-        check_known(str(info.field_name), given, TARGETS)
-        return given
-
-    @field_validator("negative_rate")
-    @classmethod
-    def _shares(cls, rates: dict[str, float]) -> dict[str, float]:
-        if any(not 0 < rate <= 1 for rate in rates.values()):
-            raise ValueError(f"negative_rate: expected rates above 0 and at most 1, got {rates}")
-        return rates
 
 
 class PreRankerSettings(RankerSettings):
@@ -80,10 +64,10 @@ class PreRankerSettings(RankerSettings):
 
     label: ClassVar[str] = "pre-ranker"
 
-    model: str = Field(
+    model: ModelName = Field(
         default="three_towers", description="the pre-ranking network, by the name of its file in models/"
     )
-    leave_out: tuple[str, ...] = Field(
+    leave_out: tuple[Target, ...] = Field(
         default=(PLAY_TIME,), description="targets that the log could teach and that are left to the ranker"
     )
     by_score: float = Field(

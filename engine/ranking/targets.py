@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
-from headrace.data.signals import CLICK, COMPLETION, IMPRESSION, PLAY_TIME, POST_CLICK
+from headrace.data.signals import CLICK, COMPLETION, IMPRESSION, PLAY_TIME, POST_CLICK, SIGNALS, TARGETS
+from headrace.section import one_of
 
 COMPLETED = 0.8
+#: All that ranking predicts, as columns of its candidates.
+PREDICTIONS = (*(f"p_{signal}" for signal in SIGNALS), "p_finish", PLAY_TIME)
+
+#: Names in settings.
+Target = Annotated[str, AfterValidator(one_of(TARGETS))]
+Prediction = Annotated[str, AfterValidator(one_of(PREDICTIONS))]
 
 
 @dataclass(frozen=True)

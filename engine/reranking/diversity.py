@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.data.dataset import Catalogue
-from headrace.jagged import offsets_of, segment_of
+from headrace.jagged import offsets_of, standardise
 from headrace.kernels.dpp import Picks, Rules, dpp_picks
 from headrace.kernels.mmr import mmr_picks
 from headrace.reranking.clusters import content_clusters
@@ -142,20 +142,3 @@ def pick_pages(
     pick = dpp_picks if settings.method == "dpp" else mmr_picks
     rows = vectors.index_select(0, candidates.item)
     return pick(rows, reward, offsets, k, settings.theta, settings.window, rules, pinned)
-
-
-def standardise(offsets: Tensor, score: Tensor) -> Tensor:
-    """float32 [nnz]: each request's scores with mean 0 and standard deviation 1; all 0 where they are equal."""
-    request, counts = segment_of(offsets), offsets.diff()
-    value = score.double()
-
-    def mean(x: Tensor) -> Tensor:
-        # Adds in order, as index_add_ does. `unsafe` leaves out the checks of the lengths, which fail on none at all.
-        return torch.segment_reduce(x, "sum", lengths=counts, unsafe=True, initial=0) / counts.clamp_min(1)
-
-    middle = mean(value)
-    centred = value - middle.index_select(0, request)
-    deviation = mean(centred.square()).sqrt()
-    # Equal scores may differ from their own mean by rounding; over infinity they are 0.
-    spread = torch.where(deviation > 1e-12 * middle.abs(), deviation, torch.inf)
-    return (centred / spread.index_select(0, request)).float()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from headrace.ranking.fusion.formula import FORMULAS, Formula, formula
-from headrace.ranking.fusion.settings import PREDICTIONS, FusionSettings
+from headrace.ranking.fusion.settings import FusionSettings
 
-__all__ = ["FORMULAS", "PREDICTIONS", "Formula", "FusionSettings", "formula", "fuse"]
+__all__ = ["FORMULAS", "Formula", "FusionSettings", "formula", "fuse"]
 
 
 def fuse(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Annotated
 
-from headrace.data.signals import PLAY_TIME, SIGNALS, check_known
+from pydantic import AfterValidator, Field
+
 from headrace.ranking.fusion.formula import FORMULAS
-from headrace.section import Section
-
-#: Every column that `Heads.predictions` may give.
-PREDICTIONS = (*(f"p_{signal}" for signal in SIGNALS), "p_finish", PLAY_TIME)
+from headrace.ranking.targets import Prediction
+from headrace.section import Section, one_of
 
 #: Rough worth of each target beside a click.
 DEFAULT_WEIGHTS = {
@@ -23,34 +22,24 @@ DEFAULT_WEIGHTS = {
 
 
 class FusionSettings(Section):
-    """Which formula fuses the predictions, and its weights by column. A column the log cannot teach is left out.
+    """Which formula fuses the predictions, and its weights by column. A column the log cannot teach is left out."""
 
-    Raises ValueError for a formula or a column that is not known.
-    """
-
-    formula: str = Field(
+    formula: Annotated[str, AfterValidator(one_of(FORMULAS))] = Field(
         default="click_times_sum",
         description="how the predictions become one score, by the name of its file in ranking/fusion/",
     )
-    weights: dict[str, float] = Field(
+    weights: dict[Prediction, float] = Field(
         default=DEFAULT_WEIGHTS,
         description="column -> w; in all formulas but expected_value only the columns named here count (p_click "
         "besides)",
     )
-    exponents: dict[str, float] = Field(
+    exponents: dict[Prediction, float] = Field(
         default={}, description="column -> a, 1 where absent; in expected_value they name the columns"
     )
-    offsets: dict[str, float] = Field(default={}, description="column -> b of the formula rank, 1 where absent")
+    offsets: dict[Prediction, float] = Field(default={}, description="column -> b of the formula rank, 1 where absent")
     exposure_power: float = Field(
         default=0.75,
         ge=0,
         description="e: the score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the item is "
         "shown rather than one drawn from the catalogue; 0 ranks by worth once shown, 1 by what the log would replay",
     )
-
-    @model_validator(mode="after")
-    def _known(self) -> FusionSettings:
-        check_known("formula", (self.formula,), tuple(FORMULAS))
-        for name in ("weights", "exponents", "offsets"):
-            check_known(name, getattr(self, name), PREDICTIONS)
-        return self

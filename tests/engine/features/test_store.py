@@ -128,7 +128,7 @@ def test_several_lists_each_of_its_signal():
             last = log.item[mine][::-1][:5] + 1
             assert made[f"last_{name}"][row].tolist() == [*last, *[0] * (5 - len(last))]
     assert not made["last_share"].any()
-    with pytest.raises(ValueError, match="lists: expected names among engaged, impression"):
+    with pytest.raises(ValueError, match=r"lists.*\n.*expected one of engaged, impression"):
         FeatureSettings(lists=("likes",))
 
 

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from headrace.data import Catalogue, IdMap, Jagged
-from headrace.jagged import offsets_of
+from headrace.jagged import offsets_of, standardise
 from headrace.kernels.dpp import dpp
 from headrace.reranking import MaxInPrefix, MaxRun, OneInWindow, Reranker, RerankSettings
-from headrace.reranking.diversity import standardise
 from headrace.types import Candidates
 
 N = 400
