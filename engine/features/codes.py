@@ -1,4 +1,4 @@
-"""Codes: the fixed buckets of continuous values, the clock, and the codes of a log made those of a column (0 unknown)."""
+"""Codes: fixed buckets of continuous values, the clock, and the codes of a log made those of a column (0 unknown)."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ class FeatureSettings(Section):
     smoothing: float = Field(default=10.0, gt=0, description="strength of the prior of the rates, in impressions")
     lists: tuple[ListName, ...] = Field(
         default=(ENGAGED,),
-        description="behaviour lists that ranking sees, each of a signal, or engaged: the clicks, or any interest where "
-        "clicks are not logged; content is compared with the first",
+        description="behaviour lists that ranking sees, each of a signal, or engaged: the clicks, or any interest "
+        "where clicks are not logged; content is compared with the first",
     )
     behaviours: int = Field(default=20, ge=1, description="a user's last items in each list (LastN)")
     content_dim: int = Field(

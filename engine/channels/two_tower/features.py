@@ -50,9 +50,7 @@ def id_keys(ids: IdMap) -> Tensor:
     return torch.from_numpy(keys.view(np.int64))
 
 
-def joined(
-    rows: int, codes: dict[str, Tensor], sizes: dict[str, int], bags: dict[str, Bags] | None = None
-) -> Features:
+def joined(rows: int, codes: dict[str, Tensor], sizes: dict[str, int], bags: dict[str, Bags] | None = None) -> Features:
     """Codes (int32 [rows] each) and bags as codes of one table, in the order of their names; a row without anything in
     a bag has its unknown code. Each of several codes in a bag has an equal share of the weight."""
     lists = [torch.zeros(0, dtype=torch.int64)]

@@ -38,7 +38,8 @@ def test_the_odds_of_an_impression():
 
 @pytest.mark.parametrize("name", ["weights", "exponents", "offsets"])
 def test_unknown_columns_are_refused(name):
-    with pytest.raises(ValidationError, match=rf"{name}\.p_likes\..*\n.*expected one of p_impression, .*, got 'p_likes'"):
+    words = rf"{name}\.p_likes\..*\n.*expected one of p_impression, .*, got 'p_likes'"
+    with pytest.raises(ValidationError, match=words):
         FusionSettings(**{name: {"p_likes": 1.0}})
 
 
