@@ -13,9 +13,10 @@ from headrace.models.lower.emit import emit
 from headrace.models.lower.graph import ITEM, PAIR, REQUEST, CannotLower
 from headrace.models.lower.lowered import Lowered, Ready, rows_of_codes, sources_of
 from headrace.models.lower.place import Weights
+from headrace.models.lower.staged import Staged
 from headrace.models.lower.trace import traced
 
-__all__ = ["CannotLower", "Lowered", "Ready", "lower"]
+__all__ = ["CannotLower", "Lowered", "Ready", "Staged", "lower", "prepare"]
 
 
 def lower(
@@ -27,10 +28,7 @@ def lower(
     items are given with each candidate, as of its moment, instead of with the items. sides: other sides of columns than
     their own. Raises CannotLower, naming the step, for what has no instructions.
     """
-    given = dict(sides or {})
-    if live:
-        given.update({c.name: "pair" for c in columns.of("dense", "item") if c.name != CONTENT and c.name not in given})
-    found = traced(model, columns, given)
+    found = traced(model, columns, _sides(columns, live, sides))
     weights = Weights()
     pair, spaces = emit(PAIR, found.result.pieces, weights)
     item, item_spaces = emit(ITEM, spaces.item.pieces(), weights)
@@ -48,3 +46,19 @@ def lower(
         code_columns,
         tuple(found.sequences),
     )
+
+
+def prepare(
+    model: nn.Module, columns: Columns, *, live: bool = False, sides: Mapping[str, Side] | None = None
+) -> Lowered | Staged:
+    """`lower`, or where that cannot be the same stages in torch, whose `reason` says why."""
+    try:
+        return lower(model, columns, live=live, sides=sides)
+    except CannotLower as error:
+        return Staged(model, columns, _sides(columns, live, sides), str(error))
+
+
+def _sides(columns: Columns, live: bool, sides: Mapping[str, Side] | None) -> dict[str, Side]:
+    given = dict(sides or {})
+    moving = [column.name for column in columns.of("dense", "item") if live and column.name != CONTENT]
+    return {**dict.fromkeys(moving, "pair"), **given}

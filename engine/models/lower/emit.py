@@ -145,11 +145,11 @@ class _Emitter:
             return
         work = self.reads.work(key)
         if isinstance(work, Step):
-            self._step(work, target)
+            self._step(work, target, self.reads.blocks[key][0] if key in self.reads.blocks else None)
         else:
             self._sum(work, target)
 
-    def _step(self, step: Step, target: Callable[[], int]) -> None:
+    def _step(self, step: Step, target: Callable[[], int], block: Block | None) -> None:
         if step.in_place:
             (pieces,) = step.operands
             out = at = target()
@@ -163,11 +163,23 @@ class _Emitter:
             place, copied = self._run(operand)
             places.append(place)
             copies += [copied] if copied else []
+        for number in step.over:
+            self._hand_over(step.operands[number], block)
         self._add(step.build(target(), places, self.weights.keep))
         for piece in (piece for operand in step.operands for piece in operand):
             self._release(piece)
         for first, size in copies:
             self.room.give(first, size)
+
+    def _hand_over(self, pieces: Sequence[Piece], block: Block | None) -> None:
+        """Gives `block` the columns of an operand that nobody reads again, if both are on their own there."""
+        if block is None or block.first is not None or len(pieces) != 1 or len(block.keys) != 1:
+            return
+        (key,) = pieces
+        held = self.reads.blocks.get(key, (None, 0))[0]
+        if held is None or held.keys != [key] or held.remaining != 1 or held.size != block.size:
+            return
+        block.first, held.first = held.first, None
 
     def _sum(self, work: Split, target: Callable[[], int]) -> None:
         groups = turns(work)

@@ -126,6 +126,7 @@ class Step(Value):
     """One instruction over operands, each a run of columns. in_place: the one operand is where the result is.
 
     product: an element-by-element product of its two operands. cut: (first, size) -> that part as a step of its own.
+    over: operands in whose columns the result may be.
     """
 
     operands: tuple[tuple[Piece, ...], ...]
@@ -133,6 +134,7 @@ class Step(Value):
     in_place: bool = False
     product: bool = False
     cut: Callable[[int, int], Step] | None = None
+    over: tuple[int, ...] = ()
 
 
 def form(bias: Tensor, terms: Sequence[Term], relu: bool = False) -> Form:
@@ -151,10 +153,11 @@ def step(
     in_place: bool = False,
     product: bool = False,
     cut: Callable[[int, int], Step] | None = None,
+    over: tuple[int, ...] = (),
 ) -> Step:
     for piece in itertools.chain(*operands):
         stage |= piece.value.stage
-    return Step(stage, width, tuple(tuple(operand) for operand in operands), build, in_place, product, cut)
+    return Step(stage, width, tuple(tuple(operand) for operand in operands), build, in_place, product, cut, over)
 
 
 def whole(value: Value) -> Piece:

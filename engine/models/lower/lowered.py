@@ -20,22 +20,37 @@ _CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
-class Source:
-    """A part of a stage's inputs: `count` numbers from `first` on, of a dense column, or of the row of `table` that a
-    code column says, `start` added."""
+class Dense:
+    """A part of a stage's inputs: `count` numbers of a dense column, from `first` on."""
 
     column: str
-    table: Tensor | None
-    start: int
     first: int
     count: int
 
     def read(self, columns: Mapping[str, Tensor]) -> Tensor:
         """float32 [m, count]."""
-        values = columns[self.column]
-        if self.table is not None:
-            values = self.table.detach().index_select(0, values + self.start)
-        return values[:, self.first : self.first + self.count]
+        return columns[self.column][:, self.first : self.first + self.count]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A part of a stage's inputs: the rows of `table` that code columns say, `starts` (int64 [F]) added, and of all of
+    them together the numbers from `first` on."""
+
+    names: tuple[str, ...]
+    table: Tensor
+    starts: Tensor
+    first: int
+    count: int
+
+    def read(self, columns: Mapping[str, Tensor]) -> Tensor:
+        """float32 [m, count]."""
+        rows = torch.stack([columns[name] for name in self.names], 1) + self.starts
+        vectors = self.table.detach().index_select(0, rows.flatten()).view(len(rows), -1)
+        return vectors[:, self.first : self.first + self.count]
+
+
+Source = Dense | Embedded
 
 
 @dataclass(frozen=True)
@@ -156,11 +171,25 @@ def _none(rows: int) -> Tensor:
 
 
 def sources_of(pieces: Sequence[Piece]) -> tuple[Source, ...]:
-    sources = []
+    """Where the inputs of a stage come from; neighbours of one table are read in one go."""
+    sources: list[Source] = []
     for value, first, count in pieces:
         assert isinstance(value, Input)
-        sources.append(Source(value.column, value.table, value.start, first, count))
+        if value.table is None:
+            sources.append(Dense(value.column, first, count))
+            continue
+        here = Embedded((value.column,), value.table, torch.tensor([value.start]), first, count)
+        last = sources[-1] if sources else None
+        if isinstance(last, Embedded) and last.table is here.table and count == value.width and _is_whole(last):
+            starts = torch.cat([last.starts, here.starts])
+            sources[-1] = Embedded((*last.names, value.column), last.table, starts, 0, last.count + count)
+        else:
+            sources.append(here)
     return tuple(sources)
+
+
+def _is_whole(source: Embedded) -> bool:
+    return source.count == len(source.names) * source.table.shape[1]
 
 
 def rows_of_codes(spaces: Spaces) -> tuple[Tensor, tuple[CodeColumn, ...]]:

@@ -54,7 +54,7 @@ def _unary(kind: str, a: Sequence[Piece], factor: float) -> Step:
     def build(out: int, at: Sequence[int], keep: Keep) -> ins.Unary:
         return ins.Unary(out, width, at[0], code, keep(kept) if kind == "scale" else 0)
 
-    return step(width, [a], build, cut=lambda first, size: _unary(kind, cut(a, first, size), factor))
+    return step(width, [a], build, cut=lambda first, size: _unary(kind, cut(a, first, size), factor), over=(0,))
 
 
 def scale(x: Flat, factor: float) -> Flat:
@@ -93,7 +93,8 @@ def _binary(kind: str, a: Sequence[Piece], others: Sequence[Piece], index: Tenso
     def part(first: int, size: int) -> Step:
         return _binary(kind, cut(a, first, size), others, index[first : first + size])
 
-    return step(width, [a, b], build, product=kind == "multiply" and (group, period) == (1, width), cut=part)
+    plain = (group, period) == (1, width)
+    return step(width, [a, b], build, product=plain and kind == "multiply", cut=part, over=(0, 1) if plain else (0,))
 
 
 def _as_sum(kind: str, x: Flat, y: Flat, index: Tensor) -> Flat | None:
