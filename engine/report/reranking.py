@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import headrace
 from headrace.doctor import machine_record
 from headrace.evaluation.diversity import distinct_per_page, intra_list_distance, longest_run
 from headrace.evaluation.sweep import Sweep, SweepRow
@@ -22,6 +21,7 @@ from headrace.report.html import machine_facts
 from headrace.report.page import Page, Section, Table
 from headrace.reranking import Reranker
 from headrace.reranking.explain import Explained
+from headrace.version import __version__
 
 _COLOURS = {"DPP": "rerank", "MMR": "recall", "SSD": "rank", "MSD": "merge"}
 _NOTES = [
@@ -55,7 +55,7 @@ def rerank_page(headline: str, reranker: Reranker, sections: list[Section]) -> P
     ]
     notes = _NOTES if any(section.drawings for section in sections) else []
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    return Page("Re-ranking", headline, facts, sections, f"Headrace {headrace.__version__}, {created}", notes=notes)
+    return Page("Re-ranking", headline, facts, sections, f"Headrace {__version__}, {created}", notes=notes)
 
 
 def _given_away(reranker: Reranker) -> str:
