@@ -79,7 +79,7 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
 
     sample: rows of the log that the networks are trained on.
     """
-    channels = fit_channels(SampledBuild(dataset, settings, sample=sample))
+    channels = fit_channels(SampledBuild(dataset, settings.seed, sample=sample), settings.channels)
     _say("  channels made")
     exposure = fit_exposure(dataset, settings)
     reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)

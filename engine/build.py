@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from headrace.channels import CHANNELS, Channel
+from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset
 from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore, TrainingSet
@@ -50,8 +51,10 @@ def build(
     """
     if len(dataset.log) == 0:
         raise ValueError(f"log: expected at least 1 row to learn from in {dataset.name}, got 0")
-    job = Build(dataset, settings, progress=progress, work=out / "work" / _fingerprint(dataset, settings), warm=warm)
-    channels = fit_channels(job)
+    work = out / "work" / _fingerprint(dataset, settings)
+    earlier = {channel.name: channel for channel in warm.funnel.channels} if warm else {}
+    job = Build(dataset, settings.seed, progress=progress, work=work, warm=earlier)
+    channels = fit_channels(job, settings.channels)
     with job.step("exposures"):
         exposure = fit_exposure(dataset, settings)
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
@@ -72,7 +75,7 @@ def build(
         maps=maps,
         seed=job.seed,
         progress=progress,
-        checkpoint=job.work / "preranker.pt" if job.work else None,
+        checkpoint=work / "preranker.pt",
     )
     ranker, ranker_fit = train_ranker(
         taught,
@@ -84,7 +87,7 @@ def build(
         maps=maps,
         seed=job.seed,
         progress=progress,
-        checkpoint=job.work / "ranker.pt" if job.work else None,
+        checkpoint=work / "ranker.pt",
     )
     funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
     as_of = int(dataset.log.time[-1]) + 1
@@ -95,17 +98,17 @@ def build(
     return Built(engine, [*job.fits, preranker_fit, ranker_fit], job.left_out)
 
 
-def fit_channels(build: Build) -> list[Channel]:
+def fit_channels(build: Build, settings: Mapping[str, ChannelSettings]) -> list[Channel]:
     """Every channel with a quota that lacks nothing, in the order of their names; the others' lacks go into
     `build.left_out`."""
-    wanted = {name: kind for name, kind in CHANNELS.items() if build.settings.channels[name].quota}
+    wanted = {name: kind for name, kind in CHANNELS.items() if settings[name].quota}
     task = build.progress.add_task("channels", total=len(wanted)) if build.progress else None
     channels = []
     for name, kind in wanted.items():
         if lack := kind.needs(build.dataset):
             build.left_out[name] = lack
         else:
-            channels.append(kind.fit(build, build.settings.channels[name]))
+            channels.append(kind.fit(build, settings[name]))
         if build.progress and task is not None:
             build.progress.advance(task)
     return channels

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from rich.progress import Progress
@@ -15,37 +15,28 @@ from torch import Tensor, nn
 from headrace.data.dataset import Dataset, InteractionLog
 from headrace.training.loop import FitReport, TrainSettings, fit
 
-if TYPE_CHECKING:
-    from headrace.serving.engine import Engine
-    from headrace.settings import Settings
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 @dataclass(eq=False)
 class Build:
-    """The dataset, the settings of the whole build, and how its models are trained.
+    """The dataset, the seed of every draw, and how models are trained; a fit is told its own settings beside it.
 
     device: where models train. progress: where bars are shown. work: the folder of the trainings' checkpoints; None:
-    none are written. warm: an engine whose parts training starts from; its users and items are matched by id. fits:
-    what the trainings so far reported. left_out: what could not be built -> why.
+    none are written. warm: name of a part -> that part of an earlier engine, which training starts from. fits: what the
+    trainings so far reported. left_out: name of a part that could not be built -> why.
     """
 
     dataset: Dataset
-    settings: Settings
+    seed: int = 0
     device: str = "cpu"
     progress: Progress | None = None
     work: Path | None = None
-    warm: Engine | None = None
+    warm: Mapping[str, Any] = field(default_factory=dict)
     fits: list[FitReport] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
-
-    @property
-    def seed(self) -> int:
-        """Of every draw of the build."""
-        return self.settings.seed
 
     @property
     def logs(self) -> list[InteractionLog]:
@@ -85,11 +76,6 @@ class Build:
         )
         self.fits.append(report)
         return report
-
-    def earlier(self, channel: type[_T]) -> _T | None:
-        """The channel of that class in the engine that training starts from, None where there is none."""
-        channels = self.warm.funnel.channels if self.warm else []
-        return next((one for one in channels if isinstance(one, channel)), None)
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:

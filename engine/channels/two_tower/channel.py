@@ -84,7 +84,8 @@ class TwoTower:
             objective.user_features.sizes,
             objective.item_features.sizes,
         )
-        if (earlier := build.earlier(cls)) is not None:
+        earlier = build.warm.get(cls.name)
+        if isinstance(earlier, cls):
             copy_tables(earlier.model, earlier.table_rows, objective.model, rows)
         build.train(objective.model, len(objective.positives), objective, settings, cls.name)
         return cls._of(objective, rows, dataset, build.seed)

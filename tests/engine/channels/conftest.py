@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from headrace.data import Catalogue, Dataset, IdMap, InteractionLog, Jagged, Users
-from headrace.settings import Settings
 from headrace.training.build import Build
 from headrace.types import Candidates, Requests
 
@@ -85,7 +84,7 @@ def build_of(logs, users, catalogue, **known):
     """A build of at most two logs, the older first. catalogue: one, or how many items it has."""
     catalogue = make_catalogue(catalogue) if isinstance(catalogue, int) else catalogue
     history, log = (None, *logs)[-2:] if logs else (None, make_log([], [], click=[]))
-    return Build(Dataset("small", Users(IdMap(range(users))), catalogue, log, history), Settings(), **known)
+    return Build(Dataset("small", Users(IdMap(range(users))), catalogue, log, history), **known)
 
 
 def fit_channel(kind, logs, users, catalogue, **settings):

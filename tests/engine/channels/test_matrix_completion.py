@@ -45,7 +45,7 @@ def tastes(seed: int = 0, rows: int = 1000) -> Dataset:
 
 
 def train(data: Dataset) -> MatrixCompletion:
-    return MatrixCompletion.fit(Build(data, Settings()), SMALL)
+    return MatrixCompletion.fit(Build(data), SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_an_exposure_counts_its_signals_once() -> None:
     data = dataset_of(
         [0, 0, 1, 2, 0], [3, 3, 3, 0, 4], click=[1, 1, 0, -1, 1], like=[0, 1, 0, 1, -1], follow=[1, 1, 1, 1, 1]
     )
-    user, item, interest = exposures(Build(data, Settings()))
+    user, item, interest = exposures(Build(data))
     assert list(zip(user.tolist(), item.tolist(), interest.tolist(), strict=True)) == [
         (0, 3, 2.0),
         (0, 4, 1.0),
@@ -85,7 +85,7 @@ def test_an_exposure_counts_its_signals_once() -> None:
         (2, 0, 1.0),
     ]
     later = replace(data, history=data.log, log=dataset_of([1], [3], collect=[1], share=[1]).log)
-    assert exposures(Build(later, Settings()))[2].tolist() == [2.0, 1.0, 2.0, 1.0]
+    assert exposures(Build(later))[2].tolist() == [2.0, 1.0, 2.0, 1.0]
 
 
 def test_what_was_not_exposed_is_completed(channel: MatrixCompletion) -> None:

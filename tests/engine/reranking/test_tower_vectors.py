@@ -14,7 +14,6 @@ from rich.table import Table
 from headrace.channels.two_tower import TwoTower
 from headrace.data import Catalogue, generate
 from headrace.reranking.vectors import content_vectors, hashed_vectors
-from headrace.settings import Settings
 from headrace.training.build import Build
 
 CLICKS = ((0, 0), (1, 2), (3, 9), (10, 29), (30, 10**9))
@@ -28,7 +27,7 @@ def likeness(vectors, truth, items):
 
 
 def train(dataset):
-    return TwoTower.fit(Build(dataset, Settings()), TwoTower.Settings(epochs=3)).vectors
+    return TwoTower.fit(Build(dataset), TwoTower.Settings(epochs=3)).vectors
 
 
 @pytest.mark.slow

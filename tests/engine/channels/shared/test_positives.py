@@ -9,12 +9,11 @@ import torch
 from headrace.channels.shared.positives import Positives, positives_of
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
-from headrace.settings import Settings
 from headrace.training.build import Build
 
 
 def positives(dataset: Dataset) -> Positives:
-    return positives_of(Build(dataset, Settings()))
+    return positives_of(Build(dataset))
 
 
 def log_of(users: int, items: int, n: int, seed: int, start: int = 0) -> InteractionLog:

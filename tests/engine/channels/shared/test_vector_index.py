@@ -18,7 +18,7 @@ from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
 from headrace.search.ann import AnnIndex
 from headrace.search.ann.faiss_finder import load_faiss
-from headrace.settings import Settings, load_settings
+from headrace.settings import load_settings
 from headrace.state import State
 from headrace.training.build import Build
 from headrace.types import Requests
@@ -42,7 +42,7 @@ def dataset() -> Dataset:
 
 def train(dataset: Dataset, index: IndexName) -> TwoTower:
     settings = TwoTowerSettings(batch_size=500, dim=8, hidden=9, last_n=3, negatives=10, index=index)
-    return TwoTower.fit(Build(dataset, Settings()), settings)
+    return TwoTower.fit(Build(dataset), settings)
 
 
 def everyone() -> Requests:
@@ -115,7 +115,7 @@ def test_a_file_of_settings_names_the_index_and_its_settings(tmp_path: Path) -> 
 
 def test_the_settings_reach_the_index(dataset: Dataset) -> None:
     settings = TwoTowerSettings(dim=8, hidden=9, index="lsh", ann={"n_tables": 3, "n_bits": 5})
-    channel = TwoTower.fit(Build(dataset, Settings()), settings)
+    channel = TwoTower.fit(Build(dataset), settings)
     assert isinstance(channel._index, AnnIndex)
     assert (channel._index.settings.n_tables, channel._index.settings.n_bits) == (3, 5)  # type: ignore[union-attr]
 

@@ -13,7 +13,6 @@ from headrace.channels.two_tower import TwoTower
 from headrace.channels.two_tower.objective import TwoTowerSettings
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
-from headrace.settings import Settings
 from headrace.state import State
 from headrace.training.build import Build
 from headrace.types import Requests
@@ -40,7 +39,7 @@ def make(features: bool, min_positives: int = 0) -> TwoTower:
     users = Users(IdMap(range(USERS)), {"age": age} if features else {})
     data = Dataset("small", users, Catalogue(IdMap(range(ITEMS))), log)
     settings = TwoTowerSettings(batch_size=50, dim=7, hidden=9, last_n=3, negatives=10, min_positives=min_positives)
-    return TwoTower.fit(Build(data, Settings()), settings)
+    return TwoTower.fit(Build(data), settings)
 
 
 @pytest.fixture(scope="module")

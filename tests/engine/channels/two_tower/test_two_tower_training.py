@@ -15,7 +15,6 @@ from headrace.channels.two_tower import objective as two_tower
 from headrace.channels.two_tower.objective import TwoTowerSettings
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Jagged, Users
 from headrace.data.ids import IdMap
-from headrace.settings import Settings
 from headrace.training.build import Build
 from headrace.training.loop import FitReport
 from headrace.types import Requests
@@ -27,8 +26,7 @@ SMALL = TwoTowerSettings(epochs=4, batch_size=64, dim=8, hidden=16, last_n=5, ne
 def train(
     data: Dataset, settings: TwoTowerSettings, seed: int = 0, work: Path | None = None, earlier: TwoTower | None = None
 ) -> tuple[TwoTower, FitReport]:
-    build = Build(data, Settings(seed=seed), work=work)
-    build.earlier = lambda channel: earlier  # type: ignore[method-assign, return-value, assignment, misc]
+    build = Build(data, seed, work=work, warm={} if earlier is None else {"two_tower": earlier})
     return TwoTower.fit(build, settings), build.fits[0]
 
 
