@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headrace.channels.channel import Channel
+from headrace.channels import Channel
 from headrace.channels.merge import merge
 from headrace.exposure import ExposureFilter
 from headrace.kernels import spans

@@ -1,31 +1,34 @@
-"""An engine as a snapshot, and back."""
+"""A funnel as a snapshot, and back."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from headrace.channels import AuthorLatest, Channel, ItemCF, Popular, PopularInCategory
-from headrace.channels.matrix_completion import MatrixCompletion
-from headrace.channels.two_tower.channel import TwoTower
+from headrace.channels import CHANNELS, Channel
 from headrace.data import Catalogue, Dataset, IdMap
 from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore
 from headrace.funnel import Funnel
+from headrace.overlay import Overlay, overlaid
 from headrace.ranking import Ranker, Select, Variety
 from headrace.reranking import Reranker
-from headrace.serving.engine import Engine
+from headrace.reranking.slots import pinned_rows
 from headrace.settings import Settings
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
-from headrace.state import State
 
-#: Every channel class, by name, in the order of the channel bits.
-CHANNELS: dict[str, type[Channel]] = {
-    channel.name: channel for channel in (ItemCF, TwoTower, MatrixCompletion, AuthorLatest, PopularInCategory, Popular)
-}
+
+class Loaded(NamedTuple):
+    """What a snapshot holds: the funnel, the ids, the moment it describes (ms since the epoch), and its settings."""
+
+    funnel: Funnel
+    users: IdMap
+    items: IdMap
+    as_of: int
+    settings: Settings
 
 
 def assemble(
@@ -36,37 +39,54 @@ def assemble(
     reranker: Reranker,
     settings: Settings,
 ) -> Funnel:
-    """The funnel of these parts, its sizes from the settings."""
-    quotas = [int(getattr(settings.recall, channel.name)) for channel in channels]
-    recall, chosen, items = settings.recall, settings.preranker, ranker.store.items
+    """The funnel of these parts, used as the settings say; channels whose quota is 0 are left out.
+
+    Raises ValueError when that leaves none.
+    """
+    chosen = settings.preranker
+    used = [(one, settings.channels[one.name].quota) for one in channels if settings.channels[one.name].quota]
+    if not used:
+        raise ValueError("channels: expected a quota above 0 for at least one, got none")
     variety = Variety(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
-    select = Select(settings.page.ranked, variety)
-    return Funnel(items, channels, quotas, recall.total, exposure, preranker, select, ranker, reranker)
+    preranker.heads.fusion = ranker.heads.fusion = settings.fusion
+    return Funnel(
+        ranker.store.items,
+        [one for one, _ in used],
+        [quota for _, quota in used],
+        settings.merge.total,
+        exposure,
+        preranker,
+        Select(settings.page.ranked, variety),
+        ranker,
+        reranker,
+    )
 
 
-def save_engine(engine: Engine, dataset: Dataset, folder: Path) -> Path:
-    """Writes the engine as the current version of the snapshot in `folder`; returns the version's folder."""
-    funnel = engine.funnel
+def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folder: Path) -> Path:
+    """Writes the funnel as the current version of the snapshot in `folder`; returns the version's folder."""
     states = {
         "features": funnel.ranker.store.state(),
         "preranker": funnel.preranker.state(),
         "ranker": funnel.ranker.state(),
         "exposure": funnel.exposure.state(),
         "reranker": funnel.reranker.state(),
-        **{f"channel-{channel.name}": State(channel.state()) for channel in funnel.channels},
+        **{f"channel-{channel.name}": channel.state() for channel in funnel.channels},
     }
     info: dict[str, Any] = {
         "dataset": dataset.name,
-        "as_of": engine.as_of,
-        "settings": engine.settings.model_dump(mode="json"),
+        "as_of": as_of,
+        "settings": settings.model_dump(mode="json"),
         "channels": [channel.name for channel in funnel.channels],
     }
-    tables = {"items": _items_table(dataset.catalogue), "users": pa.table({"id": _ids(engine.users)})}
+    tables = {"items": _items_table(dataset.catalogue), "users": pa.table({"id": _ids(dataset.users.ids)})}
     return write_snapshot(folder, Snapshot(states, tables, info))
 
 
-def load_engine(folder: Path, verify: bool = True) -> Engine:
-    """Reads the current version of the snapshot in `folder`. Raises SnapshotError naming the file and the reason."""
+def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> Loaded:
+    """Reads the current version of the snapshot in `folder`; overlay: see `overlaid`.
+
+    Raises SnapshotError naming the file and the reason, ValueError for an overlay that cannot be.
+    """
     snapshot = read_snapshot(folder, verify)
     info, states = snapshot.info, snapshot.states
     if snapshot.lost:
@@ -74,22 +94,28 @@ def load_engine(folder: Path, verify: bool = True) -> Engine:
             f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read; "
             f"build it again from {info['dataset']}: headrace build"
         )
+    users, items = (IdMap(snapshot.tables[name].column("id").to_numpy()) for name in ("users", "items"))
     try:
-        settings = Settings.model_validate(info["settings"])
+        settings = Settings.model_validate(_of_known_channels(info["settings"], info["channels"]))
         store = FeatureStore.from_state(states["features"])
-        channels = [CHANNELS[name].from_state(states[f"channel-{name}"].tensors) for name in info["channels"]]
-        funnel = assemble(
-            channels,
-            ExposureFilter.from_state(states["exposure"]),
-            Ranker.from_state(states["preranker"], store),
-            Ranker.from_state(states["ranker"], store),
-            Reranker.from_state(states["reranker"], settings.reranking),
-            settings,
-        )
+        channels = [CHANNELS[name].from_state(states[f"channel-{name}"]) for name in info["channels"]]
+        exposure = ExposureFilter.from_state(states["exposure"])
+        preranker, ranker = (Ranker.from_state(states[name], store) for name in ("preranker", "ranker"))
+        reranker = Reranker.from_state(states["reranker"], settings.reranking)
     except (KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{folder}: its parts do not fit this release: {error!r}") from error
-    users, items = (IdMap(snapshot.tables[name].column("id").to_numpy()) for name in ("users", "items"))
-    return Engine(funnel, users, items, int(info["as_of"]), settings)
+    if overlay is not None:
+        settings = overlaid(settings, overlay, info["channels"])
+        pins = pinned_rows(settings.reranking.pins, items)
+        reranker = Reranker(settings.reranking, reranker.vectors, reranker.kinds, pins)
+    funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
+    return Loaded(funnel, users, items, int(info["as_of"]), settings)
+
+
+def _of_known_channels(settings: dict[str, Any], present: list[str]) -> dict[str, Any]:
+    """The settings without those of channels that were not built and are not installed here."""
+    channels = {name: one for name, one in settings["channels"].items() if name in present or name in CHANNELS}
+    return {**settings, "channels": channels}
 
 
 def _ids(ids: IdMap) -> pa.Array:

@@ -1,10 +1,74 @@
-"""Recall channels, and the merge of what they find."""
+"""Recall channels: one file (or folder) each, found by their names; `merge.py` joins what they find.
 
-from headrace.channels.author_latest import AuthorLatest
-from headrace.channels.channel import Channel
-from headrace.channels.itemcf import ItemCF
-from headrace.channels.merge import merge
-from headrace.channels.popular import Popular, PopularInCategory
-from headrace.channels.shared.history import UserHistory
+What several of them need is in `shared/`.
+"""
 
-__all__ = ["AuthorLatest", "Channel", "ItemCF", "Popular", "PopularInCategory", "UserHistory", "merge"]
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from pydantic import Field
+
+from headrace.data.dataset import Dataset
+from headrace.registry import Registry
+from headrace.section import Section
+from headrace.state import State
+from headrace.training.build import Build
+from headrace.types import Candidates, Requests
+
+
+class ChannelSettings(Section):
+    """What every channel can be told."""
+
+    quota: int = Field(default=0, ge=0, description="items it may bring a request; 0: it is not built")
+
+
+class Channel(Protocol):
+    """One way to find candidates.
+
+    name: by which settings, snapshots and pages know it. personalised: whether it can tell users apart. Settings: what
+    it can be told, with its default quota.
+    """
+
+    name: ClassVar[str]
+    personalised: ClassVar[bool]
+    Settings: ClassVar[type[ChannelSettings]]
+
+    @classmethod
+    def needs(cls, dataset: Dataset) -> str | None:
+        """What `dataset` lacks for such a channel, in words; None where it lacks nothing."""
+        ...
+
+    @classmethod
+    def fit(cls, build: Build, settings: Any) -> Channel:
+        """The channel of a dataset that lacks nothing. settings: of its own `Settings`."""
+        ...
+
+    def recall(self, requests: Requests, quota: int) -> Candidates:
+        """At most `quota` items for each request, best first, each item once.
+
+        `score` is on the channel's own scale and `channels` zero: the merge sets the bit. A request that the channel
+        can say nothing about gets none. A request gets the same in any batch. Raises ValueError for a quota below 1.
+        """
+        ...
+
+    def state(self) -> State:
+        """All that `from_state` needs."""
+        ...
+
+    @classmethod
+    def from_state(cls, state: State) -> Channel:
+        """The channel whose `state` this is."""
+        ...
+
+
+#: Every channel by name. One outside this folder is found by an entry point of the group "headrace.channels".
+CHANNELS: Registry[type[Channel]] = Registry("channel", __name__)
+
+_C = TypeVar("_C", bound=type[Channel])
+
+
+def channel(cls: _C) -> _C:
+    """Registers a channel by its name."""
+    CHANNELS.add(cls.name, cls)
+    return cls

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
+from headrace.channels import ChannelSettings, channel
 from headrace.channels.shared.history import clicks, events, first_rows, total_by_pair
+from headrace.channels.shared.publishing import publish_times
 from headrace.channels.shared.two_hop import recall_in_two_hops
-from headrace.data import UNKNOWN, Catalogue, InteractionLog
+from headrace.data import UNKNOWN, Dataset, InteractionLog
 from headrace.jagged import offsets_of
 from headrace.kernels.two_hop import Edges
+from headrace.state import State
+from headrace.training.build import Build
 from headrace.types import Candidates, Requests
 
 #: What makes an author one of the user's; a click alone doesn't, unless the logs know nothing more.
 _ENGAGEMENT = ("like", "collect", "share", "follow")
 
 
+@channel
 @dataclass(eq=False)
 class AuthorLatest:
     """Recall of the newest items of the authors whose items a user liked, collected, shared or followed.
@@ -31,8 +37,15 @@ class AuthorLatest:
     author's items, newest first. per_author: int64 0-d, the most items of one author in a request.
     """
 
-    name = "author_latest"
-    personalised = True
+    name: ClassVar[str] = "author_latest"
+    personalised: ClassVar[bool] = True
+
+    class Settings(ChannelSettings):
+        """The latest items of the user's authors."""
+
+        quota: int = Field(default=300, ge=0, description="items it may bring a request; 0: it is not built")
+        authors: int = Field(default=20, ge=1, description="authors of a user that count, those of most interest")
+        per_author: int = Field(default=10, ge=1, description="items of one author in a request, the newest")
 
     user_offsets: Tensor
     author: Tensor
@@ -50,31 +63,21 @@ class AuthorLatest:
         self._items = Edges(self.item_offsets, self.item, time=self.published)
         self._most = int(self.per_author)
 
-    @staticmethod
-    def available(catalogue: Catalogue) -> bool:
-        """Whether the catalogue knows any author; without one there is no such channel."""
-        return catalogue.author is not None and bool((catalogue.author != UNKNOWN).any())
+    @classmethod
+    def needs(cls, dataset: Dataset) -> str | None:
+        author = dataset.catalogue.author
+        known = author is not None and bool((author != UNKNOWN).any())
+        return None if known else "catalogue.author: expected the author of some items, got none"
 
     @classmethod
-    def fit(
-        cls,
-        logs: Sequence[InteractionLog],
-        users: int,
-        catalogue: Catalogue,
-        authors: int = 20,
-        per_author: int = 10,
-    ) -> AuthorLatest:
-        """Index the top `authors` of each user, and each author's items by publish time, newest first.
+    def fit(cls, build: Build, settings: Settings) -> AuthorLatest:
+        """Index the top authors of each user, and each author's items by publish time, newest first.
 
         An item without a publish time counts as published when it first appears in the logs, one that never does as the
-        oldest; ties go to the lower item. Raises ValueError when the catalogue has no author (see `available`), for a
-        setting below 1, or for rows outside the tables.
+        oldest; ties go to the lower item. Raises ValueError for rows outside the tables.
         """
-        for name, value in (("authors", authors), ("per_author", per_author)):
-            if value < 1:
-                raise ValueError(f"{name}: expected at least 1, got {value}")
-        if catalogue.author is None or not cls.available(catalogue):
-            raise ValueError("catalogue.author: expected the author of some items, got none")
+        catalogue, logs, users = build.dataset.catalogue, build.logs, len(build.dataset.users)
+        assert catalogue.author is not None
         of_item = catalogue.author.astype(np.int64)
         rows = events(logs, _engagement, users, len(catalogue))
         if not len(rows.user):
@@ -83,9 +86,9 @@ class AuthorLatest:
         met = met.take(met.item != UNKNOWN)
         pairs = total_by_pair(met, met.item)
         pairs = pairs.take(np.lexsort((-pairs.points, pairs.user)))
-        user_offsets, top = first_rows(pairs.user, users, authors)
+        user_offsets, top = first_rows(pairs.user, users, settings.authors)
 
-        published = _published(catalogue, logs)
+        published = publish_times(catalogue, logs)
         order = np.lexsort((-published, of_item))
         order = order[of_item[order] != UNKNOWN]
         return cls(
@@ -95,7 +98,7 @@ class AuthorLatest:
             offsets_of(torch.from_numpy(np.bincount(of_item[order]))),
             torch.from_numpy(order),
             torch.from_numpy(published[order]),
-            torch.tensor(per_author),
+            torch.tensor(settings.per_author),
         )
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
@@ -105,11 +108,11 @@ class AuthorLatest:
         """
         return recall_in_two_hops(requests, quota, self._authors, self._items, self._most, now=requests.time)
 
-    def state(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in _STATE}
+    def state(self) -> State:
+        return State({name: getattr(self, name) for name in _STATE})
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> AuthorLatest:
+    def from_state(cls, state: State) -> AuthorLatest:
         return cls(*(state[name] for name in _STATE))
 
 
@@ -122,15 +125,3 @@ def _engagement(log: InteractionLog) -> NDArray[np.integer]:
         if name in log.signals:
             points += log.signals[name] == 1
     return points
-
-
-def _published(catalogue: Catalogue, logs: Sequence[InteractionLog]) -> NDArray[np.int64]:
-    """int64 [N]: publish time, else the first appearance in the logs, else -1."""
-    never = np.iinfo(np.int64).max
-    first = np.full(len(catalogue), never, np.int64)
-    for log in logs:
-        np.minimum.at(first, log.item, log.time)
-    first[first == never] = UNKNOWN
-    if catalogue.publish_time is None:
-        return first
-    return np.where(catalogue.publish_time == UNKNOWN, first, catalogue.publish_time)

@@ -2,98 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from headrace.channels.shared.history import UserHistory, first_rows
-from headrace.channels.shared.two_hop import recall_in_two_hops
-from headrace.data import InteractionLog
-from headrace.kernels.two_hop import Edges
-from headrace.types import Candidates, Requests
-
-Similarity = Literal["cosine", "count"]
+from headrace.channels import channel
+from headrace.channels.shared.history import first_rows, user_history
+from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings
+from headrace.training.build import Build
 
 #: Entries of one block of the item x item product: bounds memory at some 150 MB.
 _BLOCK = 2_000_000
 
 
-@dataclass(eq=False)
-class ItemCF:
-    """Recall by item-to-item collaborative filtering (Linden, Smith, York 2003; Sarwar et al. 2001).
-
-    history: the last items of each user. offsets int64 [N+1], item int64, similarity float32: the neighbours of each
-    item, most similar first.
-    """
+@channel
+class ItemCF(ItemToItem):
+    """Recall by item-to-item collaborative filtering (Linden, Smith, York 2003; Sarwar et al. 2001)."""
 
     name = "itemcf"
-    personalised = True
 
-    history: UserHistory
-    offsets: Tensor
-    item: Tensor
-    similarity: Tensor
-    _seeds: Edges = field(init=False, repr=False)
-    _neighbours: Edges = field(init=False, repr=False)
+    class Settings(ItemToItemSettings):
+        """Item-based collaborative filtering: its neighbours."""
 
-    def __post_init__(self) -> None:
-        history = self.history
-        self._seeds = Edges(history.offsets, history.item, history.interest)
-        self._neighbours = Edges(self.offsets, self.item, self.similarity)
+        quota: int = Field(default=500, ge=0, description="items it may bring a request; 0: it is not built")
+        min_common: int = Field(
+            default=2,
+            ge=1,
+            description="users that two items must share to be neighbours: on a sparse log 2 or 3 keeps chance pairs "
+            "of similarity 1 out",
+        )
+        similarity: Literal["cosine", "count"] = Field(
+            default="cosine",
+            description="cosine: of the items' likes by user; count: common users over the root of the product of both "
+            "audiences",
+        )
 
     @classmethod
-    def fit(
-        cls,
-        logs: Sequence[InteractionLog],
-        users: int,
-        items: int,
-        neighbours: int = 10,
-        last: int = 200,
-        min_common: int = 1,
-        similarity: Similarity = "cosine",
-    ) -> ItemCF:
-        """Index the last `last` items of each user and the `neighbours` most similar items of each item.
+    def fit(cls, build: Build, settings: Settings) -> ItemCF:
+        """Index the last items of each user and the most similar items of each item, ties to the lower item.
 
-        `cosine`: sum over common users of like(u,i) like(u,j), over the norms of both items' likes; `count`: common
-        users over the root of the product of both audiences. Both see only each user's last `last` items, so that a
-        heavy user costs at most last^2. Pairs with fewer than `min_common` common users are no neighbours (on a sparse
-        log 2 or 3 keeps chance pairs of similarity 1 out); ties go to the lower item. Raises ValueError for settings
-        below 1, another similarity, or rows outside the tables.
+        Raises ValueError for rows outside the tables.
         """
-        for name, value in (("neighbours", neighbours), ("min_common", min_common)):
-            if value < 1:
-                raise ValueError(f"{name}: expected at least 1, got {value}")
-        if similarity not in ("cosine", "count"):
-            raise ValueError(f"similarity: expected 'cosine' or 'count', got {similarity!r}")
-        history = UserHistory.build(logs, users, last, items)
-        weight = history.interest if similarity == "cosine" else torch.ones_like(history.interest)
+        history = build.once(user_history, settings.last)
+        weight = history.interest if settings.similarity == "cosine" else torch.ones_like(history.interest)
         likes = csr_array(
             (weight.double().numpy(), history.item.numpy().astype(np.int32), history.offsets.numpy()),
-            shape=(users, items),
+            shape=(len(history), len(build.dataset.catalogue)),
         )
-        return cls(history, *nearest_items(likes, neighbours, min_common))
-
-    def recall(self, requests: Requests, quota: int) -> Candidates:
-        """score = sum over the user's last items j of like(user, j) * sim(j, item), in float64, rounded to float32.
-
-        Items that the user knows are not left out: the exposure filter does that.
-        """
-        return recall_in_two_hops(requests, quota, self._seeds, self._neighbours)
-
-    def state(self) -> dict[str, Tensor]:
-        history = {f"history.{name}": tensor for name, tensor in self.history.state().items()}
-        return {**history, "offsets": self.offsets, "item": self.item, "similarity": self.similarity}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> ItemCF:
-        history = {name: state[f"history.{name}"] for name in ("offsets", "item", "interest", "time")}
-        return cls(UserHistory.from_state(history), state["offsets"], state["item"], state["similarity"])
+        return cls(history, *nearest_items(likes, settings.neighbours, settings.min_common))
 
 
 def nearest_items(likes: csr_array, neighbours: int, min_common: int = 1) -> tuple[Tensor, Tensor, Tensor]:

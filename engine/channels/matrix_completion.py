@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
+from typing import ClassVar
 
-from torch import Tensor
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
 
-from headrace.channels.shared.vector_index import VectorIndex, build_index, index_of, index_state, recall_nearest
+from headrace.channels import channel
+from headrace.channels.shared.tables import embedding_table
+from headrace.channels.shared.vector_index import (
+    VectorIndex,
+    VectorSettings,
+    build_index,
+    check_index,
+    index_of,
+    index_state,
+    recall_nearest,
+)
+from headrace.data import Dataset
+from headrace.kernels import TopKIndex
+from headrace.state import State
+from headrace.training.build import Build
+from headrace.training.loop import TrainSettings
 from headrace.types import Candidates, Requests
 
+#: One point each; an exposure without any of them counts 0.
+POINTS = ("click", "like", "collect", "share")
+_START = 0.1
 
+
+@channel
 @dataclass(eq=False)
 class MatrixCompletion:
-    """Recall by trained vectors. `headrace.training.matrix_completion.train_matrix_completion` makes one.
+    """Recall by trained vectors.
 
     A baseline beside the two towers: it learns from exposures and ids alone, so it knows nothing of an item rarely
     shown, and ranks a whole catalogue poorly.
@@ -22,8 +46,20 @@ class MatrixCompletion:
     index: what searches `vectors`, row by row, by inner product; an exact index where none is given.
     """
 
-    name = "matrix_completion"
-    personalised = True
+    name: ClassVar[str] = "matrix_completion"
+    personalised: ClassVar[bool] = True
+
+    class Settings(VectorSettings, TrainSettings):
+        """Matrix completion: its vectors, its training and its index."""
+
+        epochs: int = Field(default=5, ge=1, description="passes over the exposures")
+        batch_size: int = Field(default=4096, ge=1, description="exposures a step")
+        learning_rate: float = Field(default=1e-3, gt=0, description="of nothing here: all weights are embeddings")
+        embedding_learning_rate: float = Field(default=1e-2, gt=0, description="of the vectors")
+        dim: int = Field(default=32, ge=1, description="width of the vectors")
+        regularisation: float = Field(
+            default=0.02, ge=0, description="weight of the squared lengths of an exposure's two vectors in the loss"
+        )
 
     users: Tensor
     known: Tensor
@@ -33,7 +69,35 @@ class MatrixCompletion:
     _index: VectorIndex = field(init=False, repr=False)
 
     def __post_init__(self, index: VectorIndex | None) -> None:
-        self._index = build_index(self.vectors, "exact") if index is None else index
+        self._index = TopKIndex(self.vectors) if index is None else index
+
+    @classmethod
+    def needs(cls, dataset: Dataset) -> str | None:
+        return None
+
+    @classmethod
+    def fit(cls, build: Build, settings: Settings) -> MatrixCompletion:
+        """Train on every pair of user and item in the log and the older history, each once an epoch.
+
+        Raises ValueError when there is no exposure; ImportError, before any training, where the index needs FAISS and
+        it is not installed.
+        """
+        check_index(settings)
+        dataset = build.dataset
+        user, item, interest = exposures(build)
+        with build.seeded():
+            model = Factors(len(dataset.users), len(dataset.catalogue), settings.dim)
+
+        def loss_of(rows: Tensor) -> Tensor:
+            return model.loss(user[rows], item[rows], interest[rows], settings.regularisation)
+
+        build.train(model, len(user), loss_of, settings, cls.name)
+        known = torch.zeros(len(dataset.users), dtype=torch.bool)
+        known[user] = True
+        rows = item.unique()
+        users, items = (table.weight.detach() for table in (model.users, model.items))
+        vectors = items[rows]
+        return cls(users, known, rows, vectors, index=build_index(vectors, settings, build.seed))
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """The `quota` items of largest inner product, which is the score (float32). Unknown users get none.
@@ -46,13 +110,42 @@ class MatrixCompletion:
             requests, quota, self.known, self.rows, self._index, lambda users: self.users.index_select(0, users)
         )
 
-    def state(self) -> dict[str, Tensor]:
-        """Every tensor, and an approximate index under "index."."""
-        return {**index_state(self._index), **{name: getattr(self, name) for name in _TENSORS}}
+    def state(self) -> State:
+        """Every tensor, and an approximate index under "index"."""
+        return State.of(index=index_state(self._index), **{name: getattr(self, name) for name in _TENSORS})
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> MatrixCompletion:
-        return cls(**{name: state[name] for name in _TENSORS}, index=index_of(state["vectors"], state))
+    def from_state(cls, state: State) -> MatrixCompletion:
+        return cls(**{name: state[name] for name in _TENSORS}, index=index_of(state["vectors"], state.under("index")))
 
 
 _TENSORS = ("users", "known", "rows", "vectors")
+
+
+def exposures(build: Build) -> tuple[Tensor, Tensor, Tensor]:
+    """user, item: int64 [n], each pair once. interest: float32 [n], the number of `POINTS` that it ever had."""
+    dataset, logs = build.dataset, build.logs
+    pairs = np.concatenate([log.user.astype(np.int64) * len(dataset.catalogue) + log.item for log in logs])
+    pair, place = np.unique(pairs, return_inverse=True)
+    interest = np.zeros(len(pair), np.float32)
+    for name in POINTS:
+        given = np.concatenate([log.signals.get(name, np.zeros(len(log), np.int8)) == 1 for log in logs])
+        interest += np.bincount(place[given], minlength=len(pair)) > 0
+    user, item = np.divmod(pair, max(1, len(dataset.catalogue)))
+    return torch.from_numpy(user), torch.from_numpy(item), torch.from_numpy(interest)
+
+
+class Factors(nn.Module):
+    """A vector of each user and of each item; the tables share nothing."""
+
+    def __init__(self, users: int, items: int, dim: int) -> None:
+        super().__init__()
+        self.users = embedding_table(users, dim, _START)
+        self.items = embedding_table(items, dim, _START)
+
+    def loss(self, user: Tensor, item: Tensor, interest: Tensor, regularisation: float) -> Tensor:
+        """The mean of (y - <a, b>)^2 + regularisation (|a|^2 + |b|^2) over exposures."""
+        a, b = self.users(user), self.items(item)
+        error = interest - (a * b).sum(1)
+        total: Tensor = (error**2 + regularisation * (a**2 + b**2).sum(1)).mean()
+        return total

@@ -43,7 +43,8 @@ class NetworkSettings(Section):
 class RankerSettings(NetworkSettings):
     """The ranker, and how it is trained."""
 
-    label: ClassVar[str] = "ranker"
+    #: The name of what is trained.
+    part: ClassVar[str] = "ranker"
 
     leave_out: tuple[Target, ...] = Field(
         default=(), description="targets that the log could teach and that are not learnt"
@@ -62,7 +63,7 @@ class RankerSettings(NetworkSettings):
 class PreRankerSettings(RankerSettings):
     """The pre-ranker, how it is trained, and how it selects."""
 
-    label: ClassVar[str] = "pre-ranker"
+    part: ClassVar[str] = "preranker"
 
     model: ModelName = Field(
         default="three_towers", description="the pre-ranking network, by the name of its file in models/"

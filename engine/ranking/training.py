@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 
-from headrace.data.dataset import Dataset
+from headrace.data.dataset import InteractionLog
 from headrace.data.signals import COMPLETION, PLAY_TIME
 from headrace.features import FeatureStore, TrainingSet
 from headrace.models import WithPrior
@@ -20,7 +17,7 @@ from headrace.ranking.ranker import Ranker
 from headrace.ranking.settings import RankerSettings, train_settings
 from headrace.ranking.targets import Labels, labels_of, negatives_kept
 from headrace.ranking.warm_start import CodeMaps, copy_embeddings, copy_layers
-from headrace.training.loop import FitReport, fit
+from headrace.training.build import Build
 
 
 def soft_labels(value: Tensor, timed: Tensor) -> Tensor:
@@ -39,41 +36,38 @@ def targets_loss(logits: Tensor, value: Tensor, known: Tensor, timed: Tensor, we
 
 
 def train_ranker(
-    dataset: Dataset,
-    store: FeatureStore,
+    build: Build,
     settings: RankerSettings | None = None,
     *,
+    log: InteractionLog | None = None,
+    rows: TrainingSet | None = None,
     fusion: FusionSettings | None = None,
-    training_set: TrainingSet | None = None,
-    initial: Ranker | None = None,
     maps: CodeMaps | None = None,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-) -> tuple[Ranker, FitReport]:
-    """Trains a ranker or, by `PreRankerSettings`, a pre-ranker on the log of `dataset`, with features as `store` would
-    have served them.
+) -> Ranker:
+    """Trains a ranker or, by `PreRankerSettings`, a pre-ranker, with features as `build.store` would have served them.
 
-    training_set: the features of the whole log, if they are at hand. initial: a ranker to start from; `maps` says which
-    of its codes the codes of `store` were (see `copy_embeddings`); its other weights are taken over where it is the
-    same model of the same targets. Raises ValueError when the log teaches none of the targets.
+    log: what it learns from; the dataset's own where none is given. rows: the features of that log, if they are at
+    hand. maps: which of the codes of the ranker in `build.warm` today's codes were (see `copy_embeddings`); its other
+    weights are taken over where it is the same model of the same targets.
+    Raises ValueError when the log teaches none of the targets.
     """
-    settings = settings or RankerSettings()
-    labels = labels_of(dataset.log).without(settings.leave_out)
-    torch.manual_seed(settings.train.seed if settings.train else 0)
-    network = settings.build(store.columns, len(labels.names))
-    rows = training_set or TrainingSet(store, dataset.log)
-    train = train_settings(settings, len(rows))
-    known = negatives_kept(labels, settings.negative_rate, train.seed)
+    settings, store = settings or RankerSettings(), build.store
+    log = build.dataset.log if log is None else log
+    labels = labels_of(log).without(settings.leave_out)
+    rows = rows or TrainingSet(store, log)
+    known = negatives_kept(labels, settings.negative_rate, build.seed)
     timed = torch.tensor([name == PLAY_TIME for name in labels.names])
+    with build.seeded():
+        network = settings.build(store.columns, len(labels.names))
     rate = (soft_labels(labels.value, timed) * known).sum(0) / known.sum(0).clamp_min(1)
     network.set_prior(rate.clamp(1e-4, 1 - 1e-4).logit())
-    if initial is not None:
-        copy_embeddings(network, initial.network, maps)
-        if (settings.model, labels.names) == (initial.settings.model, initial.heads.targets):
-            copy_layers(network, initial.network)
+    if (earlier := build.warm.get(settings.part)) is not None:
+        copy_embeddings(network, earlier.network, maps)
+        if (settings.model, labels.names) == (earlier.settings.model, earlier.heads.targets):
+            copy_layers(network, earlier.network)
     loss = _Loss(network, rows, labels, known, timed, settings)
-    report = fit(network, len(loss.used), loss, train, label=settings.label, progress=progress, checkpoint=checkpoint)
-    return Ranker(store, network, settings, _heads(store, rows, labels, settings, fusion)), report
+    build.train(network, len(loss.used), loss, train_settings(settings, len(rows)), settings.part)
+    return Ranker(store, network, settings, _heads(store, rows, labels, settings, fusion))
 
 
 class _Loss:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headrace.channels.channel import Channel
+from headrace.channels import Channel
 from headrace.data.ids import IdMap
 from headrace.funnel import Trace
 from headrace.types import Candidates, Page, Requests

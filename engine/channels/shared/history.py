@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.data import InteractionLog
+from headrace.state import State
+from headrace.training.build import Build
 
 Points = Callable[[InteractionLog], NDArray[np.integer]]
 
@@ -121,9 +123,14 @@ class UserHistory:
         """How many users the table has."""
         return self.offsets.shape[0] - 1
 
-    def state(self) -> dict[str, Tensor]:
-        return {"offsets": self.offsets, "item": self.item, "interest": self.interest, "time": self.time}
+    def state(self) -> State:
+        return State.of(offsets=self.offsets, item=self.item, interest=self.interest, time=self.time)
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> UserHistory:
+    def from_state(cls, state: State) -> UserHistory:
         return cls(state["offsets"], state["item"], state["interest"], state["time"])
+
+
+def user_history(build: Build, last: int) -> UserHistory:
+    """The last `last` items of every user, from all that the dataset knows; for `Build.once`."""
+    return UserHistory.build(build.logs, len(build.dataset.users), last, len(build.dataset.catalogue))

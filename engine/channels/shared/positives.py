@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headrace.data.dataset import Dataset
+from headrace.training.build import Build
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Positives:
         return torch.where(place >= self.offsets[users][:, None], self.item[place.clamp_min(0)], -1)
 
 
-def positives_of(dataset: Dataset) -> Positives:
+def positives_of(build: Build) -> Positives:
     """The interactions with interest, of the log and of the older history. Exposed without a click is no sample here.
 
     Raises ValueError when there are none.
     """
-    logs = [dataset.log] if dataset.history is None else [dataset.history, dataset.log]
-    kept = [log.take(log.interest() > 0) for log in logs]
+    dataset = build.dataset
+    kept = [log.take(log.interest() > 0) for log in build.logs]
     user = np.concatenate([log.user for log in kept]).astype(np.int64)
     item = np.concatenate([log.item for log in kept]).astype(np.int64)
     time = np.concatenate([log.time for log in kept])

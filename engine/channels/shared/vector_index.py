@@ -6,42 +6,64 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from headrace.channels import ChannelSettings
 from headrace.jagged import offsets_of
 from headrace.kernels import TopKIndex
-from headrace.search.ann import METHODS, AnnIndex
+from headrace.search.ann import AnnIndex
 from headrace.search.ann.faiss_finder import load_faiss
+from headrace.search.ann.settings import method_settings
+from headrace.state import State
 from headrace.types import Candidates, Requests
 
 IndexName = Literal["exact", "ivf", "ivfpq", "hnsw", "lsh"]
 VectorIndex = TopKIndex | AnnIndex
-_PREFIX = "index."
 
 
-def check_index(name: str) -> None:
-    """Raises ValueError for an unknown index, ImportError for one that needs FAISS where it is not installed."""
-    if name not in ("exact", *METHODS):
-        raise ValueError(f"index: expected one of exact, {', '.join(METHODS)}, got {name!r}")
-    if name not in ("exact", "lsh"):
+class VectorSettings(ChannelSettings):
+    """What every channel of vectors can be told."""
+
+    index: IndexName = Field(default="exact", description="what searches the items' vectors ([ann.md](ann.md))")
+    ann: dict[str, int | float] = Field(
+        default={}, description="settings of an approximate index, by the names of its method ([ann.md](ann.md))"
+    )
+
+    @model_validator(mode="after")
+    def _ann_is_of_the_index(self) -> VectorSettings:
+        if self.ann and self.index == "exact":
+            raise ValueError(f"ann: expected none for an exact index, got {', '.join(self.ann)}")
+        if self.index != "exact":
+            try:
+                method_settings(self.index, dict(self.ann))
+            except TypeError as error:
+                raise ValueError(f"ann.{error}") from error
+        return self
+
+
+def check_index(settings: VectorSettings) -> None:
+    """Raises ImportError for an index that needs FAISS where it is not installed."""
+    if settings.index not in ("exact", "lsh"):
         load_faiss()
 
 
-def build_index(vectors: Tensor, name: str, seed: int = 0) -> VectorIndex:
+def build_index(vectors: Tensor, settings: VectorSettings, seed: int = 0) -> VectorIndex:
     """An index over the rows of float32 [N, d], by inner product; approximate ones as `AnnIndex` has them."""
-    check_index(name)
-    return TopKIndex(vectors) if name == "exact" else AnnIndex(vectors, method=name, seed=seed)
+    check_index(settings)
+    if settings.index == "exact":
+        return TopKIndex(vectors)
+    return AnnIndex(vectors, method=settings.index, seed=seed, **settings.ann)
 
 
-def index_state(index: VectorIndex) -> dict[str, Tensor]:
+def index_state(index: VectorIndex) -> State:
     """What `index_of` needs beside the vectors; nothing for an exact index, which is built as fast as it is read."""
-    return {_PREFIX + name: tensor for name, tensor in index.state().items()} if isinstance(index, AnnIndex) else {}
+    return State(index.state()) if isinstance(index, AnnIndex) else State()
 
 
-def index_of(vectors: Tensor, state: dict[str, Tensor]) -> VectorIndex:
-    """The index of a channel's `state`."""
-    own = {name.removeprefix(_PREFIX): tensor for name, tensor in state.items() if name.startswith(_PREFIX)}
-    return AnnIndex.from_state(vectors, None, own) if own else TopKIndex(vectors)
+def index_of(vectors: Tensor, state: State) -> VectorIndex:
+    """The index whose `index_state` this is."""
+    return AnnIndex.from_state(vectors, None, state.tensors) if state.tensors else TopKIndex(vectors)
 
 
 def recall_nearest(

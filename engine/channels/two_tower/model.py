@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from headrace.channels.shared.tables import embedding_table
 from headrace.jagged import gather_rows
-
-#: Beyond this many rows a table's gradients are sparse: a dense Adam step over the rest would cost more.
-SPARSE_ROWS = 250_000
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,6 @@ class Features:
         return sum(self.sizes.values())
 
 
-def _table(rows: int, dim: int, std: float) -> nn.Embedding:
-    table = nn.Embedding(rows, dim, sparse=rows > SPARSE_ROWS)
-    nn.init.normal_(table.weight, std=std)
-    return table
-
-
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
     bias = None if layer.bias is None else layer.bias.to(x.dtype)
     return F.linear(x, layer.weight.to(x.dtype), bias)
@@ -53,7 +45,7 @@ class Tower(nn.Module):
 
     def __init__(self, fields: int, dim: int, hidden: int) -> None:
         super().__init__()
-        self.fields = _table(fields, dim, 0.02)
+        self.fields = embedding_table(fields, dim, 0.02)
         self.inner = nn.Linear(dim, hidden)
         self.outer = nn.Linear(hidden, dim)
 
@@ -86,8 +78,8 @@ class TwoTowerModel(nn.Module):
         self.user = Tower(user_fields, dim, hidden)
         self.item = Tower(item_fields, dim, hidden)
         # Zeros: a user never seen in training is then what the features and the last items say, and no noise.
-        self.user_id = _table(users + 1, dim, 0.0)
-        self.item_id = _table(items + 1, dim, 0.05)
+        self.user_id = embedding_table(users + 1, dim, 0.0)
+        self.item_id = embedding_table(items + 1, dim, 0.05)
         self.recent = nn.Linear(dim, dim, bias=False)
         nn.init.eye_(self.recent.weight)
         self.content = nn.Linear(content, dim, bias=False) if content else None

@@ -1,29 +1,25 @@
-"""Trains the two towers: listwise, on clicks, against the items of the batch and easy negatives of the catalogue."""
+"""What the two towers learn: listwise, clicks against the items of the batch and easy negatives of the catalogue."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from pydantic import Field
-from rich.progress import Progress
 from torch import Tensor
 
-from headrace.channels.shared.positives import Positives, positives_of
-from headrace.channels.shared.vector_index import IndexName, build_index, check_index
-from headrace.channels.two_tower.channel import TwoTower
-from headrace.channels.two_tower.features import id_keys, item_content, item_features, user_features
+from headrace.channels.shared.positives import Positives
+from headrace.channels.shared.vector_index import VectorSettings
+from headrace.channels.two_tower.features import item_content, item_features, user_features
 from headrace.channels.two_tower.listwise import log_inclusion, mean_listwise_loss, negative_probabilities
 from headrace.channels.two_tower.model import TwoTowerModel
-from headrace.channels.two_tower.warm import copy_tables
-from headrace.data.dataset import Dataset
+from headrace.features import FeatureStore
 from headrace.jagged import gather_rows, segment_of
-from headrace.training.loop import FitReport, TrainSettings, fit
+from headrace.training.loop import TrainSettings
 
 
-class TwoTowerSettings(TrainSettings):
+class TwoTowerSettings(VectorSettings, TrainSettings):
     """The two-tower channel: its network, its training and its index."""
 
+    quota: int = Field(default=1000, ge=0, description="items it may bring a request; 0: it is not built")
     epochs: int = Field(default=1, ge=1, description="passes over the positives")
     batch_size: int = Field(default=1024, ge=1, description="positives a step")
     embedding_learning_rate: float = Field(default=5e-3, gt=0, description="of embeddings")
@@ -43,60 +39,18 @@ class TwoTowerSettings(TrainSettings):
         "(scores keep the popularity of the log)",
     )
     min_positives: int = Field(default=0, ge=0, description="items with fewer positives in training are not recalled")
-    index: IndexName = Field(default="exact", description="what searches the items' vectors ([ann.md](ann.md))")
-
-
-def train_two_tower(
-    dataset: Dataset,
-    settings: TwoTowerSettings | None = None,
-    *,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-    initial: TwoTower | None = None,
-) -> tuple[TwoTower, FitReport]:
-    """Train on every interaction with interest, of the log and of the older history; each once an epoch.
-
-    initial: an earlier channel to start from; users and items are matched by their ids, and codes of features must
-    mean what they meant then. checkpoint: see `headrace.training.loop.fit`.
-    Raises ValueError when there are no positives, a content vector is not finite, or `initial` has another `dim`,
-    `hidden` or content width; ImportError, before any training, where the index needs FAISS and it is not installed.
-    """
-    settings = settings or TwoTowerSettings()
-    check_index(settings.index)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(settings.seed)
-        objective = Objective(dataset, settings)
-    if initial is not None:
-        copy_tables(
-            initial,
-            objective.model,
-            user_keys=id_keys(dataset.users.ids),
-            item_keys=id_keys(dataset.catalogue.ids),
-            user_fields=objective.user_features.sizes,
-            item_fields=objective.item_features.sizes,
-        )
-    report = fit(
-        objective.model,
-        len(objective.positives),
-        objective,
-        settings,
-        label="two_tower",
-        progress=progress,
-        checkpoint=checkpoint,
-    )
-    return objective.channel(dataset), report
 
 
 class Objective:
     """The loss of a batch of positives, and all that it reads."""
 
-    def __init__(self, dataset: Dataset, settings: TwoTowerSettings) -> None:
+    def __init__(self, store: FeatureStore, positives: Positives, settings: TwoTowerSettings) -> None:
         self.settings = settings
-        self.positives = positives_of(dataset)
-        self.user_features = user_features(dataset.users)
-        self.item_features = item_features(dataset.catalogue)
-        self.content = item_content(dataset.catalogue)
-        items = len(dataset.catalogue)
+        self.positives = positives
+        self.user_features = user_features(store)
+        self.item_features = item_features(store)
+        self.content = item_content(store)
+        items = store.items
         self.clicks = torch.bincount(self.positives.item, minlength=items)
         negative = negative_probabilities(self.clicks, settings.negative_power)
         self.cumulative = negative.cumsum(0)
@@ -105,7 +59,7 @@ class Objective:
         self.log_p = (settings.correction * bias).float()
         self.column = torch.full((items,), -1)
         self.model = TwoTowerModel(
-            len(dataset.users),
+            store.columns["user"].size - 1,
             items,
             self.user_features.size,
             self.item_features.size,
@@ -141,31 +95,3 @@ class Objective:
         column = self.column[self.positives.item[index]]
         hit = (column >= 0).nonzero().squeeze(1)
         return segment_of(offsets)[hit], column[hit]
-
-    @torch.inference_mode()
-    def channel(self, dataset: Dataset) -> TwoTower:
-        """The channel of the trained model, with each user's last positives at the end of the log."""
-        positives, settings = self.positives, self.settings
-        everyone = torch.arange(len(dataset.users))
-        rows = (self.clicks >= settings.min_positives).nonzero().squeeze(1)
-        vectors = self.model.item_vectors(rows, self.item_features, self.content)
-        return TwoTower(
-            self.model.eval(),
-            self.user_features,
-            self.item_features.sizes,
-            recent=positives.last(everyone, positives.offsets[1:], settings.last_n).int(),
-            known=self._known(positives, dataset),
-            rows=rows,
-            vectors=vectors,
-            user_keys=id_keys(dataset.users.ids),
-            item_keys=id_keys(dataset.catalogue.ids),
-            index=build_index(vectors, settings.index, settings.seed),
-        )
-
-    @staticmethod
-    def _known(positives: Positives, dataset: Dataset) -> Tensor:
-        known = positives.offsets.diff() > 0
-        if dataset.users.features:
-            codes = torch.stack([torch.from_numpy(codes) for codes in dataset.users.features.values()])
-            known |= (codes >= 0).any(0)
-        return known

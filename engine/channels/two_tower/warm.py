@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from headrace.channels.two_tower.channel import TwoTower
 from headrace.channels.two_tower.model import TwoTowerModel
 
 
+class Rows(NamedTuple):
+    """What the rows of a model's tables stand for.
+
+    user_keys, item_keys: int64 [U], [N], what stands for each external id. user_fields, item_fields: field -> rows of
+    the tower's feature table.
+    """
+
+    user_keys: Tensor
+    item_keys: Tensor
+    user_fields: dict[str, int]
+    item_fields: dict[str, int]
+
+
 @torch.no_grad()
-def copy_tables(
-    initial: TwoTower,
-    model: TwoTowerModel,
-    *,
-    user_keys: Tensor,
-    item_keys: Tensor,
-    user_fields: dict[str, int],
-    item_fields: dict[str, int],
-) -> None:
+def copy_tables(initial: TwoTowerModel, before: Rows, model: TwoTowerModel, after: Rows) -> None:
     """Copy into `model` all that `initial` knows; rows of new users, items and codes keep their fresh start.
 
     Raises ValueError when the widths differ.
     """
-    old, new = initial.model.state_dict(), model.state_dict()
+    old, new = initial.state_dict(), model.state_dict()
     if differs := sorted(old.keys() ^ new.keys()):
         raise ValueError(f"initial: expected content vectors in both trainings or in neither, got {differs} in one")
     grown = {
-        "user_id.weight": _by_key(initial.user_keys, user_keys),
-        "item_id.weight": _by_key(initial.item_keys, item_keys),
-        "user.fields.weight": _by_field(initial.users.sizes, user_fields),
-        "item.fields.weight": _by_field(initial.item_fields, item_fields),
+        "user_id.weight": _by_key(before.user_keys, after.user_keys),
+        "item_id.weight": _by_key(before.item_keys, after.item_keys),
+        "user.fields.weight": _by_field(before.user_fields, after.user_fields),
+        "item.fields.weight": _by_field(before.item_fields, after.item_fields),
     }
     for name, tensor in new.items():
         if name in grown and old[name].shape[1:] == tensor.shape[1:]:

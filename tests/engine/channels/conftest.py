@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from headrace.data import Catalogue, IdMap, InteractionLog, Jagged
+from headrace.data import Catalogue, Dataset, IdMap, InteractionLog, Jagged, Users
+from headrace.training.build import Build
 from headrace.types import Candidates, Requests
 
 DAY = 86_400_000
@@ -79,6 +80,17 @@ def likes_of(history):
     return [pairs[a:b] for a, b in pairwise(history.offsets.tolist())]
 
 
+def build_of(logs, users, catalogue, **known):
+    """A build of at most two logs, the older first. catalogue: one, or how many items it has."""
+    catalogue = make_catalogue(catalogue) if isinstance(catalogue, int) else catalogue
+    history, log = (None, *logs)[-2:] if logs else (None, make_log([], [], click=[]))
+    return Build(Dataset("small", Users(IdMap(range(users))), catalogue, log, history), **known)
+
+
+def fit_channel(kind, logs, users, catalogue, **settings):
+    return kind.fit(build_of(logs, users, catalogue), kind.Settings(**settings))
+
+
 @pytest.fixture(scope="session")
 def small():
     return SimpleNamespace(
@@ -91,4 +103,6 @@ def small():
         candidates=make_candidates,
         lists=lists_of,
         likes=likes_of,
+        build=build_of,
+        fit=fit_channel,
     )

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.channels import AuthorLatest
+from headrace.channels.author_latest import AuthorLatest
 
 ENGAGEMENT = ("like", "collect", "share", "follow")
 
@@ -47,7 +47,7 @@ def brute(logs, users, catalogue, authors, per_author, time):
 def test_equals_brute_force(small, seed, names, authors, per_author, day, quota):
     logs = [small.random_log(seed, names=names), small.random_log(seed + 1, rows=31, names=names)]
     catalogue = small.random_catalogue(seed)
-    channel = AuthorLatest.fit(logs, 8, catalogue, authors, per_author)
+    channel = small.fit(AuthorLatest, logs, 8, catalogue, authors=authors, per_author=per_author)
     found = small.lists(channel.recall(small.requests(range(8), day * small.DAY), quota))
     expected = brute(logs, 8, catalogue, authors, per_author, day * small.DAY)
     assert found == [mine[:quota] for mine in expected]
@@ -56,7 +56,7 @@ def test_equals_brute_force(small, seed, names, authors, per_author, day, quota)
 def test_newest_items_of_favourite_authors_take_turns(small):
     catalogue = small.catalogue(6, author=[0, 0, 0, 1, 1, -1], publish_time=[1, 2, 3, 8, 9, 10])
     log = small.log([0, 0, 0, 0], [0, 0, 3, 5], like=[1, 1, 1, 1], click=[1, 1, 1, 1])
-    channel = AuthorLatest.fit([log], 1, catalogue)
+    channel = small.fit(AuthorLatest, [log], 1, catalogue)
     [found] = small.lists(channel.recall(small.requests([0]), 10))
     assert found == [(2, 2.0), (1, 1.0), (4, 1.0), (0, pytest.approx(2 / 3)), (3, 0.5)]
 
@@ -64,14 +64,14 @@ def test_newest_items_of_favourite_authors_take_turns(small):
 @pytest.mark.parametrize(("like", "found"), [([1, 0], [1, 0]), ([0, -1], [1, 1])])
 def test_a_click_makes_an_author_only_where_nothing_more_is_known(small, like, found):
     log = small.log([0, 1], [0, 1], click=[1, 1], like=like)
-    channel = AuthorLatest.fit([log], 2, small.catalogue(2, author=[0, 1]))
+    channel = small.fit(AuthorLatest, [log], 2, small.catalogue(2, author=[0, 1]))
     assert channel.recall(small.requests([0, 1]), 5).counts.tolist() == found
 
 
 def test_items_not_yet_published_are_not_found(small):
     catalogue = small.catalogue(4, author=[0, 0, 0, 0], publish_time=[10, 20, -1, 30])
     log = small.log([0], [0], [15], click=[1])
-    channel = AuthorLatest.fit([log], 1, catalogue, per_author=2)
+    channel = small.fit(AuthorLatest, [log], 1, catalogue, per_author=2)
 
     def at(time):
         return [item for item, _ in small.lists(channel.recall(small.requests([0], time), 9))[0]]
@@ -83,21 +83,18 @@ def test_items_not_yet_published_are_not_found(small):
 def test_without_publish_times_the_first_appearance_counts(small):
     catalogue = small.catalogue(4, author=[0, 0, 0, 0])
     log = small.log([0, 0, 0, 0], [2, 0, 2, 1], [1, 2, 3, 4], click=[1, 0, 0, 0])
-    [found] = small.lists(AuthorLatest.fit([log], 1, catalogue).recall(small.requests([0]), 9))
+    [found] = small.lists(small.fit(AuthorLatest, [log], 1, catalogue).recall(small.requests([0]), 9))
     assert [item for item, _ in found] == [1, 0, 2, 3]
 
 
 def test_a_catalogue_without_authors_has_no_such_channel(small):
     for catalogue in (small.catalogue(2), small.catalogue(2, author=[-1, -1])):
-        assert not AuthorLatest.available(catalogue)
-        with pytest.raises(ValueError, match=r"catalogue\.author: expected the author of some items, got none"):
-            AuthorLatest.fit([], 1, catalogue)
-    assert AuthorLatest.available(small.catalogue(2, author=[-1, 0]))
+        words = AuthorLatest.needs(small.build([], 1, catalogue).dataset)
+        assert words == "catalogue.author: expected the author of some items, got none"
+    assert AuthorLatest.needs(small.build([], 1, small.catalogue(2, author=[-1, 0])).dataset) is None
 
 
-def test_errors_name_what_came(small):
-    catalogue = small.catalogue(2, author=[0, 1])
-    with pytest.raises(ValueError, match="authors: expected at least 1, got 0"):
-        AuthorLatest.fit([], 1, catalogue, authors=0)
-    with pytest.raises(ValueError, match="per_author: expected at least 1, got 0"):
-        AuthorLatest.fit([], 1, catalogue, per_author=0)
+@pytest.mark.parametrize("name", ["authors", "per_author"])
+def test_errors_name_what_came(name):
+    with pytest.raises(ValueError, match=f"{name}\n.*greater than or equal to 1"):
+        AuthorLatest.Settings(**{name: 0})

@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from headrace.channels import ItemCF, UserHistory
 from headrace.channels import itemcf as module
-from headrace.channels.itemcf import nearest_items
+from headrace.channels.itemcf import ItemCF, nearest_items
+from headrace.channels.shared.history import UserHistory
+
+
+def fit(small, logs, users, items, **settings):
+    return small.fit(ItemCF, logs, users, items, **{"neighbours": 10, "min_common": 1, **settings})
 
 
 def log_of_likes(small, likes):
@@ -58,7 +62,7 @@ def brute_recall(liked, neighbours, quota):
 
 def test_cosine_of_the_slides(small):
     log = log_of_likes(small, [[2, 0], [1, 3], [4, 1], [0, 2]])
-    [(item, similarity)] = neighbours_of(ItemCF.fit([log], 4, 2))[0]
+    [(item, similarity)] = neighbours_of(fit(small, [log], 4, 2))[0]
     assert item == 1
     assert similarity == pytest.approx(0.408248, abs=1e-6)
 
@@ -72,7 +76,7 @@ def test_cosine_of_the_slides(small):
     ],
 )
 def test_count_of_the_slides(small, likes, expected):
-    channel = ItemCF.fit([log_of_likes(small, likes)], len(likes), 2, similarity="count")
+    channel = fit(small, [log_of_likes(small, likes)], len(likes), 2, similarity="count")
     assert neighbours_of(channel)[0] == expected
 
 
@@ -125,7 +129,7 @@ def test_diagram_of_the_slides(small):
 )
 def test_neighbours_and_recall_equal_brute_force(small, seed, k, last, min_common, similarity):
     log = small.random_log(seed, users=9, items=17, rows=150)
-    channel = ItemCF.fit([log], 9, 17, k, last, min_common, similarity)
+    channel = fit(small, [log], 9, 17, neighbours=k, last=last, min_common=min_common, similarity=similarity)
     likes = small.likes(channel.history)
     neighbours = brute_neighbours(likes, 17, k, min_common, similarity)
     assert neighbours_of(channel) == neighbours
@@ -137,9 +141,9 @@ def test_neighbours_and_recall_equal_brute_force(small, seed, k, last, min_commo
 @pytest.mark.parametrize("block", [1, 40, 10**6])
 def test_blocks_do_not_change_the_neighbours(small, monkeypatch, block):
     log = small.random_log(5, users=31, items=97, rows=1000)
-    expected = ItemCF.fit([log], 31, 97).state()
+    expected = fit(small, [log], 31, 97).state().tensors
     monkeypatch.setattr(module, "_BLOCK", block)
-    found = ItemCF.fit([log], 31, 97).state()
+    found = fit(small, [log], 31, 97).state().tensors
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
@@ -157,24 +161,24 @@ def test_equal_similarities_of_different_norms_tie_to_the_lower_item():
 
 def test_the_last_n_items_bound_what_a_user_says(small):
     log = small.log([0] * 4, [0, 1, 2, 3], click=[1] * 4)
-    channel = ItemCF.fit([log], 1, 4, last=2)
+    channel = fit(small, [log], 1, 4, last=2)
     assert neighbours_of(channel) == [[], [], [(3, 1.0)], [(2, 1.0)]]
 
 
 def test_one_item_and_no_rows(small):
-    alone = ItemCF.fit([small.log([0], [0], click=[1])], 1, 1)
+    alone = fit(small, [small.log([0], [0], click=[1])], 1, 1)
     assert small.lists(alone.recall(small.requests([0, -1]), 5)) == [[], []]
-    silent = ItemCF.fit([], 2, 3)
+    silent = fit(small, [], 2, 3)
     assert small.lists(silent.recall(small.requests([0, 1]), 5)) == [[], []]
 
 
 def test_errors_name_what_came(small):
     log = small.log([0], [0], click=[1])
-    with pytest.raises(ValueError, match="neighbours: expected at least 1, got 0"):
-        ItemCF.fit([log], 1, 1, neighbours=0)
-    with pytest.raises(ValueError, match="min_common: expected at least 1, got 0"):
-        ItemCF.fit([log], 1, 1, min_common=0)
-    with pytest.raises(ValueError, match="similarity: expected 'cosine' or 'count', got 'jaccard'"):
-        ItemCF.fit([log], 1, 1, similarity="jaccard")
+    with pytest.raises(ValueError, match=r"neighbours\n.*greater than or equal to 1"):
+        fit(small, [log], 1, 1, neighbours=0)
+    with pytest.raises(ValueError, match=r"min_common\n.*greater than or equal to 1"):
+        fit(small, [log], 1, 1, min_common=0)
+    with pytest.raises(ValueError, match=r"similarity\n.*'cosine' or 'count'"):
+        fit(small, [log], 1, 1, similarity="jaccard")
     with pytest.raises(ValueError, match="expected item rows from 0 to 0, got 3 to 3"):
-        ItemCF.fit([small.log([0], [3], click=[1])], 1, 1)
+        fit(small, [small.log([0], [3], click=[1])], 1, 1)

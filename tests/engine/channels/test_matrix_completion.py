@@ -11,23 +11,19 @@ import torch
 from safetensors.torch import load, save
 
 from headrace.build import build
-from headrace.channels.matrix_completion import MatrixCompletion
+from headrace.channels.matrix_completion import Factors, MatrixCompletion, exposures
 from headrace.data import Dataset
 from headrace.data.dataset import Catalogue, InteractionLog, Users
 from headrace.data.ids import IdMap
 from headrace.search.ann import AnnIndex
 from headrace.serving import Engine
 from headrace.settings import Settings
-from headrace.training.matrix_completion import (
-    Factors,
-    MatrixCompletionSettings,
-    exposures,
-    train_matrix_completion,
-)
+from headrace.state import State
+from headrace.training.build import Build
 from headrace.types import Requests
 
 USERS, ITEMS = 60, 40
-SMALL = MatrixCompletionSettings(epochs=30, batch_size=128, dim=4, regularisation=0.001, embedding_learning_rate=0.03)
+SMALL = MatrixCompletion.Settings(epochs=30, batch_size=128, dim=4, regularisation=0.001, embedding_learning_rate=0.03)
 
 
 def dataset_of(user: np.ndarray, item: np.ndarray, users: int = USERS, **signals: np.ndarray) -> Dataset:
@@ -48,9 +44,13 @@ def tastes(seed: int = 0, rows: int = 1000) -> Dataset:
     return dataset_of(user, item, impression=np.ones(rows), click=likes, like=likes, collect=likes, share=likes)
 
 
+def train(data: Dataset) -> MatrixCompletion:
+    return MatrixCompletion.fit(Build(data), SMALL)
+
+
 @pytest.fixture(scope="module")
 def channel() -> MatrixCompletion:
-    return train_matrix_completion(tastes(), SMALL)[0]
+    return train(tastes())
 
 
 def requests(*users: int) -> Requests:
@@ -77,7 +77,7 @@ def test_an_exposure_counts_its_signals_once() -> None:
     data = dataset_of(
         [0, 0, 1, 2, 0], [3, 3, 3, 0, 4], click=[1, 1, 0, -1, 1], like=[0, 1, 0, 1, -1], follow=[1, 1, 1, 1, 1]
     )
-    user, item, interest = exposures(data)
+    user, item, interest = exposures(Build(data))
     assert list(zip(user.tolist(), item.tolist(), interest.tolist(), strict=True)) == [
         (0, 3, 2.0),
         (0, 4, 1.0),
@@ -85,12 +85,12 @@ def test_an_exposure_counts_its_signals_once() -> None:
         (2, 0, 1.0),
     ]
     later = replace(data, history=data.log, log=dataset_of([1], [3], collect=[1], share=[1]).log)
-    assert exposures(later)[2].tolist() == [2.0, 1.0, 2.0, 1.0]
+    assert exposures(Build(later))[2].tolist() == [2.0, 1.0, 2.0, 1.0]
 
 
 def test_what_was_not_exposed_is_completed(channel: MatrixCompletion) -> None:
     exposed = torch.zeros(USERS, ITEMS, dtype=torch.bool)
-    user, item, _ = exposures(tastes())
+    user, item, _ = exposures(Build(tastes(), Settings()))
     exposed[user, item] = True
     same = torch.arange(USERS)[:, None] % 2 == torch.arange(ITEMS) % 2
     predicted = channel.users @ channel.vectors.T
@@ -119,35 +119,34 @@ def test_who_is_unknown_gets_none(channel: MatrixCompletion) -> None:
 
 def test_a_seed_is_one_channel_and_its_state_survives_a_snapshot(channel: MatrixCompletion) -> None:
     for again in (
-        train_matrix_completion(tastes(), SMALL)[0],
-        MatrixCompletion.from_state(load(save(channel.state()))),
+        train(tastes()),
+        MatrixCompletion.from_state(State(load(save(channel.state().tensors)))),
     ):
-        assert again.state().keys() == channel.state().keys()
-        assert all(torch.equal(again.state()[name], tensor) for name, tensor in channel.state().items())
+        assert again.state().tensors.keys() == channel.state().tensors.keys()
+        assert all(torch.equal(again.state()[name], tensor) for name, tensor in channel.state().tensors.items())
 
 
 def test_what_cannot_be_is_named() -> None:
     with pytest.raises(ValueError, match=r"dim\n  Input should be greater than or equal to 1"):
-        MatrixCompletionSettings(dim=0)
+        MatrixCompletion.Settings(dim=0)
     with pytest.raises(ValueError, match=r"regularisation\n  Input should be greater than or equal to 0"):
-        MatrixCompletionSettings(regularisation=-1)
+        MatrixCompletion.Settings(regularisation=-1)
     with pytest.raises(ValueError, match="expected at least 1 training row for matrix_completion, got 0"):
-        train_matrix_completion(dataset_of([], []), SMALL)
+        train(dataset_of([], []))
 
 
 def test_an_engine_serves_it_and_keeps_its_index(small_log: Dataset, small_settings: Settings, tmp_path: Path) -> None:
-    changed = {
-        "recall": {**small_settings.recall.model_dump(), "matrix_completion": 30},
-        "matrix_completion": {"index": "lsh", "epochs": 2, "dim": 8},
-        "two_tower": {"index": "lsh"},
-    }
-    settings = Settings.model_validate({**small_settings.model_dump(), **changed})
+    told = small_settings.model_dump()
+    told["channels"]["matrix_completion"] = {"quota": 30, "index": "lsh", "epochs": 2, "dim": 8}
+    told["channels"]["two_tower"].update(index="lsh", ann={"n_tables": 8})
+    settings = Settings.model_validate(told)
     built = build(small_log, settings, tmp_path)
-    assert [fit.label for fit in built.fits][:2] == ["two_tower", "matrix_completion"]
+    assert [fit.label for fit in built.fits][:2] == ["matrix_completion", "two_tower"]
     engine = Engine.load(tmp_path)
     channels = {one.name: one for one in engine.funnel.channels}
     for name in ("two_tower", "matrix_completion"):
         assert isinstance(channels[name]._index, AnnIndex)  # type: ignore[attr-defined]
+    assert channels["two_tower"]._index.settings.n_tables == 8  # type: ignore[attr-defined]
     users = engine.users.ids[:20].tolist()
     pages = engine.recommend(users, k=10)
     assert [page.items for page in pages] == [page.items for page in built.engine.recommend(users, k=10)]

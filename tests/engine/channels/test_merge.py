@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.channels import merge
+from headrace.channels.merge import merge
 from headrace.types import Candidates
 
 

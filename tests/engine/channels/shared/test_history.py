@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.channels import UserHistory
+from headrace.channels.shared.history import UserHistory
 
 POINTS = ("click", "like", "collect", "share", "follow", "comment")
 
@@ -66,7 +66,7 @@ def test_no_logs_and_no_rows(small):
 def test_state_round_trip(small):
     history = UserHistory.build([small.random_log(3)], 7)
     again = UserHistory.from_state(history.state())
-    assert all(torch.equal(again.state()[name], tensor) for name, tensor in history.state().items())
+    assert all(torch.equal(again.state()[name], tensor) for name, tensor in history.state().tensors.items())
 
 
 def test_errors_name_what_came(small):

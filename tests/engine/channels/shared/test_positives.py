@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from headrace.channels.shared.positives import positives_of
+from headrace.channels.shared.positives import Positives, positives_of
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
+from headrace.training.build import Build
+
+
+def positives(dataset: Dataset) -> Positives:
+    return positives_of(Build(dataset))
 
 
 def log_of(users: int, items: int, n: int, seed: int, start: int = 0) -> InteractionLog:
@@ -32,7 +37,7 @@ def test_last_n_are_the_newest_positives_strictly_before(n: int, with_history: b
     log = log_of(5, 11, n, n, start=1000)
     log.signals["like"][0] = 1
     history = log_of(5, 11, 40, 3) if with_history else None
-    got = positives_of(dataset_of(6, 11, log, history))
+    got = positives(dataset_of(6, 11, log, history))
     recent = got.last(got.user, got.before, last_n)
 
     rows = [
@@ -56,7 +61,7 @@ def test_last_n_are_the_newest_positives_strictly_before(n: int, with_history: b
 def test_what_comes_later_changes_nothing_before_it() -> None:
     log = log_of(5, 11, 200, 8)
     cut = int(np.searchsorted(log.time, log.time[100]))
-    whole, part = positives_of(dataset_of(5, 11, log)), positives_of(dataset_of(5, 11, log.take(slice(0, cut))))
+    whole, part = positives(dataset_of(5, 11, log)), positives(dataset_of(5, 11, log.take(slice(0, cut))))
     place = torch.arange(len(part)) - part.offsets[part.user] + whole.offsets[part.user]
     assert torch.equal(whole.item[place], part.item)
     assert torch.equal(whole.last(part.user, whole.before[place], 9), part.last(part.user, part.before, 9))
@@ -69,4 +74,4 @@ def test_a_log_without_interest_is_an_error() -> None:
     with pytest.raises(
         ValueError, match="dataset: expected interactions with interest to train on, got none in 'small'"
     ):
-        positives_of(dataset_of(5, 11, log))
+        positives(dataset_of(5, 11, log))
