@@ -105,6 +105,7 @@ def _parts(warm: Engine | None) -> dict[str, Any]:
         return {}
     funnel = warm.funnel
     return {
+        "features": funnel.ranker.store,
         **{channel.name: channel for channel in funnel.channels},
         "preranker": funnel.preranker,
         "ranker": funnel.ranker,

@@ -70,7 +70,7 @@ class FeatureTables:
         self._content = self.store.family(Content)
 
     def requests(self, requests: Requests) -> Made:
-        """The request side. Raises ValueError for a request before the end of the log, of which the tables know nothing."""
+        """The request side. Raises ValueError for one before the end of the log: the tables know nothing of it."""
         if len(requests) and int(requests.time.min()) < self.store.end:
             raise ValueError(f"requests.time: expected {self.store.end} or later, got {int(requests.time.min())}")
         known = {name: column.index_select(0, requests.user + 1) for name, column in self._users.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from pydantic import TypeAdapter
@@ -141,7 +141,7 @@ class StatisticsBank:
     def state(self) -> State:
         counters = {name: group.counter.state() for name, group in self._groups.items()}
         return State.of(
-            meta=asdict(self.meta),
+            meta=TypeAdapter(StatisticsMeta).dump_python(self.meta, mode="json"),
             priors=self._rates.priors,
             past_priors=self._past_rates.priors,
             groups=list(counters),

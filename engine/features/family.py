@@ -91,8 +91,11 @@ class Family:
     columns: tuple[Column, ...]
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings) -> Family | None:
-        """What the family keeps of `dataset`; None where there is nothing to make columns of."""
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Family | None:
+        """What the family keeps of `dataset`; None where there is nothing to make columns of.
+
+        earlier: the same family of an earlier training, whose models learn on: what a column means must not change.
+        """
         raise NotImplementedError
 
     def scale(self, scales: dict[str, Scale]) -> None:

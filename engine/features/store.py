@@ -49,14 +49,20 @@ class FeatureStore:
         self._take(scales)
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings | None = None) -> FeatureStore:
-        """Learns tables, counters and scales from `dataset`. Raises ValueError when its log is empty."""
+    def fit(
+        cls, dataset: Dataset, settings: FeatureSettings | None = None, earlier: FeatureStore | None = None
+    ) -> FeatureStore:
+        """Learns tables, counters and scales from `dataset`. earlier: the store of models that training starts from.
+
+        Raises ValueError when the log is empty.
+        """
         settings = settings or FeatureSettings()
         log = dataset.log
         if len(log) == 0:
             raise ValueError("dataset: expected at least 1 row in the log, got 0")
         start, end = int(log.time[0]), int(log.time[-1]) + 1
-        fitted = {name: made.fit(dataset, settings) for name, made in FAMILIES.items()}
+        before = earlier.families if earlier else {}
+        fitted = {name: made.fit(dataset, settings, before.get(name)) for name, made in FAMILIES.items()}
         families = {name: family for name, family in fitted.items() if family is not None}
         refresh = min(settings.refresh_ms, (end - start) // 16)
         store = cls(families, {}, len(dataset.catalogue), start, end, refresh)

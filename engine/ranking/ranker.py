@@ -11,7 +11,8 @@ from torch import Tensor
 from headrace.features import FeatureStore
 from headrace.jagged import gather_rows
 from headrace.models import WithPrior
-from headrace.models.lower import Ready, lower
+from headrace.models.lower import Ready, prepare
+from headrace.models.lower.staged import StagedReady
 from headrace.ranking.heads import Heads
 from headrace.ranking.packed import Packed
 from headrace.ranking.settings import NetworkSettings
@@ -35,11 +36,18 @@ class Ranker:
         # By whether requests lie within the log, where the items' statistics still move.
         self._packed = {live: Packed(partial(self._pack, live), self.network) for live in (False, True)}
 
-    def _pack(self, live: bool) -> Ready:
+    def _pack(self, live: bool) -> Ready | StagedReady:
         items = self.store.items
+        sides = {column.name: column.side for column in (self.store.live_columns if live else self.store.columns)}
         with torch.no_grad():
-            lowered = lower(self.network, self.store.columns, live=live)
-            return lowered.with_items(self.store.item_columns(torch.arange(items)), items)
+            prepared = prepare(self.network, self.store.columns, sides=sides)
+            return prepared.with_items(self.store.item_columns(torch.arange(items)), items)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the network is no program, and so runs in torch; None where it is one."""
+        ready = self._packed[False].get()
+        return ready.staged.reason if isinstance(ready, StagedReady) else None
 
     def warm_cache(self) -> None:
         """Packs the network for serving after the log, which the first request would do otherwise."""

@@ -25,7 +25,8 @@ _T = TypeVar("_T")
 class Build:
     """The dataset, the seed of every draw, and how models are trained; a fit is told its own settings beside it.
 
-    features: how the features of every model are made. device: where models train. progress: where bars are shown. work: the folder of the trainings' checkpoints; None:
+    features: how the features of every model are made.
+    device: where models train. progress: where bars are shown. work: the folder of the trainings' checkpoints; None:
     none are written. warm: name of a part -> that part of an earlier engine, which training starts from. fits: what the
     trainings so far reported. left_out: name of a part that could not be built -> why.
     """
@@ -50,7 +51,7 @@ class Build:
     @cached_property
     def store(self) -> FeatureStore:
         """The features of the dataset, for every model."""
-        return FeatureStore.fit(self.dataset, self.features)
+        return FeatureStore.fit(self.dataset, self.features, self.warm.get("features"))
 
     def once(self, make: Callable[Concatenate[Build, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """`make(self, ...)`, called once for all fits that ask for the same; the arguments can be hashed."""

@@ -16,7 +16,7 @@ import headrace
 from headrace.build import build
 from headrace.cli import app
 from headrace.data import Dataset, generate
-from headrace.retrieval import Popular
+from headrace.channels.popular import Popular
 from headrace.serving import Engine
 from headrace.settings import Settings, load_settings
 

@@ -25,7 +25,7 @@ class Age(Family):
         self.publish_time = publish_time
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings) -> Age:
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Age:
         published = dataset.catalogue.publish_time
         return cls(torch.full((len(dataset.catalogue),), -1) if published is None else tensor_of(published))
 

@@ -41,7 +41,7 @@ class Behaviours(Family):
         self.columns = tuple(Column(column_of(kind), "request", "sequence", n, of="item") for kind in kinds)
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings) -> Behaviours:
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Behaviours:
         return cls({kind: LastN.fit(dataset, kind) for kind in settings.lists}, settings.behaviours)
 
     def request(self, asked: Asked) -> Made:

@@ -18,8 +18,8 @@ from headrace.state import State
 
 @family
 class Content(Family):
-    """vectors: float32 [items, d] of unit length, or zero. recent: the column of the items that candidates are compared
-    with; None: there is none.
+    """vectors: float32 [items, d] of unit length, or zero. mean, axes: float64 [w] and [w, d], what made them of those
+    of the catalogue. recent: the column of the items that candidates are compared with; None: there is none.
 
     closeness: the mean and the greatest similarity of each candidate to its request's recent items; zero, before it is
     scaled, where there are none.
@@ -29,8 +29,10 @@ class Content(Family):
     standardised = ("closeness",)
     costly = True
 
-    def __init__(self, vectors: Tensor, recent: str | None) -> None:
+    def __init__(self, vectors: Tensor, mean: Tensor, axes: Tensor, recent: str | None) -> None:
         self.vectors = vectors
+        self.mean = mean
+        self.axes = axes
         self.recent = recent
         self.standardise = Scale.none(2)
         self.columns = (Column("content", "item", "dense", vectors.shape[1]),)
@@ -38,15 +40,22 @@ class Content(Family):
             self.columns += (Column("closeness", "pair", "dense", 2),)
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings) -> Content | None:
-        """Raises ValueError when a vector is not finite."""
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Content | None:
+        """Vectors as they were made for `earlier`. Raises ValueError when one is not finite, or of another width."""
         given = dataset.catalogue.vector
         if given is None:
             return None
-        vectors = tensor_of(given)
+        vectors = tensor_of(given).double()
         if not bool(vectors.isfinite().all()):
             raise ValueError("catalogue.vector: expected finite values, got NaN or infinity")
-        return cls(compressed(vectors, settings.content_dim), column_of(settings.lists[0]) if settings.lists else None)
+        if isinstance(earlier, Content):
+            mean, axes = earlier.mean, earlier.axes
+            if len(mean) != vectors.shape[1]:
+                raise ValueError(f"catalogue.vector: expected {len(mean)} columns, as before, got {vectors.shape[1]}")
+        else:
+            mean, axes = principal(vectors, settings.content_dim)
+        made = F.normalize((vectors - mean) @ axes, dim=1).float()
+        return cls(made, mean, axes, column_of(settings.lists[0]) if settings.lists else None)
 
     def scale(self, scales: dict[str, Scale]) -> None:
         self.standardise = scales["closeness"]
@@ -62,20 +71,19 @@ class Content(Family):
         return {"closeness": self.standardise(closeness(self.vectors, made[self.recent] - 1, offsets, item))}
 
     def state(self) -> State:
-        return State.of(vectors=self.vectors, recent=self.recent)
+        return State.of(vectors=self.vectors, mean=self.mean, axes=self.axes, recent=self.recent)
 
     @classmethod
     def from_state(cls, state: State) -> Content:
-        return cls(state["vectors"], state["recent"])
+        return cls(state["vectors"], state["mean"], state["axes"], state["recent"])
 
 
-def compressed(vectors: Tensor, dim: int) -> Tensor:
-    """float32 [n, min(dim, d)]: unit vectors of the first principal components of `vectors` (float32 [n, d]).
-
-    A zero vector, or one without any of those components, stays zero.
-    """
-    centred = vectors.double() - vectors.double().mean(0)
-    if vectors.shape[1] > dim:
-        _, axes = torch.linalg.eigh(centred.T @ centred)
-        centred = centred @ axes[:, -dim:].flip(1)
-    return F.normalize(centred, dim=1).float().contiguous()
+def principal(vectors: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The mean (float64 [w]) of `vectors` (float64 [n, w]), and their first principal components, at most `dim`:
+    float64 [w, min(dim, w)]. Vectors that are no wider keep their own axes."""
+    mean, width = vectors.mean(0), vectors.shape[1]
+    if width <= dim:
+        return mean, torch.eye(width, dtype=torch.float64)
+    centred = vectors - mean
+    _, axes = torch.linalg.eigh(centred.T @ centred)
+    return mean, axes[:, -dim:].flip(1).contiguous()

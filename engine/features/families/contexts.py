@@ -33,7 +33,7 @@ class Contexts(Family):
         )
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings) -> Contexts:
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Contexts:
         known = {name: codes for name, codes in dataset.log.context.items() if name not in CLOCK}
         return cls({name: size_of(codes) for name, codes in known.items()}, _utc_offset(dataset))
 

@@ -35,7 +35,7 @@ class ItemCodes(Family):
         )
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings) -> ItemCodes:
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> ItemCodes:
         catalogue = dataset.catalogue
         every = torch.arange(1, len(catalogue) + 1, dtype=torch.int32)
         raw = {"author": catalogue.author, "category": catalogue.first_category(), "city": catalogue.city}

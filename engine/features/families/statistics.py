@@ -53,7 +53,7 @@ class Statistics(Family):
         self._frozen: Frozen | None = None
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings) -> Statistics:
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Statistics:
         items = ItemKeys.fit(dataset.catalogue)
         return cls(StatisticsBank.fit(dataset, items, settings), items, len(dataset.users))
 

@@ -29,7 +29,7 @@ class UserCodes(Family):
         )
 
     @classmethod
-    def fit(cls, dataset: Dataset, settings: FeatureSettings) -> UserCodes:
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> UserCodes:
         users = dataset.users
         sizes = {name: size_of(codes) for name, codes in users.features.items()}
         codes = torch.zeros(len(users) + 1, 1 + len(sizes), dtype=torch.int32)

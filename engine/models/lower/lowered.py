@@ -46,7 +46,9 @@ class Embedded:
     def read(self, columns: Mapping[str, Tensor]) -> Tensor:
         """float32 [m, count]."""
         rows = torch.stack([columns[name] for name in self.names], 1) + self.starts
-        vectors = self.table.detach().index_select(0, rows.flatten()).view(len(rows), -1)
+        vectors = (
+            self.table.detach().index_select(0, rows.flatten()).view(len(rows), rows.shape[1] * self.table.shape[1])
+        )
         return vectors[:, self.first : self.first + self.count]
 
 

@@ -212,7 +212,7 @@ def test_a_family_is_one_class():
         columns = (Column("parity", "item", "code", 3),)
 
         @classmethod
-        def fit(cls, dataset, settings):
+        def fit(cls, dataset, settings, earlier=None):
             return cls()
 
         def item(self, item):
@@ -264,6 +264,22 @@ def test_content_similarity_to_the_last_clicks():
     family.standardise = scale
     scaled = store.costly_columns(requests, item)["closeness"].double().numpy()
     assert scaled == pytest.approx((got - got.mean(0)) / got.std(0), abs=1e-4)
+
+
+def test_content_keeps_its_meaning_in_a_warm_start():
+    dataset = made_up(100)
+    first = FeatureStore.fit(dataset, FeatureSettings(content_dim=3))
+    vector = dataset.catalogue.vector.copy()
+    vector[-9:] = 1
+    grown = dataclasses.replace(dataset.catalogue, vector=vector)
+    later = FeatureStore.fit(dataclasses.replace(dataset, catalogue=grown), FeatureSettings(content_dim=3), first)
+    fresh = FeatureStore.fit(dataclasses.replace(dataset, catalogue=grown), FeatureSettings(content_dim=3))
+    old, new, other = (store.item_columns(torch.arange(ITEMS - 9))["content"] for store in (first, later, fresh))
+    assert torch.equal(old, new)
+    assert not torch.allclose(old, other, atol=1e-3)
+    wider = dataclasses.replace(dataset.catalogue, vector=np.ones((ITEMS, 5), np.float32))
+    with pytest.raises(ValueError, match=r"catalogue\.vector: expected 4 columns, as before, got 5"):
+        FeatureStore.fit(dataclasses.replace(dataset, catalogue=wider), FeatureSettings(content_dim=3), first)
 
 
 def test_a_content_vector_that_is_not_finite_is_refused():

@@ -10,6 +10,7 @@ from headrace.models import MODELS
 from headrace.models.blocks import FieldEmbedding
 from headrace.ranking import PreRankerSettings, Ranker, RankerSettings, train_ranker
 from headrace.state import State
+from headrace.training.build import Build
 from headrace.training.loop import TrainSettings
 from headrace.types import Candidates, Requests
 
@@ -51,14 +52,21 @@ def store(dataset):
     return FeatureStore.fit(dataset)
 
 
+def job(dataset, store, **more):
+    """A build whose features are at hand."""
+    build = Build(dataset, **more)
+    build.store = store
+    return build
+
+
 @pytest.fixture(scope="module")
 def ranker(dataset, store):
-    return train_ranker(dataset, store, RankerSettings(train=TRAIN))[0]
+    return train_ranker(job(dataset, store), RankerSettings(train=TRAIN))
 
 
 @pytest.fixture(scope="module")
 def preranker(dataset, store):
-    return train_ranker(dataset, store, PreRankerSettings(train=TRAIN))[0]
+    return train_ranker(job(dataset, store), PreRankerSettings(train=TRAIN))
 
 
 def ask(counts, seed=0, time=END + 1):
@@ -126,8 +134,9 @@ def test_state_round_trip(kind, ranker, preranker, store):
 
 
 def test_training_is_the_same_for_the_same_seed_and_resumes(dataset, store, ranker, tmp_path):
-    again, _ = train_ranker(dataset, store, RankerSettings(train=TRAIN), checkpoint=tmp_path / "ranker.pt")
-    resumed, _ = train_ranker(dataset, store, RankerSettings(train=TRAIN), checkpoint=tmp_path / "ranker.pt")
+    again = train_ranker(job(dataset, store, work=tmp_path), RankerSettings(train=TRAIN))
+    assert [path.name for path in tmp_path.iterdir()] == ["ranker.pt"]
+    resumed = train_ranker(job(dataset, store, work=tmp_path), RankerSettings(train=TRAIN))
     for name, tensor in ranker.state().tensors.items():
         assert torch.equal(tensor, again.state()[name]), name
         assert torch.equal(tensor, resumed.state()[name]), name
@@ -135,7 +144,7 @@ def test_training_is_the_same_for_the_same_seed_and_resumes(dataset, store, rank
 
 def test_down_sampled_clicks_are_calibrated_back(dataset, store):
     settings = RankerSettings(train=TRAIN, negative_rate={"click": 0.2})
-    model, _ = train_ranker(dataset, store, settings)
+    model = train_ranker(job(dataset, store), settings)
     log = dataset.log
     requests = Requests(torch.from_numpy(log.user).long(), torch.from_numpy(log.time))
     offsets = torch.arange(len(log) + 1)
@@ -151,7 +160,7 @@ def test_warm_start_keeps_known_rows_where_the_tables_grow_and_move(kind, ranker
     maps = {"item": torch.cat([torch.full((5,), -1), torch.arange(ITEMS)])}
     still = TrainSettings(epochs=1, batch_size=4096, learning_rate=1e-12, embedding_learning_rate=1e-12)
     initial, settings = (ranker, RankerSettings) if kind == "ranker" else (preranker, PreRankerSettings)
-    new = train_ranker(grown, store, settings(train=still), initial=initial, maps=maps)[0].network
+    new = train_ranker(job(grown, store, warm={kind: initial}), settings(train=still), maps=maps).network
     old = initial.network
     rows = torch.arange(1, ITEMS + 1)
     assert torch.allclose(rows_of(new, rows + 5), rows_of(old, rows), atol=1e-6)
@@ -173,8 +182,8 @@ def rows_of(network, codes):
 def test_a_warm_start_of_another_model_takes_over_embeddings_alone(ranker, dataset, store):
     still = TrainSettings(epochs=1, batch_size=4096, learning_rate=1e-12, embedding_learning_rate=1e-12)
     settings = RankerSettings(model="three_towers", train=still)
-    new = train_ranker(dataset, store, settings, initial=ranker)[0].network
-    fresh = train_ranker(dataset, store, settings)[0].network
+    new = train_ranker(job(dataset, store, warm={"ranker": ranker}), settings).network
+    fresh = train_ranker(job(dataset, store), settings).network
     rows = torch.arange(1, ITEMS + 1)
     assert torch.allclose(rows_of(new, rows), rows_of(ranker.network, rows), atol=1e-6)
     assert not torch.allclose(rows_of(fresh, rows), rows_of(ranker.network, rows), atol=1e-3)
@@ -186,12 +195,11 @@ def test_a_warm_start_of_another_model_takes_over_embeddings_alone(ranker, datas
 def test_every_model_trains_and_serves(name):
     """From settings as a file gives them: what it predicts for a request depends on nothing but the request, also
     after it was kept."""
-    dataset = made_up()
-    store = FeatureStore.fit(dataset, FeatureSettings(behaviours=5, lists=("engaged", "like")))
-    settings = RankerSettings.model_validate({"model": name, "train": TRAIN.model_dump()})
-    trained, report = train_ranker(dataset, store, settings)
+    build = Build(made_up(), features=FeatureSettings(behaviours=5, lists=("engaged", "like")))
+    trained = train_ranker(build, RankerSettings.model_validate({"model": name, "train": TRAIN.model_dump()}))
+    (report,) = build.fits
     assert report.losses[-1][1] < report.losses[0][1]
-    loaded = Ranker.from_state(trained.state(), store)
+    loaded = Ranker.from_state(trained.state(), build.store)
     requests, candidates = ask([33, 0, 60, 7])
     mixed = Requests(requests.user, torch.where(torch.arange(4) % 2 == 1, requests.time, END - 86_400_000))
     for asked in (requests, mixed):
