@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,9 +82,9 @@ class Lowered:
     code_columns: tuple[CodeColumn, ...]
     sequences: tuple[Listed, ...]
 
-    def request_inputs(self, columns: Mapping[str, Tensor]) -> Tensor:
+    def request_inputs(self, columns: Mapping[str, Tensor], requests: int) -> Tensor:
         """float32 [B, R], from the columns of B requests."""
-        return _read(self.request_sources, columns)
+        return _read(self.request_sources, columns, requests)
 
     def pair_inputs(self, columns: Mapping[str, Tensor], candidates: int) -> Tensor:
         """float32 [n, D], from the columns of the pair."""
@@ -105,14 +105,24 @@ class Lowered:
             lists.append((listed.table.detach()[codes.long() + listed.start], counts))
         return lists
 
+    def item_inputs(self, columns: Mapping[str, Tensor], items: int) -> Tensor:
+        """float32 [items, I'], from the columns of items."""
+        return _read(self.item_sources, columns, items)
+
     def item_rows(self, columns: Mapping[str, Tensor], items: int) -> Tensor:
         """float32 [items, I], from the columns of all items: computed in float64, rounded once."""
-        return rows_in_chunks(items, self.item.width, lambda part: self.exact_items(_chunk(columns, part)))
+        out = zeros_on_huge_pages(items * self.item.width, torch.float32, torch.device("cpu")).view(
+            items, self.item.width
+        )
+        for first in range(0, items, _CHUNK):
+            part = slice(first, min(first + _CHUNK, items))
+            chunk = {name: values[part] for name, values in columns.items()}
+            out[part] = self.exact_items(chunk, part.stop - first)
+        return out
 
-    def exact_items(self, columns: Mapping[str, Tensor]) -> Tensor:
-        """float64 [m, I], not rounded."""
-        inputs = _read(self.item_sources, columns, len(next(iter(columns.values()))) if columns else 0).double()
-        stage = self.item
+    def exact_items(self, columns: Mapping[str, Tensor], items: int) -> Tensor:
+        """float64 [items, I], not rounded."""
+        stage, inputs = self.item, self.item_inputs(columns, items).double()
         return run(stage.code, stage.columns, stage.out, stage.width, Sources(self.weights, inputs))
 
     def program(self, item_rows: Tensor) -> Program:
@@ -157,7 +167,7 @@ class Ready:
         """
         return network(
             self.program,
-            request=self.lowered.request_inputs(request) if self.lowered.request_sources else _none(len(offsets) - 1),
+            request=self.lowered.request_inputs(request, len(offsets) - 1),
             offsets=offsets,
             item=item,
             codes=self.lowered.codes(pair, len(item)),
@@ -166,10 +176,6 @@ class Ready:
             backend=backend,
             threads=threads,
         )
-
-
-def _none(rows: int) -> Tensor:
-    return torch.zeros(rows, 0)
 
 
 def sources_of(pieces: Sequence[Piece]) -> tuple[Source, ...]:
@@ -222,19 +228,6 @@ def _lookup(piece: Piece) -> Lookup:
     return piece.value
 
 
-def _read(sources: Sequence[Source], columns: Mapping[str, Tensor], rows: int = 0) -> Tensor:
+def _read(sources: Sequence[Source], columns: Mapping[str, Tensor], rows: int) -> Tensor:
     parts = [source.read(columns) for source in sources]
     return torch.cat(parts, 1) if parts else torch.zeros(rows, 0)
-
-
-def _chunk(columns: Mapping[str, Tensor], part: slice) -> dict[str, Tensor]:
-    return {name: values[part] for name, values in columns.items()}
-
-
-def rows_in_chunks(items: int, width: int, rows: Callable[[slice], Tensor]) -> Tensor:
-    """float32 [items, width] from `rows`, which makes those of some items."""
-    out = zeros_on_huge_pages(items * width, torch.float32, torch.device("cpu")).view(items, width)
-    for first in range(0, items, _CHUNK):
-        part = slice(first, min(first + _CHUNK, items))
-        out[part] = rows(part)
-    return out
