@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, create_model, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from headrace.channels import CHANNELS, ChannelSettings
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
+from headrace.ranking.targets import PREDICTIONS
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.section import Section, first_problem
 
@@ -35,7 +45,7 @@ def _by_registry(value: Any) -> dict[str, ChannelSettings]:
         if name not in CHANNELS:
             raise ValueError(f"{name}: expected one of {', '.join(CHANNELS)}")
     fields: dict[str, Any] = {name: (kind.Settings, kind.Settings()) for name, kind in CHANNELS.items()}
-    model = create_model("ChannelsSettings", __base__=Section, **fields)
+    model = create_model("channels", __config__=ConfigDict(extra="forbid"), **fields)
     return dict(model.model_validate(dict(value)))
 
 
@@ -108,6 +118,15 @@ class Settings(Section):
             if isinstance(value, Mapping) and name in value:
                 raise ValueError(f"{name}: this section is now {_MOVED[name]}")
         return value
+
+    @field_validator("fusion")
+    @classmethod
+    def _of_predictions(cls, fusion: FusionSettings) -> FusionSettings:
+        for setting in ("weights", "exponents", "offsets"):
+            for name in getattr(fusion, setting):
+                if name not in PREDICTIONS:
+                    raise ValueError(f"{setting}: expected some of {', '.join(PREDICTIONS)}, got {name!r}")
+        return fusion
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

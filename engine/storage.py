@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 
 from headrace.channels import CHANNELS, Channel
 from headrace.data import Catalogue, Dataset, IdMap
@@ -67,25 +66,19 @@ def assemble(
 
 def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folder: Path) -> Path:
     """Writes the funnel as the current version of the snapshot in `folder`; returns the version's folder."""
-    store, store_meta = funnel.ranker.store.state()
-    preranker, preranker_meta = funnel.preranker.state()
-    ranker, ranker_meta = funnel.ranker.state()
-    channels = {f"channel-{channel.name}": channel.state() for channel in funnel.channels}
-    states: dict[str, dict[str, Tensor]] = {
-        "features": store,
-        "preranker": preranker,
-        "ranker": ranker,
+    states = {
+        "features": State(*funnel.ranker.store.state()),
+        "preranker": State(*funnel.preranker.state()),
+        "ranker": State(*funnel.ranker.state()),
         "exposure": funnel.exposure.state(),
         "reranker": funnel.reranker.state(),
-        **{name: state.tensors for name, state in channels.items()},
+        **{f"channel-{channel.name}": channel.state() for channel in funnel.channels},
     }
-    facts = {name: state.facts for name, state in channels.items()}
     info: dict[str, Any] = {
         "dataset": dataset.name,
         "as_of": as_of,
         "settings": settings.model_dump(mode="json"),
         "channels": [channel.name for channel in funnel.channels],
-        "meta": {"features": store_meta, "preranker": preranker_meta, "ranker": ranker_meta, **facts},
     }
     tables = {"items": _items_table(dataset.catalogue), "users": pa.table({"id": _ids(dataset.users.ids)})}
     return write_snapshot(folder, Snapshot(states, tables, info))
@@ -97,19 +90,21 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
     Raises SnapshotError naming the file and the reason, ValueError for an overlay that cannot be.
     """
     snapshot = read_snapshot(folder, verify)
-    info, states, meta = snapshot.info, snapshot.states, snapshot.info["meta"]
+    info, states = snapshot.info, snapshot.states
+    if snapshot.lost:
+        raise SnapshotError(
+            f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read; "
+            f"build it again from {info['dataset']}: headrace build"
+        )
     users, items = (IdMap(snapshot.tables[name].column("id").to_numpy()) for name in ("users", "items"))
     try:
         settings = Settings.model_validate(_of_known_channels(info["settings"], info["channels"]))
-        store = FeatureStore.from_state(states["features"], meta["features"])
-        channels = [
-            CHANNELS[name].from_state(State(states[f"channel-{name}"], meta[f"channel-{name}"]))
-            for name in info["channels"]
-        ]
+        store = FeatureStore.from_state(states["features"].tensors, states["features"].facts)
+        channels = [CHANNELS[name].from_state(states[f"channel-{name}"]) for name in info["channels"]]
         exposure = ExposureFilter.from_state(states["exposure"])
-        preranker = PreRanker.from_state(states["preranker"], meta["preranker"], store)
-        ranker = Ranker.from_state(states["ranker"], meta["ranker"], store)
-        reranker = Reranker.from_state(states["reranker"])
+        preranker = PreRanker.from_state(states["preranker"].tensors, states["preranker"].facts, store)
+        ranker = Ranker.from_state(states["ranker"].tensors, states["ranker"].facts, store)
+        reranker = Reranker.from_state(states["reranker"], settings.reranking)
     except (KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{folder}: its parts do not fit this release: {error!r}") from error
     if overlay is not None:

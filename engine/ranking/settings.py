@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from headrace.ranking.targets import Target
 from headrace.section import Section
 from headrace.training.loop import TrainSettings
 
@@ -12,12 +13,12 @@ class RankingSettings(Section):
     """What the training of both ranking models shares."""
 
     embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
-    negative_rate: dict[str, float] = Field(
+    negative_rate: dict[Target, float] = Field(
         default={},
         description="target -> share of its negatives that training sees, below 1 to down-sample; predictions are "
         "calibrated back",
     )
-    weights: dict[str, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
+    weights: dict[Target, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
     train: TrainSettings | None = Field(
         default=None, description="how long and how fast to train; none: chosen by the size of the log"
     )

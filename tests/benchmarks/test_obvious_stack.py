@@ -66,7 +66,7 @@ def test_pages_and_stages_are_the_engines(engine: Engine, stack: ObviousStack, b
         assert list(ours) == list(served.items) == list(served.seconds)
         for name, lists in ours.items():
             assert [sorted(one) for one in lists] == [sorted(one) for one in served.items[name]], name
-        page = trace.stages["re-ranking"]
+        page = trace.page
         assert page.channels.tolist() == [bits for one in served.bits for bits in one]
         torch.testing.assert_close(page.score, torch.tensor([s for one in served.scores for s in one]))
 
