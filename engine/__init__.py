@@ -1,7 +1,4 @@
-"""Headrace: a recommender engine in which every stage of the funnel is one batched kernel.
-
-This is the door, not a floor: nothing inside the package takes a name from it.
-"""
+"""Headrace: a recommender engine in which every stage of the funnel is one batched kernel."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, create_model, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from headrace.channels import CHANNELS, ChannelSettings
 from headrace.features import FeatureSettings
@@ -35,7 +43,7 @@ def _by_registry(value: Any) -> dict[str, ChannelSettings]:
         if name not in CHANNELS:
             raise ValueError(f"{name}: expected one of {', '.join(CHANNELS)}")
     fields: dict[str, Any] = {name: (kind.Settings, kind.Settings()) for name, kind in CHANNELS.items()}
-    model = create_model("ChannelsSettings", __base__=Section, **fields)
+    model = create_model("channels", __config__=ConfigDict(extra="forbid"), **fields)
     return dict(model.model_validate(dict(value)))
 
 

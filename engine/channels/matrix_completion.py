@@ -49,7 +49,7 @@ class MatrixCompletion:
     name: ClassVar[str] = "matrix_completion"
     personalised: ClassVar[bool] = True
 
-    class Settings(VectorSettings, TrainSettings):
+    class Settings(TrainSettings, VectorSettings):
         """Matrix completion: its vectors, its training and its index."""
 
         epochs: int = Field(default=5, ge=1, description="passes over the exposures")

@@ -54,18 +54,28 @@ def _section(path: str, section: type[Section], defaults: Mapping[str, Any]) -> 
     """The table of a section, then the sections inside it."""
     yield from ("| setting | what it may be | default | what it is |", "|---|---|---|---|")
     for name, field in section.model_fields.items():
-        default = "" if _is_section(field.annotation) else _default(field, defaults.get(name))
+        held = defaults.get(name)
+        default = "" if _is_section(field.annotation) or _named_sections(held) else _default(field, held)
         words = (f"`{name}`", _kind(field.annotation, field.metadata), default, field.description or "")
         yield f"| {' | '.join(word.replace('|', chr(92) + '|') for word in words)} |"
     yield ""
     for name, field in section.model_fields.items():
         value = defaults.get(name)
-        for inner in _sections(field.annotation):
+        for key, one in _named_sections(value).items():
+            yield from (f"## `[{path}{name}.{key}]`", "", inspect.cleandoc(type(one).__doc__ or ""), "")
+            yield from _section(f"{path}{name}.{key}.", type(one), dict(one))
+        for inner in () if _named_sections(value) else _sections(field.annotation):
             listed = not _is_section(field.annotation)
             place = f"{path}{name}"
             yield from (f"## `[[{place}]]` {inner.__name__}" if listed else f"## `[{place}]`", "")
             yield from (inspect.cleandoc(inner.__doc__ or ""), "")
             yield from _section(f"{place}.", inner, dict(value) if isinstance(value, inner) else _own(inner))
+
+
+def _named_sections(value: object) -> Mapping[str, Section]:
+    """The sections of a field that has one for each name; none of any other field."""
+    held = value if isinstance(value, Mapping) else {}
+    return {name: one for name, one in held.items() if isinstance(one, Section)}
 
 
 def _own(section: type[Section]) -> dict[str, Any]:

@@ -14,11 +14,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from headrace.channels.author_latest import AuthorLatest
+from headrace.channels.itemcf import ItemCF
+from headrace.channels.popular import Popular
+from headrace.channels.popular_in_category import PopularInCategory
+from headrace.channels.two_tower import TwoTower
 from headrace.exposure import ExposureFilter
 from headrace.reranking import MaxRun, Reranker, RerankSettings
-from headrace.retrieval import AuthorLatest, ItemCF, Popular, PopularInCategory
-from headrace.retrieval.two_tower import TwoTower
 from headrace.serving import Engine
+from headrace.settings import Settings
 from headrace.snapshot import SnapshotError, read_snapshot
 from headrace.snapshot_v1 import READERS
 
@@ -93,6 +97,23 @@ def channel_v1(channel: object) -> Tensors:
     return more | {name: getattr(channel, name) for name in names}
 
 
+def settings_v1(settings: Settings) -> dict[str, Any]:
+    """Quotas stood together, and each trained channel had a section of its own."""
+    told = settings.model_dump(mode="json")
+    channels = told.pop("channels")
+    quotas = {name: channels[name].pop("quota") for name in V1}
+    itemcf = {name: channels["itemcf"][name] for name in ("neighbours", "min_common")}
+    told["recall"] = {**quotas, **itemcf, "total": told.pop("merge")["total"]}
+    for name in ("two_tower", "matrix_completion"):
+        del channels[name]["ann"]
+        told[name] = {**channels[name], "seed": 0}
+    return told
+
+
+#: The channels that there were.
+V1 = ("itemcf", "two_tower", "matrix_completion", "author_latest", "popular_in_category", "popular")
+
+
 @pytest.fixture
 def old(engine: Engine, snapshot: Path, tmp_path: Path) -> Path:
     """The small engine as format 1 had it."""
@@ -102,7 +123,9 @@ def old(engine: Engine, snapshot: Path, tmp_path: Path) -> Path:
     parts |= {"exposure": exposure_v1(funnel.exposure), "reranker": reranker_v1(funnel.reranker)}
     parts |= {f"channel-{channel.name}": channel_v1(channel) for channel in funnel.channels}
     meta = {name: today.states[name].facts for name in ("features", "preranker", "ranker")}
-    write_v1(tmp_path / "old", parts, today.tables, {**today.info, "meta": meta})
+    write_v1(
+        tmp_path / "old", parts, today.tables, {**today.info, "settings": settings_v1(engine.settings), "meta": meta}
+    )
     return tmp_path / "old"
 
 

@@ -16,7 +16,7 @@ from headrace.jagged import gather_rows, segment_of
 from headrace.training.loop import TrainSettings
 
 
-class TwoTowerSettings(VectorSettings, TrainSettings):
+class TwoTowerSettings(TrainSettings, VectorSettings):
     """The two-tower channel: its network, its training and its index."""
 
     quota: int = Field(default=1000, ge=0, description="items it may bring a request; 0: it is not built")
