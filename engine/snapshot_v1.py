@@ -70,17 +70,28 @@ def _settings(settings: dict[str, Any]) -> dict[str, Any]:
     channels["itemcf"] |= {name: recall[name] for name in _OF_ITEMCF}
     for name in _TRAINED:
         channels[name] |= {key: value for key, value in settings[name].items() if key != "seed"}
-    return {**rest, "channels": channels, "merge": {"total": recall["total"]}}
+    rankers = {name: _ranker(rest[name]) for name in ("preranker", "ranker") if name in rest}
+    return {**rest, **rankers, "channels": channels, "merge": {"total": recall["total"]}}
+
+
+def _ranker(settings: dict[str, Any]) -> dict[str, Any]:
+    """There was one network for each of the two, whose settings stood among the others."""
+    network = {name: settings[name] for name in _NETWORK if name in settings}
+    rest = {name: value for name, value in settings.items() if name not in network}
+    if rest.get("train"):
+        rest["train"] = {name: value for name, value in rest["train"].items() if name != "seed"}
+    return {**rest, "network": network}
 
 
 _SLASHED = re.compile(r"^(history|model|index)\.")
 _TRAINED = ("two_tower", "matrix_completion")
 _OF_ITEMCF = ("neighbours", "min_common")
-#: Part -> what reads it; a part that is not here is lost.
+_NETWORK = (
+    *("embedding_dim", "experts", "expert_units", "head_units", "attention", "expert_dropout"),
+    *("tower_units", "vector_dim", "upper_units"),
+)
+#: Part -> what reads it; a part that is not here is lost: features and rankers are made anew.
 READERS: dict[str, Reader] = {
-    "features": _as_it_is,
-    "preranker": _as_it_is,
-    "ranker": _as_it_is,
     "exposure": _exposure,
     "reranker": _reranker,
     "channel-itemcf": _slashes,
