@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from headrace.registry import Registry
 
-if TYPE_CHECKING:
-    from headrace.ranking.fusion.settings import FusionSettings
+
+class Weights(Protocol):
+    """What a formula is told of each column, see `FusionSettings`."""
+
+    @property
+    def weights(self) -> dict[str, float]: ...
+    @property
+    def exponents(self) -> dict[str, float]: ...
+    @property
+    def offsets(self) -> dict[str, float]: ...
 
 
 class Formula(Protocol):
@@ -18,7 +26,7 @@ class Formula(Protocol):
     owns item[offsets[b]:offsets[b+1]]."""
 
     def __call__(
-        self, columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings, /
+        self, columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: Weights, /
     ) -> Tensor | None: ...
 
 
@@ -41,6 +49,6 @@ def total(parts: list[Tensor]) -> Tensor | None:
     return sum(parts[1:], parts[0]) if parts else None
 
 
-def weighted(columns: dict[str, Tensor], settings: FusionSettings) -> Tensor | None:
+def weighted(columns: dict[str, Tensor], settings: Weights) -> Tensor | None:
     """The sum of w p over all weighted columns but the click's."""
     return total([settings.weights[name] * p for name, p in terms(columns, settings.weights) if name != "p_click"])

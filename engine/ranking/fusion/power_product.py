@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from headrace.ranking.fusion.formula import formula, terms, total
-from headrace.ranking.fusion.settings import FusionSettings
+from headrace.ranking.fusion.formula import Weights, formula, terms, total
 
 
 @formula("power_product")
-def power_product(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor | None:
+def power_product(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: Weights) -> Tensor | None:
     logarithm = total(
         [
             settings.exponents.get(name, 1.0) * (settings.weights[name] * p).log1p()

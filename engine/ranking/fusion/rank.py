@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from headrace.jagged import segment_of, top_per_segment
-from headrace.ranking.fusion.formula import formula, terms, total
-from headrace.ranking.fusion.settings import FusionSettings
+from headrace.ranking.fusion.formula import Weights, formula, terms, total
 
 
 @formula("rank")
-def by_rank(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor | None:
+def by_rank(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: Weights) -> Tensor | None:
     parts = []
     for name, p in terms(columns, settings.weights):
         rank = ranks(offsets, p, item).double()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from headrace.ranking.fusion.formula import formula, weighted
-from headrace.ranking.fusion.settings import FusionSettings
+from headrace.ranking.fusion.formula import Weights, formula, weighted
 
 
 @formula("weighted_sum")
-def weighted_sum(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor | None:
+def weighted_sum(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: Weights) -> Tensor | None:
     rest, click = weighted(columns, settings), columns.get("p_click")
     if click is None:
         return rest
