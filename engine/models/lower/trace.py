@@ -209,8 +209,8 @@ class _Reader:
             raise CannotLower(f"no instructions for {name}")
         if name in FUNCTIONS:
             return FUNCTIONS[name](*args, **named)
-        if name not in REARRANGING:
-            raise CannotLower(f"no instructions for {name}")
+        if name not in REARRANGING or (name == "getattr" and args[1] not in ("shape", "ndim")):
+            raise CannotLower(f"no instructions for {args[1] if name == 'getattr' else name}")
 
         def run(*tensors: Tensor) -> Any:
             given = iter(tensors)

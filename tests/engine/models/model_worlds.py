@@ -40,7 +40,7 @@ SETS = {
 OPTIONS = {
     "mmoe": [{"attention": False, "experts": 2, "expert_units": (8, 4)}],
     "dcn_v2": [{"rank": 3, "experts": 2, "layers": 3}],
-    "fibinet": [{"bilinear": "all"}, {"bilinear": "interaction", "reduction": 100}],
+    "fibinet": [{"bilinear": "all"}, {"bilinear": "interaction", "reduction": 1}],
     "ple": [{"levels": 2, "own_experts": 2, "shared_experts": 1}],
 }
 CASES = [(name, options) for name in MODELS for options in ({}, *OPTIONS.get(name, []))]
