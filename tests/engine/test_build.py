@@ -11,9 +11,11 @@ import pytest
 import headrace.build as building
 from headrace.build import build
 from headrace.data import Dataset, IdMap, generate, split_by_time
+from headrace.ranking import RankerSettings
 from headrace.ranking.negatives import with_unshown
 from headrace.serving import Engine
 from headrace.settings import Settings
+from headrace.training.build import Build
 
 
 def pages(engine: Engine, data: Dataset) -> list[list[int | str]]:
@@ -26,8 +28,12 @@ def test_an_interrupted_build_goes_on(
 ) -> None:
     whole = build(small_log, small_settings, tmp_path / "whole").engine
 
-    def cut(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    train = building.train_ranker
+
+    def cut(job: Build, settings: RankerSettings, **more: object) -> object:
+        if settings.part == "ranker":
+            raise KeyboardInterrupt
+        return train(job, settings, **more)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(building, "train_ranker", cut)
