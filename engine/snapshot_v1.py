@@ -70,7 +70,7 @@ def _settings(settings: dict[str, Any]) -> dict[str, Any]:
     channels["itemcf"] |= {name: recall[name] for name in _OF_ITEMCF}
     for name in _TRAINED:
         channels[name] |= {key: value for key, value in settings[name].items() if key != "seed"}
-    rankers = {name: _ranker(rest[name]) for name in ("preranker", "ranker") if name in rest}
+    rankers: dict[str, Any] = {name: _ranker(rest[name]) for name in ("preranker", "ranker") if name in rest}
     return {**rest, **rankers, "channels": channels, "merge": {"total": recall["total"]}}
 
 

@@ -52,14 +52,14 @@ class FeatureTables:
     def __init__(self, state: State) -> None:
         """Raises ValueError for a log with an older history or crossed contexts: the stack leaves those out."""
         self.store = FeatureStore.from_state(state)
-        statistics, age, contexts = (self.store.family(kind) for kind in (Statistics, Age, Contexts))
+        statistics, age, contexts = (self.store.family(Statistics), self.store.family(Age), self.store.family(Contexts))
         assert statistics is not None
         assert age is not None
         assert contexts is not None
         if statistics.bank.meta.past_signals or statistics.bank.meta.contexts:
             raise ValueError("state: expected statistics of one log without crossed contexts, as the synthetic one has")
-        users = self.store.columns["user"].size
-        everyone = torch.arange(-1, users - 1)
+        self.users = self.store.columns["user"].size - 1
+        everyone = torch.arange(-1, self.users)
         made = self.store.request_columns(Requests(everyone, torch.full_like(everyone, self.store.end)))
         self._contexts = contexts
         own = {column.name for column in contexts.columns}
