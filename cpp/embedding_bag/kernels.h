@@ -25,8 +25,6 @@ struct EmbeddingBagKernels {
     void (*pool[3])(const BagRange&);  // by hr_embedding_dtype
 };
 
-const EmbeddingBagKernels* embedding_bag_kernels_scalar();
-const EmbeddingBagKernels* embedding_bag_kernels_avx2();
-const EmbeddingBagKernels* embedding_bag_kernels_avx512();
+extern const EmbeddingBagKernels embedding_bag_kernels_scalar, embedding_bag_kernels_avx2, embedding_bag_kernels_avx512;
 
 }  // namespace hr

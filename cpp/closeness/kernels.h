@@ -23,8 +23,6 @@ struct ClosenessKernels {
     bool (*closeness)(const ClosenessCall& call);
 };
 
-const ClosenessKernels* closeness_kernels_scalar();
-const ClosenessKernels* closeness_kernels_avx2();
-const ClosenessKernels* closeness_kernels_avx512();
+extern const ClosenessKernels closeness_kernels_scalar, closeness_kernels_avx2, closeness_kernels_avx512;
 
 }  // namespace hr

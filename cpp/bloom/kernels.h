@@ -18,9 +18,6 @@ struct BloomKernels {
                 int64_t n, uint8_t* seen);
 };
 
-const BloomKernels* bloom_kernels_scalar();
-const BloomKernels* bloom_kernels_avx2();
-const BloomKernels* bloom_kernels_avx512();
-const BloomKernels* bloom_kernels_classic();
+extern const BloomKernels bloom_kernels_scalar, bloom_kernels_avx2, bloom_kernels_avx512, bloom_kernels_classic;
 
 }  // namespace hr

@@ -28,14 +28,9 @@ struct CeilingLoops {
     MatrixLoop float32, float64, bfloat16, int8;
 };
 
-const CeilingLoops* ceiling_loops_scalar();
-const CeilingLoops* ceiling_loops_avx2();
-const CeilingLoops* ceiling_loops_avx512();
+extern const CeilingLoops ceiling_loops_scalar, ceiling_loops_avx2, ceiling_loops_avx512;
 
-const MatrixLoop* int8_loop_avxvnni();
-const MatrixLoop* int8_loop_avx512vnni();
-const MatrixLoop* bfloat16_loop_avx512bf16();
-const MatrixLoop* bfloat16_loop_amx();
-const MatrixLoop* int8_loop_amx();
+extern const MatrixLoop bfloat16_loop_avx512bf16, bfloat16_loop_amx;
+extern const MatrixLoop int8_loop_avxvnni, int8_loop_avx512vnni, int8_loop_amx;
 
 }  // namespace hr
