@@ -76,7 +76,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return a, b
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_each_case_gets_its_verdict_or_its_reason(
     measured: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -101,7 +101,7 @@ def test_a_killed_process_is_replaced(processes: TopKProcesses, catalogue: tuple
     assert_same(processes.search(queries, 30), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_an_interrupted_search_leaves_no_reply_behind(
     processes: TopKProcesses, catalogue: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +116,7 @@ def test_an_interrupted_search_leaves_no_reply_behind(
     assert_same(processes.search(queries, 30), TopKIndex(*catalogue).search(queries, 30))
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_closing_ends_the_processes(tmp_path: Path) -> None:
     items, before, open_files = integers(20, DIM, seed=1), pids(), len(os.listdir("/proc/self/fd"))
     save_shards(tmp_path / "index", items, 2)
@@ -136,7 +136,7 @@ def test_closing_ends_the_processes(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) <= open_files
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_file_that_changes_or_is_gone_is_named(tmp_path: Path) -> None:
     items = integers(40, DIM, seed=1)
     save_shards(tmp_path / "index", items, 2)
@@ -157,7 +157,7 @@ def test_a_file_that_changes_or_is_gone_is_named(tmp_path: Path) -> None:
     assert pids() == before
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     items = integers(40, DIM, seed=1)
     save_shards(tmp_path / "index", items, 2, scan="float32")
@@ -194,7 +194,7 @@ def test_a_forked_process_is_told_to_open_its_own(processes: TopKProcesses) -> N
     assert len(processes.search(torch.ones(1, DIM), 1)[1]) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_seven_processes_of_unequal_size(tmp_path: Path) -> None:
     items, ids = integers(200, DIM, seed=1), some_ids(200)
     paths = [tmp_path / f"part {number}" for number in range(7)]

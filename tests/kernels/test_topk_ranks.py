@@ -18,7 +18,7 @@ def test_one_rank(tmp_path: Path) -> None:
     ranks_script.run(0, (100,), str(tmp_path / "store"))
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.parametrize("sizes", [(137, 63), (64, 0, 136)])
 def test_ranks(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     ranks = mp.spawn(ranks_script.run, (sizes, str(tmp_path / "store")), nprocs=len(sizes), join=False)
