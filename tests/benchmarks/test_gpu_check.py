@@ -52,7 +52,7 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.skipif(util.find_spec("triton") is None, reason="needs triton")
 def test_the_dry_run_needs_torch_and_numpy_alone_and_writes_a_results_file(tmp_path: Path) -> None:
     script = f"""
@@ -61,8 +61,8 @@ sys.modules.update(dict.fromkeys({OPTIONAL!r}))
 from headrace.benchmarks.gpu_check import main
 sys.exit(main(["--dry-run", "--out", {str(tmp_path)!r}]))
 """
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GPU_CHECK_SECONDS": "400"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=500)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GPU_CHECK_SECONDS": "3000"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = tmp_path.iterdir()
     results = Results.load(path)
