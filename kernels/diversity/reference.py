@@ -1,4 +1,4 @@
-"""The definition of greedy DPP in float64, and the greedy loop that MMR shares."""
+"""The definitions of greedy DPP and MMR in float64, and the greedy loop that they share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headrace.kernels.dpp.picks import check_values
+from headrace.kernels.diversity.picks import check_values
 
 Floats = NDArray[np.float64]
 #: The objective of every item of one list, given the picks so far.
@@ -39,6 +39,34 @@ def dpp(
 
     picked, gain, ruled = greedy(vectors, rewards, offsets, k, kinds, limits, pinned, of_list)
     return picked, gain, ruled, _logdet(vectors, offsets, picked, window, eps)
+
+
+def mmr(
+    vectors: Tensor,
+    rewards: Tensor,
+    offsets: Tensor,
+    k: int,
+    theta: float,
+    window: int | None,
+    kinds: Tensor | None,
+    limits: Tensor | None,
+    pinned: Tensor | None,
+    threads: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    def of_list(v: Floats, r: Floats) -> Objective:
+        def objective(history: list[int]) -> Floats:
+            if not history:
+                return np.array(r)
+            held = history if window is None else history[-window:]
+            score: Floats = theta * r - (1 - theta) * (v @ v[held].T).max(1)
+            return score
+
+        return objective
+
+    picked, gain, ruled = greedy(vectors, rewards, offsets, k, kinds, limits, pinned, of_list)
+    # The first pick goes by reward alone; its objective has no likeness to subtract.
+    gain[:, 0] = (theta * gain[:, 0].double()).float().masked_fill(picked[:, 0] < 0, -np.inf)
+    return picked, gain, ruled
 
 
 def _log_distance(v: Floats, held: Floats, eps: float) -> Floats:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import settings
-from headrace.kernels.registry import OPS
+from headrace.kernels.topk import OP
 
 
 def merge_best(scores: Sequence[Tensor], ids: Sequence[Tensor], k: int) -> tuple[Tensor, Tensor]:
@@ -18,7 +18,7 @@ def merge_best(scores: Sequence[Tensor], ids: Sequence[Tensor], k: int) -> tuple
     where the part has no more. The parts share no id. Fewer than k in all: padded with id -1, score -inf.
     """
     width = max(part.shape[1] for part in ids)
-    if OPS["topk"].reason_off("native", ids[0].device) is not None:
+    if OP.reason_off("native", ids[0].device) is not None:
         return _merge_sorted(torch.cat(list(scores), 1), torch.cat(list(ids), 1), k)
     every = torch.stack([_widened(part, width, -torch.inf) for part in scores])
     names = torch.stack([_widened(part, width, -1) for part in ids])

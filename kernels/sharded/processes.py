@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import settings
-from headrace.kernels.checks import check_at_least
-from headrace.kernels.topk.index import TopKIndex
+from headrace.kernels.index.index import TopKIndex
+from headrace.kernels.sharded.files import shard_paths
+from headrace.kernels.sharded.shards import Answer, TopKShards
 from headrace.kernels.topk.packed import Counts
-from headrace.kernels.topk.shard_files import shard_paths
-from headrace.kernels.topk.sharded import Answer, TopKShards
 
 # A forked process would inherit locks that threads of this one hold.
 _SPAWN = multiprocessing.get_context("spawn")
@@ -80,7 +79,6 @@ class TopKProcesses(TopKShards):
     def _answers(
         self, queries: Tensor, k: int, masks: Sequence[Tensor | None], backend: str, threads: int
     ) -> list[Answer]:
-        check_at_least("threads", threads, 0)
         total, count = threads or settings.get_threads(), len(self._workers)
         asked = queries.detach().numpy()
         requests = [
@@ -220,7 +218,9 @@ def _reply(index: TopKIndex, queries: Any, k: int, mask: Any, backend: str, thre
     """Scores, ids and counts, or the error."""
     words = None if mask is None else torch.from_numpy(mask)
     try:
-        scores, ids, counts = index.search_float64(torch.from_numpy(queries), k, words, backend, threads)
+        scores, ids, counts = index.search_float64(
+            torch.from_numpy(queries), k, words, backend=backend, threads=threads
+        )
     except Exception as error:
         return _plain(error)
     return scores.numpy(), ids.numpy(), counts and tuple(counts)

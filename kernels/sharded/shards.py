@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_at_least
+from headrace.kernels.index.index import TopKIndex
+from headrace.kernels.index.merge import merge_best
+from headrace.kernels.settings import check_call
+from headrace.kernels.sharded.files import shard_paths
 from headrace.kernels.topk.checks import check_finite, check_queries
-from headrace.kernels.topk.index import TopKIndex
-from headrace.kernels.topk.merge import merge_best
 from headrace.kernels.topk.packed import Counts
-from headrace.kernels.topk.shard_files import shard_paths
 
 #: What a search of one shard returns: float64 scores, ids, counts.
 Answer = tuple[Tensor, Tensor, Counts | None]
@@ -65,20 +66,21 @@ class TopKShards:
         return torch.cat([shard.mask(ids, allow) for shard in self._shards], -1)
 
     def search(
-        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+        self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Scores float32 [B, k] and ids int64 [B, k] of the k best items of all shards, best first; see `topk`.
 
         mask: uint64 or int64 words, [W] for all queries or [B, W], over the items in the order of `ids`: each shard
         begins a new word, so W is the sum of ceil(rows / 64).
         """
-        scores, ids, _ = self.search_float64(queries, k, mask, backend, threads)
+        scores, ids, _ = self.search_float64(queries, k, mask, backend=backend, threads=threads)
         return scores.float(), ids
 
     def search_float64(
-        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+        self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> Answer:
         """As `search`, with the float64 scores that ranked the items, and what the search took (None: not counted)."""
+        check_call(backend, threads)
         words = [shape_of(shard).words for shard in self._shards]
         check_arguments(queries, k, mask, shape_of(self._shards[0]), sum(words))
         masks = [None] * len(words) if mask is None else mask.split(words, -1)
@@ -94,7 +96,7 @@ class TopKShards:
         answers = []
         for number, (shard, mask) in enumerate(zip(self._shards, masks, strict=True)):
             try:
-                answers.append(shard.search_float64(queries, k, mask, backend, threads))
+                answers.append(shard.search_float64(queries, k, mask, backend=backend, threads=threads))
             except ValueError as error:
                 raise ValueError(f"shard {number}: {error}") from error
         return answers

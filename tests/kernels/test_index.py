@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace.kernels.topk import METRICS, TopKIndex, topk
+from headrace.kernels.index import TopKIndex
+from headrace.kernels.topk import METRICS, topk
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

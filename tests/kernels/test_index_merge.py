@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import TopKIndex
-from headrace.kernels.topk.merge import _merge_sorted, merge_best
+from headrace.kernels.index.merge import _merge_sorted, merge_best
 
 PARTS = (1, 7, 60, 97)
 

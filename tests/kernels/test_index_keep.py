@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import settings
-from headrace.kernels.topk import METRICS, TopKIndex, storage, topk
+from headrace.kernels.index import TopKIndex, storage
+from headrace.kernels.topk import METRICS, topk
 from headrace.kernels.topk.packed import packed_bytes
 
 SCANS = ("bfloat16", "int8")
@@ -73,7 +74,7 @@ def check(index: TopKIndex, queries: Tensor, k: int, mask: Tensor | None = None)
     expected, rows = topk(queries, index.truth, k, index.metric, mask, backend="reference")
     for isa, threads in product(settings.usable_isas(), (1, 3)):
         with settings.isa(isa):
-            scores, found = index.search(queries, k, mask, "native", threads)
+            scores, found = index.search(queries, k, mask, backend="native", threads=threads)
         assert torch.equal(found, rows), (isa, threads)
         assert torch.equal(scores, expected), (isa, threads)
 

@@ -10,10 +10,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from headrace.kernels.index.index import TopKIndex
+from headrace.kernels.index.merge import merge_best
+from headrace.kernels.settings import check_call
+from headrace.kernels.sharded.shards import Answer, check_arguments, shape_of
 from headrace.kernels.topk.checks import METRICS
-from headrace.kernels.topk.index import TopKIndex
-from headrace.kernels.topk.merge import merge_best
-from headrace.kernels.topk.sharded import Answer, check_arguments, shape_of
 
 #: Numbers that a rank tells of itself before anything else is exchanged.
 _TOLD = 4
@@ -42,24 +43,25 @@ class TopKRanks:
         self._words = told[0]
 
     def search(
-        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+        self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Scores float32 [B, k] and ids int64 [B, k] of the k best items of all ranks, best first; see `topk`.
 
         mask: over the items of rank after rank, each of which begins a new word, as in `TopKShards.search`. A rank
         whose index has other words than at the construction refuses a mask.
         """
-        scores, ids, _ = self.search_float64(queries, k, mask, backend, threads)
+        scores, ids, _ = self.search_float64(queries, k, mask, backend=backend, threads=threads)
         return scores.float(), ids
 
     def search_float64(
-        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+        self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> Answer:
         """As `search`, with the float64 scores that ranked the items, and what the search of this rank's shard took."""
 
         def search() -> tuple[tuple[int, ...], Answer]:
+            check_call(backend, threads)
             check_arguments(queries, k, mask, shape_of(self._index), sum(self._words))
-            answer = self._index.search_float64(queries, k, self._part(mask), backend, threads)
+            answer = self._index.search_float64(queries, k, self._part(mask), backend=backend, threads=threads)
             digest = zlib.crc32(queries.detach().cpu().contiguous().numpy().tobytes())
             return (queries.shape[0], k, digest, mask is not None), answer
 

@@ -16,10 +16,10 @@ import torch
 from shards_oracle import DIM, SPLITS, assert_same, bad_calls, check_all, integers, some_ids
 from torch import Tensor
 
-from headrace.kernels.topk import TopKIndex
-from headrace.kernels.topk.processes import TopKProcesses
-from headrace.kernels.topk.shard_files import save_shards, shard_paths
-from headrace.kernels.topk.sharded import TopKShards
+from headrace.kernels.index import TopKIndex
+from headrace.kernels.sharded.files import save_shards, shard_paths
+from headrace.kernels.sharded.processes import TopKProcesses
+from headrace.kernels.sharded.shards import TopKShards
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,11 @@ def test_processes_name_bad_arguments_and_go_on(processes: TopKProcesses, catalo
     for error, match, arguments in [
         *bad_calls(queries)[:5],
         (ValueError, r"mask: expected shape \[4\]", (queries, 3, torch.zeros(5, dtype=torch.int64))),
-        (ValueError, "shard 0 .*backend", (queries, 3, None, "nobody")),
-        (ValueError, "threads: expected at least 0", (queries, 3, None, "auto", -1)),
     ]:
         with pytest.raises(error, match=match):
             processes.search(*arguments)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match=r"(?s)shard 0 .*backend 'gpu' cannot serve"):
+        processes.search(queries, 3, backend="gpu")
     assert_same(processes.search(queries, 3), TopKIndex(*catalogue).search(queries, 3))
     assert pids() == before
 

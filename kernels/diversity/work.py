@@ -1,4 +1,4 @@
-"""What greedy DPP must do."""
+"""What greedy DPP and maximal marginal relevance must do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 from headrace.kernels.work import Counted, Work
 
 
-def work(batch: int, items: int, dim: int, k: int, window: int | None = None, rules: int = 0) -> Work:
+def dpp_work(batch: int, items: int, dim: int, k: int, window: int | None = None, rules: int = 0) -> Work:
     """`batch` lists of `items` each."""
-    return of_lists(np.full(batch, items), dim, k, window, rules)
+    return dpp_work_of(np.full(batch, items), dim, k, window, rules)
 
 
-def of_lists(counts: NDArray[np.int64], dim: int, k: int, window: int | None = None, rules: int = 0) -> Work:
+def dpp_work_of(counts: NDArray[np.int64], dim: int, k: int, window: int | None = None, rules: int = 0) -> Work:
     """Lists of `counts` items: squared norms, and after each pick but the last the new direction's coordinate of each
     item that is left: a product with the pick, one with its coordinates in the window, and d2's change.
 
@@ -25,6 +25,20 @@ def of_lists(counts: NDArray[np.int64], dim: int, k: int, window: int | None = N
     """
     flops = picking(counts, k, _each(dim, k, window)) + 2.0 * dim * counts.sum()
     return Work(flops, moved(counts, dim, k, rules))
+
+
+def mmr_work(batch: int, items: int, dim: int, k: int, rules: int = 0) -> Work:
+    """`batch` lists of `items` each. A window changes nothing: likenesses are computed once and kept."""
+    return mmr_work_of(np.full(batch, items), dim, k, rules)
+
+
+def mmr_work_of(counts: NDArray[np.int64], dim: int, k: int, rules: int = 0) -> Work:
+    """Lists of `counts` items: after each pick but the last, its product with each item that is left.
+
+    Comparisons and the objective are left out. It is what a greedy that looks at every item does, in float32.
+    """
+    each = np.full(max(k - 1, 0), 2.0 * dim)
+    return Work(picking(counts, k, each), moved(counts, dim, k, rules))
 
 
 @lru_cache(64)
@@ -67,4 +81,23 @@ def dpp(
     counts = offsets.diff().cpu().numpy()
     rules = 0 if kinds is None else kinds.shape[0]
     picks = int(np.minimum(counts, k).sum())
-    return Counted(vectors.shape[0], picks, of_lists(counts, vectors.shape[1], k, window, rules))
+    return Counted(vectors.shape[0], picks, dpp_work_of(counts, vectors.shape[1], k, window, rules))
+
+
+def mmr(
+    vectors: Tensor,
+    rewards: Tensor,
+    offsets: Tensor,
+    k: int,
+    theta: float,
+    window: int | None,
+    kinds: Tensor | None,
+    limits: Tensor | None,
+    pinned: Tensor | None,
+    threads: int,
+) -> Counted:
+    """A call, counted: items in, picks out."""
+    counts = offsets.diff().cpu().numpy()
+    rules = 0 if kinds is None else kinds.shape[0]
+    picks = int(np.minimum(counts, k).sum())
+    return Counted(vectors.shape[0], picks, mmr_work_of(counts, vectors.shape[1], k, rules))

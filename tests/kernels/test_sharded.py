@@ -8,9 +8,10 @@ import pytest
 import torch
 from shards_oracle import DIM, SPLITS, assert_same, bad_calls, check_all, integers, some_ids
 
-from headrace.kernels.topk import METRICS, TopKIndex
-from headrace.kernels.topk.shard_files import save_shards, shard_paths
-from headrace.kernels.topk.sharded import TopKShards
+from headrace.kernels.index import TopKIndex
+from headrace.kernels.sharded.files import save_shards, shard_paths
+from headrace.kernels.sharded.shards import TopKShards
+from headrace.kernels.topk import METRICS
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_at_least, check_offsets, check_tensor
-from headrace.kernels.dpp.rules import Rules
+from headrace.kernels.diversity.rules import Rules
 
 
 class Picks(NamedTuple):

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_tensor
-from headrace.kernels.topk.catalogue import Catalogue
+from headrace.kernels.index.catalogue import Catalogue
+from headrace.kernels.index.segment import Kind, Segment
+from headrace.kernels.index.storage import read_index, write_index
+from headrace.kernels.settings import check_call
 from headrace.kernels.topk.checks import check_finite, check_items, check_metric, check_queries
 from headrace.kernels.topk.packed import SCANS, Counts
-from headrace.kernels.topk.segment import Kind, Segment
-from headrace.kernels.topk.storage import read_index, write_index
 
 KEEPS = ("memory", "mmap", "none")
 
@@ -120,28 +121,29 @@ class TopKIndex:
         return now.mask(ids, allow)
 
     def search(
-        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+        self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Scores float32 [B, k] and ids int64 [B, k] of the k best items, best first; see `topk`.
 
         Equal scores go to the lower id. mask: as in `topk`, over the rows of `ids`; `mask` makes one from ids.
         """
-        return self.search_counted(queries, k, mask, backend, threads)[:2]
+        return self.search_counted(queries, k, mask, backend=backend, threads=threads)[:2]
 
     def search_counted(
-        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+        self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor, Counts | None]:
         """As `search`, and what the search took; None where a scan in float32, or a CUDA graph, does not count."""
-        scores, ids, counts = self.search_float64(queries, k, mask, backend, threads)
+        scores, ids, counts = self.search_float64(queries, k, mask, backend=backend, threads=threads)
         return scores.float(), ids, counts
 
     def search_float64(
-        self, queries: Tensor, k: int, mask: Tensor | None = None, backend: str = "auto", threads: int = 0
+        self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor, Counts | None]:
         """As `search_counted`, with the float64 scores that ranked the items: what `merge_best` needs to join parts."""
+        check_call(backend, threads)
         now = self._catalogue
         check_queries(queries, k, now.dim, now.device, mask, now.words)
-        return now.search(queries, k, mask, backend, threads)
+        return now.search(queries, k, mask, backend=backend, threads=threads)
 
     def add(self, items: Tensor, ids: Tensor) -> None:
         """Adds items float32 [n, d] under `ids` int64 [n]. ValueError where an id is in the index already."""

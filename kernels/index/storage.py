@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headrace.kernels.index.catalogue import Catalogue
+from headrace.kernels.index.segment import Kind, Segment, in_order
 from headrace.kernels.memory import zeros_on_huge_pages
-from headrace.kernels.topk.catalogue import Catalogue
 from headrace.kernels.topk.checks import MAX_DIM, MAX_ITEMS, METRICS
 from headrace.kernels.topk.packed import SCANS, Packed, block_rows, packed_bytes
-from headrace.kernels.topk.segment import Kind, Segment, in_order
 
 MAGIC = b"HEADRACE-TOPK\r\n\0"
 VERSION = 3

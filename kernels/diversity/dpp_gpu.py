@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from headrace.kernels.dpp.greedy_gpu import BLOCK, BLOCK_D, apply_rules, dots, pick, reserve, scratch
-from headrace.kernels.dpp.picks import check_values
+from headrace.kernels.diversity.greedy_gpu import apply_rules, dots, pick, reserve
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -109,7 +106,7 @@ def _leave(
 
 
 @triton.jit(do_not_specialize=["items", "k", "window", "held", "rules"])  # type: ignore[untyped-decorator]
-def _dpp_kernel(
+def dpp_kernel(
     vectors: tl.tensor,
     rewards: tl.tensor,
     offsets: tl.tensor,
@@ -203,56 +200,3 @@ def _dpp_kernel(
             apply_rules(kinds, limits, picked, counts, forbidden, t + 1, n, items, rules, BLOCK)
     tl.store(ruled + request * 2, relaxed)
     tl.store(ruled + request * 2 + 1, overruled)
-
-
-def dpp(
-    vectors: Tensor,
-    rewards: Tensor,
-    offsets: Tensor,
-    k: int,
-    theta: float,
-    window: int | None,
-    eps: float,
-    kinds: Tensor | None,
-    limits: Tensor | None,
-    pinned: Tensor | None,
-    threads: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    check_values(vectors, rewards, offsets, pinned)
-    batch, items = offsets.shape[0] - 1, vectors.shape[0]
-    picked = offsets.new_full((batch, k), -1)
-    gain = torch.full((batch, k), -torch.inf, device=vectors.device)
-    ruled = offsets.new_zeros((batch, 2))
-    logdet = gain.clone()
-    if items == 0:
-        return picked, gain, ruled, logdet
-    held = min(k, int(offsets.diff().max()), window or k)
-    rows, spans, counts, forbidden, rules = scratch(vectors, kinds, limits)
-    settings = torch.tensor([theta, 1.0 - theta, eps], dtype=torch.float64, device=vectors.device)
-    _dpp_kernel[(batch,)](
-        vectors.contiguous(),
-        rewards.contiguous(),
-        offsets.contiguous(),
-        settings,
-        rows,
-        spans,
-        picked.clone() if pinned is None else pinned.contiguous(),
-        picked,
-        gain,
-        ruled,
-        logdet,
-        settings.new_empty((3, items)),
-        settings.new_empty((held, items)),
-        offsets.new_empty((batch, held)),
-        counts,
-        forbidden,
-        items,
-        vectors.shape[1],
-        k,
-        window or 0,
-        held,
-        rules,
-        BLOCK=BLOCK,
-        BLOCK_D=BLOCK_D,
-    )
-    return picked, gain, ruled, logdet

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import settings
-from headrace.kernels.topk.masks import all_rows, bits_of, has_bit, rows_in, words_of
+from headrace.kernels.index.masks import all_rows, bits_of, has_bit, rows_in, words_of
+from headrace.kernels.topk import OP
 from headrace.kernels.topk.packed import TILE, Counts, Packed, block_rows, pack
 
 
@@ -117,16 +118,17 @@ class Segment:
         """The same less `rows` int64 [n], distinct and live."""
         return replace(self, live=self.live_bits() & ~bits_of(rows, self.words), count=self.count - len(rows))
 
-    def search(self, queries: Tensor, k: int, kind: Kind, mask: Tensor | None, backend: str, threads: int) -> Answer:
+    def search(self, queries: Tensor, k: int, kind: Kind, mask: Tensor | None, *, backend: str, threads: int) -> Answer:
         """As `topk`, in ids. mask: int64 or uint64 words over the rows, [words] or [B, words]."""
         if self.live is not None:
             mask = self.live if mask is None else mask.view(torch.int64) & self.live
         if self.packed is None or (self.vectors is not None and not self._low_precision_serves(kind.scan, backend)):
-            scores, rows = torch.ops.headrace.topk(
-                queries.detach(), self.vectors, k, kind.metric, mask, backend, threads
-            )
+            found = OP(queries.detach(), self.vectors, k, kind.metric, mask, backend=backend, threads=threads)
+            scores, rows = found
             return Answer(scores, self.ids_of(rows), None)
-        scores, rows, counts = self.packed.search(queries, self.vectors, k, kind.metric, mask, backend, threads)
+        scores, rows, counts = self.packed.search(
+            queries, self.vectors, k, kind.metric, mask, backend=backend, threads=threads
+        )
         return Answer(scores, self.ids_of(rows), counts)
 
     def _low_precision_serves(self, scan: str, backend: str) -> bool:

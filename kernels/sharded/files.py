@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_at_least, check_shape
+from headrace.kernels.index.index import TopKIndex
 from headrace.kernels.topk.checks import check_items
-from headrace.kernels.topk.index import TopKIndex
 
 _NAME = re.compile(r"shard-(\d{5})-of-(\d{5})\.topk")
 _MOST = 99_999

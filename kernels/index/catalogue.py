@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from headrace.kernels.index.masks import bits_of
+from headrace.kernels.index.merge import merge_best
+from headrace.kernels.index.segment import Answer, Kind, Segment, merged
 from headrace.kernels.topk.checks import check_finite
-from headrace.kernels.topk.masks import bits_of
-from headrace.kernels.topk.merge import merge_best
 from headrace.kernels.topk.packed import Counts
-from headrace.kernels.topk.segment import Answer, Kind, Segment, merged
 
 #: Numbers in a segment that merging may make: 2 million items of 64.
 MOST = 2**27
@@ -70,18 +70,19 @@ class Catalogue:
             parts.append(bits if allow else segment.live_bits() & ~bits)
         return torch.cat(parts, -1)
 
-    def search(self, queries: Tensor, k: int, mask: Tensor | None, backend: str, threads: int) -> Answer:
+    def search(self, queries: Tensor, k: int, mask: Tensor | None, *, backend: str, threads: int) -> Answer:
         """The k best, best first, equal scores to the lower id; short answers end in id -1, score -inf."""
         if len(self.segments) == 1:
-            return self.segments[0].search(queries, k, self.kind, mask, backend, threads)
+            return self.segments[0].search(queries, k, self.kind, mask, backend=backend, threads=threads)
         if not self.segments:
             check_finite("queries", queries)
             none = queries.new_full((len(queries), k), -torch.inf, dtype=torch.float64)
             return Answer(none, torch.full_like(none, -1, dtype=torch.int64), None)
         answers = [
             segment.search(
-                *(queries, k, self.kind),
-                *(None if mask is None else mask[..., start : start + segment.words], backend, threads),
+                *(queries, k, self.kind, None if mask is None else mask[..., start : start + segment.words]),
+                backend=backend,
+                threads=threads,
             )
             for start, segment in self._starts()
         ]
