@@ -145,7 +145,7 @@ def test_empty_batch():
 
 
 def test_outputs_are_written_in_full(monkeypatch):
-    def poisoned(user, weights, beam):
+    def poisoned(user, weights, packed, beam):
         shape = (user.shape[0], beam)
         return torch.full((*shape, 2), 77, dtype=torch.int32), torch.full(shape, torch.nan)
 

@@ -288,7 +288,7 @@ def test_opcheck() -> None:
     for layout in LAYOUTS:
         tail = (6, layout, "auto", 0)
         torch.library.opcheck(torch.ops.headrace.bloom_insert.default, (bits, rows, keys, *tail))
-        torch.library.opcheck(torch.ops.headrace.bloom_contains.default, (bits, rows, keys, *tail))
+        torch.library.opcheck(torch.ops.headrace.bloom_contains.default, (bits, rows.unsqueeze(1), keys, *tail))
 
 
 def asked_lists(layout: str, n: int, seed: int) -> tuple[list[torch.Tensor], list[torch.Tensor], list[int]]:
