@@ -16,8 +16,7 @@ from headrace.evaluation.retrieval import pad_lists
 from headrace.evaluation.yardsticks import Objective, msd, page_value, ssd, swap_search
 from headrace.funnel import Funnel
 from headrace.jagged import gather_rows
-from headrace.kernels.dpp import dpp
-from headrace.kernels.mmr import mmr
+from headrace.kernels.diversity import dpp, mmr
 from headrace.reranking import Reranker
 from headrace.reranking.diversity import standardise
 from headrace.types import Candidates, Requests

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from headrace.jagged import segment_of
-from headrace.kernels.dpp.picks import check_lists, check_values
+from headrace.kernels.diversity.picks import check_lists, check_values
 
 Objective = Literal["dpp", "msd"]
 

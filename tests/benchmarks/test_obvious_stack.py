@@ -20,7 +20,7 @@ from headrace.benchmarks.peers.obvious_page import greedy, standardise
 from headrace.benchmarks.peers.obvious_recall import exposed, merge, torch_flat
 from headrace.benchmarks.peers.obvious_stack import ObviousStack
 from headrace.data import generate
-from headrace.kernels.dpp import Rules, dpp
+from headrace.kernels.diversity import Rules, dpp
 from headrace.kernels.registry import Op
 from headrace.serving import Engine
 from headrace.settings import Settings

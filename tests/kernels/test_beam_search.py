@@ -8,8 +8,9 @@ from beam_oracle import all_paths, brute_beam, random_model, table_model
 from bounds import sum_error, within
 
 from headrace.kernels import settings
-from headrace.kernels.beam_search import PathModel, PathNetwork, beam_search
+from headrace.kernels.beam_search import PathModel, beam_search
 from headrace.kernels.beam_search import native as native_backend
+from headrace.models.blocks.path_network import PathNetwork
 
 BACKENDS = ["reference", "native"]
 NEVER = -1e4  # a logit whose probability is exactly 0
@@ -146,7 +147,7 @@ def test_empty_batch():
 
 
 def test_outputs_are_written_in_full(monkeypatch):
-    def poisoned(user, weights, beam):
+    def poisoned(user, weights, packed, beam):
         shape = (user.shape[0], beam)
         return torch.full((*shape, 2), 77, dtype=torch.int32), torch.full(shape, torch.nan)
 
@@ -184,8 +185,6 @@ def test_users_must_be_finite(backend, value):
         ({"user": [1.0]}, TypeError, "user: expected a tensor"),
         ({"beam": 0}, ValueError, "beam: expected at least 1, got 0"),
         ({"model": None}, TypeError, "model: expected a PathModel, got NoneType"),
-        ({"backend": "fast"}, ValueError, "backend: expected auto"),
-        ({"threads": -1}, ValueError, "threads: expected 0 to 1024"),
         ({"beam": 2**31}, ValueError, "beam: expected at most 2147483647"),
     ],
 )
@@ -268,22 +267,15 @@ def test_a_model_keeps_its_weights_when_the_network_changes():
         torch.testing.assert_close(after, before, rtol=2**-23, atol=1e-12)
 
 
-def test_network_probabilities_sum_to_one():
+def test_a_module_of_other_parts_is_refused():
     network = PathNetwork(3, 4, 2, 2, 5)
-    every = torch.cartesian_prod(torch.arange(4), torch.arange(4)).expand(2, -1, -1)
-    with torch.no_grad():
-        error = log_prob_error(network, users(2, 3), every)
-        assert within(network.log_prob(users(2, 3), every).double().exp().sum(1), [1, 1], 2 * error.max())
-    with pytest.raises(ValueError, match="paths: expected"):
-        network.log_prob(users(2, 3), every[:, :, :1])
-    with pytest.raises(ValueError, match="user: expected 3 columns"):
-        network.log_prob(users(2, 4), every)
-    with pytest.raises(ValueError, match="paths: expected nodes from 0 to 3"):
-        network.log_prob(users(2, 3), torch.full((2, 2), 4))
-    with pytest.raises(ValueError, match="nodes: expected at least 1"):
-        PathNetwork(3, 0, 2, 2, 5)
-    with pytest.raises(TypeError, match="module: expected a PathNetwork"):
+    with pytest.raises(TypeError, match=r"module: expected an nn\.Module, got str"):
+        PathModel.from_module("network")
+    with pytest.raises(ValueError, match="module: expected a parameter named embeddings, got weight, bias"):
         PathModel.from_module(torch.nn.Linear(2, 2))
+    del network.output[1]
+    with pytest.raises(ValueError, match=r"module: expected a parameter named output\.1\.weight"):
+        PathModel.from_module(network)
 
 
 def test_opcheck():

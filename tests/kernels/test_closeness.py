@@ -82,7 +82,6 @@ def test_what_is_not_finite_is_an_error(backend: str, bad: float, place: str) ->
         ({"offsets": torch.tensor([0, 3])}, ValueError, "offsets: expected 3 entries for 2 requests"),
         ({"offsets": torch.tensor([0, 4, 3])}, ValueError, "offsets: expected no falling"),
         ({"offsets": torch.tensor([0, 1, 2])}, ValueError, "offsets: expected to run from 0 to 3"),
-        ({"threads": -1}, ValueError, "threads: expected at least 0"),
     ],
 )
 def test_bad_arguments(backend: str, change: dict[str, object], error: type[Exception], words: str) -> None:

@@ -4,8 +4,8 @@ import torch
 from bounds import U, within
 from dpp_oracle import ragged
 
-from headrace.kernels.dpp import dpp
-from headrace.kernels.dpp.similarity import blend, cosine, factor, gaussian, one_hot, theta_of
+from headrace.kernels.diversity import dpp
+from headrace.kernels.diversity.similarity import blend, cosine, factor, gaussian, one_hot, theta_of
 
 
 def test_cosine_leaves_zero_rows():

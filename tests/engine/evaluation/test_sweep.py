@@ -5,7 +5,7 @@ import torch
 from headrace.evaluation.diversity import intra_list_distance
 from headrace.evaluation.sweep import ranked, sweep, wanted_of
 from headrace.jagged import offsets_of
-from headrace.kernels.dpp import dpp
+from headrace.kernels.diversity import dpp
 from headrace.reranking import Reranker, RerankSettings
 from headrace.reranking.diversity import standardise
 from headrace.types import Candidates
