@@ -67,7 +67,7 @@ def test_pages_and_stages_are_the_engines(engine: Engine, stack: ObviousStack, b
         for name, lists in lists_of(trace).items():
             ours[name] += lists
             theirs[name] += served.items[name]
-        page = trace.stages["re-ranking"]
+        page = trace.page
         for b, items in enumerate(served.items["re-ranking"]):
             part = slice(int(page.offsets[b]), int(page.offsets[b + 1]))
             if page.item[part].tolist() == items:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from headrace.evaluation.diversity import distinct_per_page, intra_list_distance, longest_run, page_diversity
+from headrace.reranking.variety import distinct_per_page, intra_list_distance, longest_run, page_diversity
 
 
 def pairs_distance(items, vectors):

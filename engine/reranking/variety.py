@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from headrace.evaluation.arrays import Array, Floats, Ints, integers, reals
+from headrace.arrays import Array, Floats, Ints, integers, reals
 
 
 @dataclass(frozen=True)
