@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from typing import Any
 
 import torch
@@ -116,8 +115,11 @@ class Op:
 
 def _device_of(inputs: Iterable[Any]) -> torch.device:
     """That of the first tensor, alone or in a list."""
-    each = chain.from_iterable(value if isinstance(value, list) else (value,) for value in inputs)
-    return next(value.device for value in each if isinstance(value, Tensor))
+    for value in inputs:
+        for part in value if isinstance(value, list) else (value,):
+            if isinstance(part, Tensor):
+                return part.device
+    raise ValueError("inputs: expected a tensor, got none")
 
 
 def _on_device(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 ISA_LEVELS = ("scalar", "avx2", "avx512", "amx")
 BACKENDS = ("reference", "native", "gpu")
+_ASKED = ("auto", *BACKENDS)
 MAX_THREADS = 1024
 
 
@@ -76,5 +77,5 @@ def check_call(backend: str, threads: int) -> None:
 
 
 def check_backend(name: str, backend: str) -> None:
-    if backend not in ("auto", *BACKENDS):
-        raise ValueError(f"{name}: expected auto, {', '.join(BACKENDS)}, got {backend!r}")
+    if backend not in _ASKED:
+        raise ValueError(f"{name}: expected {', '.join(_ASKED)}, got {backend!r}")
