@@ -29,10 +29,10 @@ class PathNetwork(nn.Module):
     def log_prob(self, user: Tensor, paths: Tensor) -> Tensor:
         """log p(path | user), differentiable.
 
-        user: float [B, user_dim], of the dtype of the weights. paths: int32 or int64 [B, D], or [B, J, D] for J paths of
-        each user, nodes from 0. Returns float [B] or [B, J]. -log sum_j p(path_j | user), the loss of an item with J
-        paths, is `-log_prob(user, paths).logsumexp(-1)`. Raises TypeError or ValueError for wrong dtypes or shapes, or a
-        node outside 0 to nodes-1.
+        user: float [B, user_dim], of the dtype of the weights. paths: int32 or int64 [B, D], or [B, J, D] for J paths
+        of each user, nodes from 0. Returns float [B] or [B, J]. -log sum_j p(path_j | user), the loss of an item with J
+        paths, is `-log_prob(user, paths).logsumexp(-1)`. Raises TypeError or ValueError for wrong dtypes or shapes, or
+        a node outside 0 to nodes-1.
         """
         check_tensor("user", user, dtype=(torch.float32, torch.float64), ndim=2)
         check_tensor("paths", paths, dtype=(torch.int32, torch.int64), ndim=3 if paths.ndim == 3 else 2)
