@@ -95,14 +95,15 @@ def channel_v1(channel: object) -> Tensors:
 
 @pytest.fixture
 def old(engine: Engine, snapshot: Path, tmp_path: Path) -> Path:
-    """The small engine as format 1 had it."""
+    """The small engine as format 1 had it, its settings as they were recorded then."""
     today = read_snapshot(snapshot)
     funnel = engine.funnel
     parts = {name: today.states[name].tensors for name in ("features", "preranker", "ranker")}
     parts |= {"exposure": exposure_v1(funnel.exposure), "reranker": reranker_v1(funnel.reranker)}
     parts |= {f"channel-{channel.name}": channel_v1(channel) for channel in funnel.channels}
     meta = {name: today.states[name].facts for name in ("features", "preranker", "ranker")}
-    write_v1(tmp_path / "old", parts, today.tables, {**today.info, "meta": meta})
+    settings = json.loads((Path(__file__).parent / "settings_v1.json").read_text())
+    write_v1(tmp_path / "old", parts, today.tables, {**today.info, "settings": settings, "meta": meta})
     return tmp_path / "old"
 
 
