@@ -33,13 +33,15 @@ def attend(
     counts: tl.tensor,
     longest: tl.tensor,
     owner: tl.tensor,
+    row: tl.tensor,
     ROWS: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ) -> None:
     """One entry after another, the sums scaled down whenever a higher logit comes."""
     out, width, query, number = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
     scale = tl.load(weights + field(step, 4))
-    chosen, length, present, most = sequence(entries, counts, longest, number, owner)
+    request = tl.load(owner + row)
+    chosen, length, present, most = sequence(entries, counts, longest, number, request)
     d = tl.arange(0, BLOCK_D)
     x = get(held, query + d, d < width, ROWS)
     peak = tl.full([ROWS], LOWEST, tl.float32)
@@ -47,7 +49,7 @@ def attend(
     mean = tl.zeros([BLOCK_D, ROWS], tl.float32)
     for b in range(most):
         mask = (d < width)[:, None] & (b < present)[None, :]
-        y = tl.load(chosen + ((owner * length + b) * width)[None, :] + d[:, None], mask=mask, other=0.0)
+        y = tl.load(chosen + ((request * length + b) * width)[None, :] + d[:, None], mask=mask, other=0.0)
         logit = tl.where(b < present, tl.sum(x * y, 0) * scale, LOWEST)
         higher = tl.maximum(peak, logit)
         keep, term = tl.exp(peak - higher), tl.where(b < present, tl.exp(logit - higher), 0.0)
@@ -65,16 +67,18 @@ def mean(
     counts: tl.tensor,
     longest: tl.tensor,
     owner: tl.tensor,
+    row: tl.tensor,
     ROWS: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ) -> None:
     out, width, number = field(step, 0), field(step, 1), field(step, 2)
-    chosen, length, present, most = sequence(entries, counts, longest, number, owner)
+    request = tl.load(owner + row)
+    chosen, length, present, most = sequence(entries, counts, longest, number, request)
     d = tl.arange(0, BLOCK_D)
     total = tl.zeros([BLOCK_D, ROWS], tl.float32)
     for b in range(most):
         mask = (d < width)[:, None] & (b < present)[None, :]
-        total += tl.load(chosen + ((owner * length + b) * width)[None, :] + d[:, None], mask=mask, other=0.0)
+        total += tl.load(chosen + ((request * length + b) * width)[None, :] + d[:, None], mask=mask, other=0.0)
     put(held, out + d, d < width, total / tl.maximum(present, 1)[None, :], ROWS)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headrace.kernels.network import instructions as ins
 from headrace.kernels.network.attention_gpu import attend, mean, self_attend
-from headrace.kernels.network.products_gpu import affine, rows
+from headrace.kernels.network.products_gpu import affine, block_rows, inside, rows
 from headrace.kernels.network.steps_gpu import (
     binary,
     constant,
@@ -90,23 +90,15 @@ def stage_kernel(
     """
     held = scratch + tl.program_id(0).to(tl.int64) * columns * ROWS
     for block in range(tl.program_id(0), tl.cdiv(n, ROWS), tl.num_programs(0)):
-        place = (block * ROWS + tl.arange(0, ROWS)).to(tl.int64)
-        # Rows beyond the last are the last once more.
-        row = tl.minimum(place, n - 1)
-        mine = tl.load(owner + row)
-        item_row = tl.load(item + row)
-        good = (item_row >= 0) & (item_row < items)
-        for f in range(fields):
-            number = tl.load(codes + row * fields + f)
-            good = good & (number >= 0) & (number < code_count)
+        row = block_rows(block, n, ROWS)
         for i in range(steps):
             step = code + i * ENCODED
             kind = tl.load(step)
             if kind == AFFINE:
                 if field(step, 1) <= TILE:
-                    affine(step, held, weights, request_rows, request_width, mine, ROWS, TILE, BLOCK_K)
+                    affine(step, held, weights, request_rows, request_width, owner, row, ROWS, TILE, BLOCK_K)
                 else:
-                    affine(step, held, weights, request_rows, request_width, mine, ROWS, BLOCK_O, BLOCK_K)
+                    affine(step, held, weights, request_rows, request_width, owner, row, ROWS, BLOCK_O, BLOCK_K)
             elif kind == FOLD:
                 fold(step, held, weights, ROWS, TILE)
             elif kind == CONSTANT:
@@ -121,10 +113,10 @@ def stage_kernel(
                 mix(step, held, ROWS, TILE)
             elif kind == ATTEND:
                 if BLOCK_D > 0:
-                    attend(step, held, weights, entries, counts, longest, mine, ROWS, BLOCK_D)
+                    attend(step, held, weights, entries, counts, longest, owner, row, ROWS, BLOCK_D)
             elif kind == MEAN:
                 if BLOCK_D > 0:
-                    mean(step, held, entries, counts, longest, mine, ROWS, BLOCK_D)
+                    mean(step, held, entries, counts, longest, owner, row, ROWS, BLOCK_D)
             elif kind == FM:
                 fm(step, held, ROWS, TILE)
             elif kind == PAIRS:
@@ -137,10 +129,14 @@ def stage_kernel(
                 normalise(step, held, weights, ROWS, TILE)
             else:
                 rows(
-                    step, held, item_rows, code_rows, request_rows, inputs, codes, mine, item_row, row, good,
-                    item_width, code_width, request_width, input_width, fields, ROWS, TILE,
+                    step, held, item_rows, code_rows, request_rows, inputs, owner, item, codes, row, items, item_width,
+                    code_count, code_width, request_width, input_width, fields, ROWS, TILE,
                 )  # fmt: skip
             tl.debug_barrier()  # the next step reads what others wrote
+        good = inside(tl.load(item + row), items)
+        for f in range(fields):
+            good = good & inside(tl.load(codes + row * fields + f), code_count)
+        place = (block * ROWS + tl.arange(0, ROWS)).to(tl.int64)
         for first in range(0, width, TILE):
             t = first + tl.arange(0, TILE)
             values = tl.where(good[None, :], get(held, result + t, t < width, ROWS), float("nan"))

@@ -34,7 +34,7 @@ def field(step: tl.tensor, place: tl.constexpr) -> tl.tensor:
 @triton.jit  # type: ignore[untyped-decorator]
 def at(held: tl.tensor, column: tl.tensor, ROWS: tl.constexpr) -> tl.tensor:
     """Where the columns are in memory: [columns, ROWS]."""
-    return held + column[:, None] * ROWS + tl.arange(0, ROWS)[None, :]
+    return held + (column[:, None] * ROWS + tl.arange(0, ROWS)[None, :])
 
 
 @triton.jit  # type: ignore[untyped-decorator]
