@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from headrace.kernels import settings  # with the package, every op is registered
+from headrace.kernels import settings
 from headrace.kernels.registry import OPS
 from headrace.kernels.settings import BACKENDS
 from headrace.version import __version__

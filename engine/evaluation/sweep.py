@@ -14,8 +14,7 @@ from headrace.evaluation.retrieval import pad_lists
 from headrace.evaluation.yardsticks import Objective, msd, page_value, ssd, swap_search
 from headrace.funnel import Funnel
 from headrace.jagged import gather_rows, standardise
-from headrace.kernels.dpp import dpp
-from headrace.kernels.mmr import mmr
+from headrace.kernels.diversity import dpp, mmr
 from headrace.report.sweep import SearchRow, Sweep, SweepRow
 from headrace.reranking import Reranker
 from headrace.reranking.variety import distinct_per_page, intra_list_distance

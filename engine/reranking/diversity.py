@@ -9,8 +9,7 @@ from torch import Tensor
 
 from headrace.data.dataset import Catalogue
 from headrace.jagged import offsets_of, standardise
-from headrace.kernels.dpp import Picks, Rules, dpp_picks
-from headrace.kernels.mmr import mmr_picks
+from headrace.kernels.diversity import Picks, Rules, dpp_picks, mmr_picks
 from headrace.reranking.clusters import content_clusters
 from headrace.reranking.rules import broken, catalogue_kinds, check_kinds, compile_rules
 from headrace.reranking.settings import RerankSettings

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from headrace.data.dataset import Catalogue
-from headrace.kernels.dpp import Rules
-from headrace.kernels.dpp.rules import MAX_RULES
+from headrace.kernels.diversity import Rules
+from headrace.kernels.diversity.rules import MAX_RULES
 from headrace.section import Section
 
 #: A span that no page is as long as.

@@ -45,9 +45,9 @@ def test_a_batch_equals_its_requests_one_by_one(engine: Engine, small_log: Datas
     together = engine.recommend(users, k=15)
     alone = [engine.recommend([user], k=15)[0] for user in users]
     assert [page.items for page in together] == [page.items for page in alone]
-    assert np.allclose(
-        np.concatenate([page.scores for page in together]), np.concatenate([page.scores for page in alone]), rtol=1e-4
-    )
+    # Sigmoids and powers may round otherwise elsewhere in a batch: at most 16 units in the last place over a formula.
+    scores = ([score for page in pages for score in page.scores] for pages in (together, alone))
+    np.testing.assert_allclose(*scores, rtol=2**-19)
 
 
 def test_seen_items_are_never_shown(engine: Engine, small_log: Dataset) -> None:

@@ -148,7 +148,7 @@ except OSError as error:
     assert sum(p.is_dir() for p in tmp_path.iterdir()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_kill_9_leaves_a_whole_snapshot(tmp_path: Path) -> None:
     write_snapshot(tmp_path, made(0))
     script = f"""

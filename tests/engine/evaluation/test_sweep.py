@@ -4,7 +4,7 @@ import torch
 
 from headrace.evaluation.sweep import ranked, sweep, wanted_of
 from headrace.jagged import offsets_of, standardise
-from headrace.kernels.dpp import dpp
+from headrace.kernels.diversity import dpp
 from headrace.reranking import Reranker, RerankSettings
 from headrace.reranking.variety import intra_list_distance
 from headrace.types import Candidates

@@ -250,8 +250,8 @@ def test_content_similarity_to_the_last_clicks():
     dataset = made_up(300)
     store = FeatureStore.fit(dataset, FeatureSettings(refresh_ms=0, behaviours=5, content_dim=3))
     family, log = store.families["content"], dataset.log
-    content = family.vectors.numpy()
-    assert np.allclose(np.linalg.norm(content, axis=1), 1, atol=1e-6)
+    content = family.vectors.double().numpy()
+    assert np.allclose(np.linalg.norm(content, axis=1), 1, rtol=0, atol=8 * 2.0**-24)
     requests, item = requests_of(log), torch.from_numpy(log.item).long()
     scale = family.standardise
     family.standardise = Scale.none(2)
@@ -260,7 +260,7 @@ def test_content_similarity_to_the_last_clicks():
         mine = (log.user == log.user[row]) & (log.signals["click"] == 1) & (log.time < log.time[row])
         last = log.item[mine][::-1][:5]
         similar = content[last] @ content[log.item[row]] if len(last) else np.zeros(1)
-        assert got[row] == pytest.approx([similar.mean(), similar.max()], abs=1e-6)
+        assert got[row] == pytest.approx([similar.mean(), similar.max()], rel=0, abs=(5 + 3 + 3) * 2.0**-24)
     family.standardise = scale
     scaled = store.costly_columns(requests, item)["closeness"].double().numpy()
     assert scaled == pytest.approx((got - got.mean(0)) / got.std(0), abs=1e-4)

@@ -4,7 +4,7 @@ import torch
 
 from headrace.data import Catalogue, IdMap, Jagged
 from headrace.jagged import offsets_of, standardise
-from headrace.kernels.dpp import dpp
+from headrace.kernels.diversity import dpp
 from headrace.reranking import MaxInPrefix, MaxRun, OneInWindow, Reranker, RerankSettings
 from headrace.types import Candidates
 

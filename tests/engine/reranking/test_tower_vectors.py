@@ -30,7 +30,7 @@ def train(dataset):
     return TwoTower.fit(Build(dataset), TwoTower.Settings(epochs=3)).vectors
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_two_tower_vectors_of_rare_items_say_little():
     world = generate(users=4000, items=6000, events=400_000, seed=0)
     log = world.dataset.log
