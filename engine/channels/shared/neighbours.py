@@ -62,4 +62,5 @@ def _strongest(row: NDArray[np.integer], strength: NDArray[np.float64], rows: in
     counts = np.bincount(row, minlength=rows)
     last = np.cumsum(counts) - np.maximum(counts - limit, 0) - 1
     worst = torch.sort(key).values.numpy()[last.clip(0)] if len(row) else last
-    return key.numpy() <= worst[row]
+    kept: NDArray[np.bool_] = key.numpy() <= worst[row]
+    return kept
