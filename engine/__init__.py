@@ -1,4 +1,7 @@
-"""Headrace: a recommender engine in which every stage of the funnel is one batched kernel."""
+"""Headrace: a recommender engine in which every stage of the funnel is one batched kernel.
+
+This is the door, not a floor: nothing inside the package takes a name from it.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -31,6 +31,16 @@ def _as_it_is(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
     return State(tensors, facts)
 
 
+def _ranking(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
+    """Training had a seed of its own."""
+    return State(tensors, {**facts, "settings": _without_seed(facts["settings"])})
+
+
+def _without_seed(settings: dict[str, Any]) -> dict[str, Any]:
+    train = settings["train"] and {name: value for name, value in settings["train"].items() if name != "seed"}
+    return {**settings, "train": train}
+
+
 def _exposure(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
     newest = tensors["newest"].tolist()
     numbers = {name: tensors[name].tolist() for name in ("fpr", "window_ms", "generations", "capacities")}
@@ -61,7 +71,7 @@ def _two_tower(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
 
 
 def _settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Quotas stood together, and each trained channel had a section of its own."""
+    """Quotas stood together, each trained channel had a section of its own, and training a seed of its own."""
     if "recall" not in settings:
         return settings
     recall = settings["recall"]
@@ -70,7 +80,8 @@ def _settings(settings: dict[str, Any]) -> dict[str, Any]:
     channels["itemcf"] |= {name: recall[name] for name in _OF_ITEMCF}
     for name in _TRAINED:
         channels[name] |= {key: value for key, value in settings[name].items() if key != "seed"}
-    return {**rest, "channels": channels, "merge": {"total": recall["total"]}}
+    ranking = {name: _without_seed(settings[name]) for name in ("preranker", "ranker")}
+    return {**rest, **ranking, "channels": channels, "merge": {"total": recall["total"]}}
 
 
 _SLASHED = re.compile(r"^(history|model|index)\.")
@@ -79,8 +90,8 @@ _OF_ITEMCF = ("neighbours", "min_common")
 #: Part -> what reads it; a part that is not here is lost.
 READERS: dict[str, Reader] = {
     "features": _as_it_is,
-    "preranker": _as_it_is,
-    "ranker": _as_it_is,
+    "preranker": _ranking,
+    "ranker": _ranking,
     "exposure": _exposure,
     "reranker": _reranker,
     "channel-itemcf": _slashes,

@@ -53,29 +53,36 @@ def settings_page(settings: Section) -> str:
 def _section(path: str, section: type[Section], defaults: Mapping[str, Any]) -> Iterator[str]:
     """The table of a section, then the sections inside it."""
     yield from ("| setting | what it may be | default | what it is |", "|---|---|---|---|")
-    for name, field in section.model_fields.items():
-        held = defaults.get(name)
-        default = "" if _is_section(field.annotation) or _named_sections(held) else _default(field, held)
-        words = (f"`{name}`", _kind(field.annotation, field.metadata), default, field.description or "")
-        yield f"| {' | '.join(word.replace('|', chr(92) + '|') for word in words)} |"
-    yield ""
+    inside: list[tuple[str, type[Section], Mapping[str, Any]]] = []
     for name, field in section.model_fields.items():
         value = defaults.get(name)
-        for key, one in _named_sections(value).items():
-            yield from (f"## `[{path}{name}.{key}]`", "", inspect.cleandoc(type(one).__doc__ or ""), "")
-            yield from _section(f"{path}{name}.{key}.", type(one), dict(one))
-        for inner in () if _named_sections(value) else _sections(field.annotation):
-            listed = not _is_section(field.annotation)
-            place = f"{path}{name}"
-            yield from (f"## `[[{place}]]` {inner.__name__}" if listed else f"## `[{place}]`", "")
-            yield from (inspect.cleandoc(inner.__doc__ or ""), "")
-            yield from _section(f"{place}.", inner, dict(value) if isinstance(value, inner) else _own(inner))
+        inner = list(_inside(f"{path}{name}", field.annotation, value))
+        own_tables = bool(inner) and not inner[0][0].startswith("[[")
+        default = "" if own_tables else _default(field, value)
+        words = (f"`{name}`", _kind(field.annotation, field.metadata), default, field.description or "")
+        yield f"| {' | '.join(word.replace('|', chr(92) + '|') for word in words)} |"
+        inside += inner
+    yield ""
+    for place, kind, values in inside:
+        yield from (f"## `{place}`" + (f" {kind.__name__}" if place.startswith("[[") else ""), "")
+        yield from (inspect.cleandoc(kind.__doc__ or ""), "")
+        yield from _section(f"{place.strip('[]')}.", kind, values)
 
 
-def _named_sections(value: object) -> Mapping[str, Section]:
-    """The sections of a field that has one for each name; none of any other field."""
-    held = value if isinstance(value, Mapping) else {}
-    return {name: one for name, one in held.items() if isinstance(one, Section)}
+def _inside(place: str, annotation: Any, value: object) -> Iterator[tuple[str, type[Section], Mapping[str, Any]]]:
+    """The sections that a field holds: where each stands in a file, its class, and its defaults.
+
+    The classes are those of the values, which may have been found in a registry; else those of the annotation.
+    """
+    if isinstance(value, Section):
+        yield f"[{place}]", type(value), dict(value)
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _inside(f"{place}.{name}", type(one), one)
+    else:
+        alone = any(isinstance(part, type) and issubclass(part, Section) for part in _parts(annotation))
+        for kind in _sections(annotation):
+            yield f"[{place}]" if alone else f"[[{place}]]", kind, _own(kind)
 
 
 def _own(section: type[Section]) -> dict[str, Any]:
@@ -107,11 +114,6 @@ def _parts(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _is_section(annotation: Any) -> bool:
-    """Whether a table of the file holds it, rather than a list."""
-    return any(isinstance(part, type) and issubclass(part, Section) for part in _parts(annotation))
-
-
 def _sections(annotation: Any) -> Iterator[type[Section]]:
     """Every section in a field, also in its lists."""
     for part in _parts(annotation):
@@ -141,6 +143,8 @@ def _word(annotation: Any) -> str:
     if origin in (tuple, list):
         kinds = [_kind(one, []) for one in inner if one is not Ellipsis]
         return f"list of {kinds[0]}" if len(kinds) < len(inner) or origin is list else f"list: {', '.join(kinds)}"
+    if origin is dict and any(_sections(inner[1])):
+        return "sections by name"
     if origin is dict:
         return f"table of {_kind(inner[1], [])} by name"
     if isinstance(annotation, type) and issubclass(annotation, Section):

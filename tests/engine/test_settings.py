@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 from typer.testing import CliRunner
 
 from headrace.cli import app
@@ -84,6 +84,10 @@ class Outer(Section):
     perhaps: Inner | None = Field(default=None, description="one or none")
     many: tuple[Inner, ...] = Field(default=(Inner(size=3),), description="some")
     must: Literal["a", "b"] = Field(description="no default")
+    found: SerializeAsAny[Section] = Field(default=Inner(size=4), description="as registered")
+    each: dict[str, SerializeAsAny[Section]] = Field(
+        default={"near": Inner(size=5), "far": Inner(size=6)}, description="by registry"
+    )
 
 
 def test_a_page_of_any_section() -> None:
@@ -95,6 +99,12 @@ def test_a_page_of_any_section() -> None:
         "| `perhaps` | section or none |  | one or none |",
         "| `many` | list of sections, below | `[{size = 3}]` | some |",
         '| `must` | `"a"` or `"b"` | required | no default |',
+        "| `found` | section |  | as registered |",
+        "## `[found]`\n\nOne of many.\n",
+        "| `size` | integer or none, above 2 | `4` | in rows |",
+        "| `each` | sections by name |  | by registry |",
+        "## `[each.near]`\n\nOne of many.\n",
+        "| `size` | integer or none, above 2 | `6` | in rows |",
         "## `[given]`\n\nOne of many.\n",
         "| `size` | integer or none, above 2 | `7` | in rows |",
         "## `[perhaps]`\n",
@@ -124,6 +134,14 @@ def test_a_misspelt_name_is_refused(text: str, name: str, tmp_path: Path) -> Non
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"settings\.toml: {re.escape(name)}: Extra inputs are not permitted, got"):
         load_settings(path)
+
+
+def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    for value in ("inf", "nan"):
+        path.write_text(f"[ranker.train]\nlearning_rate = {value}")
+        with pytest.raises(ValueError, match=r"ranker\.train\.learning_rate: Input should be a finite number"):
+            load_settings(path)
 
 
 @pytest.mark.parametrize("page", ["settings.md", "reranking.md"])

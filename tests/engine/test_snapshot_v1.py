@@ -22,7 +22,6 @@ from headrace.channels.two_tower import TwoTower
 from headrace.exposure import ExposureFilter
 from headrace.reranking import MaxRun, Reranker, RerankSettings
 from headrace.serving import Engine
-from headrace.settings import Settings
 from headrace.snapshot import SnapshotError, read_snapshot
 from headrace.snapshot_v1 import READERS
 
@@ -97,35 +96,20 @@ def channel_v1(channel: object) -> Tensors:
     return more | {name: getattr(channel, name) for name in names}
 
 
-def settings_v1(settings: Settings) -> dict[str, Any]:
-    """Quotas stood together, and each trained channel had a section of its own."""
-    told = settings.model_dump(mode="json")
-    channels = told.pop("channels")
-    quotas = {name: channels[name].pop("quota") for name in V1}
-    itemcf = {name: channels["itemcf"][name] for name in ("neighbours", "min_common")}
-    told["recall"] = {**quotas, **itemcf, "total": told.pop("merge")["total"]}
-    for name in ("two_tower", "matrix_completion"):
-        del channels[name]["ann"]
-        told[name] = {**channels[name], "seed": 0}
-    return told
-
-
-#: The channels that there were.
-V1 = ("itemcf", "two_tower", "matrix_completion", "author_latest", "popular_in_category", "popular")
-
-
 @pytest.fixture
 def old(engine: Engine, snapshot: Path, tmp_path: Path) -> Path:
-    """The small engine as format 1 had it."""
+    """The small engine as format 1 had it, its settings as they were recorded then."""
     today = read_snapshot(snapshot)
     funnel = engine.funnel
     parts = {name: today.states[name].tensors for name in ("features", "preranker", "ranker")}
     parts |= {"exposure": exposure_v1(funnel.exposure), "reranker": reranker_v1(funnel.reranker)}
     parts |= {f"channel-{channel.name}": channel_v1(channel) for channel in funnel.channels}
     meta = {name: today.states[name].facts for name in ("features", "preranker", "ranker")}
-    write_v1(
-        tmp_path / "old", parts, today.tables, {**today.info, "settings": settings_v1(engine.settings), "meta": meta}
-    )
+    for name in ("preranker", "ranker"):
+        chosen = meta[name]["settings"]
+        meta[name] = {**meta[name], "settings": {**chosen, "train": {**chosen["train"], "seed": 0}}}
+    settings = json.loads((Path(__file__).parent / "settings_v1.json").read_text())
+    write_v1(tmp_path / "old", parts, today.tables, {**today.info, "settings": settings, "meta": meta})
     return tmp_path / "old"
 
 

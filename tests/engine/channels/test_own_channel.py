@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from headrace.build import build
 from headrace.channels import CHANNELS
 from headrace.data import Dataset
+from headrace.doctor import print_report
 from headrace.serving import Engine
 from headrace.settings import Settings, load_settings
 from headrace.snapshot import SnapshotError
@@ -74,6 +76,9 @@ def test_an_entry_point_adds_it(module: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(CHANNELS, "_looked", False)
     importlib.invalidate_caches()
     assert "newest" in CHANNELS
+    console = Console(record=True, width=160)
+    print_report(console)
+    assert "The newest items." in console.export_text()
     assert Settings().channels["newest"].quota == 0
 
 
