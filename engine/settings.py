@@ -122,9 +122,10 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """What a TOML file says. Raises ValueError naming the file."""
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            found: dict[str, Any] = tomllib.load(file)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: not TOML: {error}") from error
+    return found
 
 
 def load_settings(path: str | Path) -> Settings:

@@ -31,6 +31,11 @@ def _as_it_is(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
     return State(tensors, facts)
 
 
+def _without_seed(settings: dict[str, Any]) -> dict[str, Any]:
+    train = settings["train"] and {name: value for name, value in settings["train"].items() if name != "seed"}
+    return {**settings, "train": train}
+
+
 def _exposure(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
     newest = tensors["newest"].tolist()
     numbers = {name: tensors[name].tolist() for name in ("fpr", "window_ms", "generations", "capacities")}
@@ -61,7 +66,7 @@ def _two_tower(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
 
 
 def _settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Quotas stood together, and each trained channel had a section of its own."""
+    """Quotas stood together, each trained channel had a section of its own, and training a seed of its own."""
     if "recall" not in settings:
         return settings
     recall = settings["recall"]
@@ -78,9 +83,7 @@ def _ranker(settings: dict[str, Any]) -> dict[str, Any]:
     """There was one network for each of the two, whose settings stood among the others."""
     network = {name: settings[name] for name in _NETWORK if name in settings}
     rest = {name: value for name, value in settings.items() if name not in network}
-    if rest.get("train"):
-        rest["train"] = {name: value for name, value in rest["train"].items() if name != "seed"}
-    return {**rest, "network": network}
+    return {**_without_seed(rest), "network": network}
 
 
 _SLASHED = re.compile(r"^(history|model|index)\.")

@@ -94,9 +94,13 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
             f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read; "
             f"build it again from {info['dataset']}: headrace build"
         )
+    if missing := [name for name in info["channels"] if name not in CHANNELS]:
+        raise SnapshotError(
+            f"{folder}: expected channels of {', '.join(CHANNELS)}, which are installed here; got {', '.join(missing)}"
+        )
     users, items = (IdMap(snapshot.tables[name].column("id").to_numpy()) for name in ("users", "items"))
     try:
-        settings = Settings.model_validate(_of_known_channels(info["settings"], info["channels"]))
+        settings = Settings.model_validate(_of_known_channels(info["settings"]))
         store = FeatureStore.from_state(states["features"])
         channels = [CHANNELS[name].from_state(states[f"channel-{name}"]) for name in info["channels"]]
         exposure = ExposureFilter.from_state(states["exposure"])
@@ -112,10 +116,9 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
     return Loaded(funnel, users, items, int(info["as_of"]), settings)
 
 
-def _of_known_channels(settings: dict[str, Any], present: list[str]) -> dict[str, Any]:
+def _of_known_channels(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings without those of channels that were not built and are not installed here."""
-    channels = {name: one for name, one in settings["channels"].items() if name in present or name in CHANNELS}
-    return {**settings, "channels": channels}
+    return {**settings, "channels": {name: one for name, one in settings["channels"].items() if name in CHANNELS}}
 
 
 def _ids(ids: IdMap) -> pa.Array:

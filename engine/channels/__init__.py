@@ -5,7 +5,8 @@ What several of them need is in `shared/`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
@@ -23,7 +24,7 @@ class ChannelSettings(Section):
     quota: int = Field(default=0, ge=0, description="items it may bring a request; 0: it is not built")
 
 
-class Channel(Protocol):
+class Channel(ABC):
     """One way to find candidates.
 
     name: by which settings, snapshots and pages know it. personalised: whether it can tell users apart. Settings: what
@@ -32,34 +33,34 @@ class Channel(Protocol):
 
     name: ClassVar[str]
     personalised: ClassVar[bool]
-    Settings: ClassVar[type[ChannelSettings]]
+    Settings: ClassVar[type[ChannelSettings]] = ChannelSettings
 
     @classmethod
     def needs(cls, dataset: Dataset) -> str | None:
         """What `dataset` lacks for such a channel, in words; None where it lacks nothing."""
-        ...
+        return None
 
     @classmethod
+    @abstractmethod
     def fit(cls, build: Build, settings: Any) -> Channel:
         """The channel of a dataset that lacks nothing. settings: of its own `Settings`."""
-        ...
 
+    @abstractmethod
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """At most `quota` items for each request, best first, each item once.
 
         `score` is on the channel's own scale and `channels` zero: the merge sets the bit. A request that the channel
         can say nothing about gets none. A request gets the same in any batch. Raises ValueError for a quota below 1.
         """
-        ...
 
+    @abstractmethod
     def state(self) -> State:
         """All that `from_state` needs."""
-        ...
 
     @classmethod
+    @abstractmethod
     def from_state(cls, state: State) -> Channel:
         """The channel whose `state` this is."""
-        ...
 
 
 #: Every channel by name. One outside this folder is found by an entry point of the group "headrace.channels".

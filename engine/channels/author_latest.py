@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from headrace.channels import ChannelSettings, channel
+from headrace.channels import Channel, ChannelSettings, channel
 from headrace.channels.shared.history import clicks, events, first_rows, total_by_pair
 from headrace.channels.shared.publishing import publish_times
 from headrace.channels.shared.two_hop import recall_in_two_hops
@@ -28,7 +27,7 @@ _ENGAGEMENT = ("like", "collect", "share", "follow")
 
 @channel
 @dataclass(eq=False)
-class AuthorLatest:
+class AuthorLatest(Channel):
     """Recall of the newest items of the authors whose items a user liked, collected, shared or followed.
 
     A user's interest in an author is one point for each of these four; when not one row of the logs has any of them,
@@ -37,8 +36,8 @@ class AuthorLatest:
     author's items, newest first. per_author: int64 0-d, the most items of one author in a request.
     """
 
-    name: ClassVar[str] = "author_latest"
-    personalised: ClassVar[bool] = True
+    name = "author_latest"
+    personalised = True
 
     class Settings(ChannelSettings):
         """The latest items of the user's authors."""

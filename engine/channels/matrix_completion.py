@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
-from typing import ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from headrace.channels import channel
+from headrace.channels import Channel, channel
 from headrace.channels.shared.tables import embedding_table
 from headrace.channels.shared.vector_index import (
     VectorIndex,
@@ -21,7 +20,6 @@ from headrace.channels.shared.vector_index import (
     index_state,
     recall_nearest,
 )
-from headrace.data import Dataset
 from headrace.kernels import TopKIndex
 from headrace.state import State
 from headrace.training.build import Build
@@ -35,7 +33,7 @@ _START = 0.1
 
 @channel
 @dataclass(eq=False)
-class MatrixCompletion:
+class MatrixCompletion(Channel):
     """Recall by trained vectors.
 
     A baseline beside the two towers: it learns from exposures and ids alone, so it knows nothing of an item rarely
@@ -46,8 +44,8 @@ class MatrixCompletion:
     index: what searches `vectors`, row by row, by inner product; an exact index where none is given.
     """
 
-    name: ClassVar[str] = "matrix_completion"
-    personalised: ClassVar[bool] = True
+    name = "matrix_completion"
+    personalised = True
 
     class Settings(TrainSettings, VectorSettings):
         """Matrix completion: its vectors, its training and its index."""
@@ -70,10 +68,6 @@ class MatrixCompletion:
 
     def __post_init__(self, index: VectorIndex | None) -> None:
         self._index = TopKIndex(self.vectors) if index is None else index
-
-    @classmethod
-    def needs(cls, dataset: Dataset) -> str | None:
-        return None
 
     @classmethod
     def fit(cls, build: Build, settings: Settings) -> MatrixCompletion:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from headrace.channels import ChannelSettings, channel
+from headrace.channels import Channel, ChannelSettings, channel
 from headrace.channels.shared.popularity import by_score, popularity
 from headrace.channels.shared.two_hop import check_quota
-from headrace.data import Dataset
 from headrace.state import State
 from headrace.training.build import Build
 from headrace.types import Candidates, Requests
@@ -21,14 +19,14 @@ from headrace.types import Candidates, Requests
 
 @channel
 @dataclass(eq=False)
-class Popular:
+class Popular(Channel):
     """Recall of the items most popular with everybody, for known and unknown users alike.
 
     item: int64 [M], the items with any click, most popular first, ties to the lower item. score: float32 [M].
     """
 
-    name: ClassVar[str] = "popular"
-    personalised: ClassVar[bool] = False
+    name = "popular"
+    personalised = False
 
     class Settings(ChannelSettings):
         """Popular items, which users without history get too."""
@@ -40,10 +38,6 @@ class Popular:
 
     item: Tensor
     score: Tensor
-
-    @classmethod
-    def needs(cls, dataset: Dataset) -> str | None:
-        return None
 
     @classmethod
     def fit(cls, build: Build, settings: Settings) -> Popular:

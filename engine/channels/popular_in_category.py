@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from headrace.channels import ChannelSettings, channel
+from headrace.channels import Channel, ChannelSettings, channel
 from headrace.channels.shared.history import UserHistory, user_history
 from headrace.channels.shared.popularity import popularity
 from headrace.channels.shared.two_hop import recall_in_two_hops
@@ -25,7 +24,7 @@ from headrace.types import Candidates, Requests
 
 @channel
 @dataclass(eq=False)
-class PopularInCategory:
+class PopularInCategory(Channel):
     """Recall of the popular items of the categories a user takes an interest in: sum over c of P(c | user) P(item | c).
 
     user_offsets int64 [U+1], category int64, interest int64: each user's interest in categories, that of the user's
@@ -33,8 +32,8 @@ class PopularInCategory:
     category's items with any click, most popular first, and their share of the category's popularity.
     """
 
-    name: ClassVar[str] = "popular_in_category"
-    personalised: ClassVar[bool] = True
+    name = "popular_in_category"
+    personalised = True
 
     class Settings(ChannelSettings):
         """Popular items of the user's categories."""

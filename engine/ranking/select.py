@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.jagged import offsets_of, standardise, top_per_segment
-from headrace.kernels.mmr import mmr_picks
+from headrace.kernels.diversity import mmr_picks
 from headrace.types import Candidates
 
 

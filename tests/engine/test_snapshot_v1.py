@@ -96,26 +96,8 @@ def channel_v1(channel: object) -> Tensors:
     return more | {name: getattr(channel, name) for name in names}
 
 
-def settings_v1(settings: Settings) -> dict[str, Any]:
-    """Quotas stood together, and each trained channel had a section of its own."""
-    told = settings.model_dump(mode="json")
-    channels = told.pop("channels")
-    quotas = {name: channels[name].pop("quota") for name in V1}
-    itemcf = {name: channels["itemcf"][name] for name in ("neighbours", "min_common")}
-    told["recall"] = {**quotas, **itemcf, "total": told.pop("merge")["total"]}
-    for name in ("two_tower", "matrix_completion"):
-        del channels[name]["ann"]
-        told[name] = {**channels[name], "seed": 0}
-    for name in ("preranker", "ranker"):
-        told[name] = {**told[name], **told[name].pop("network")}
-        del told[name]["model"], told[name]["leave_out"]
-    return told
-
-
 #: Parts that are made anew.
 LOST = ("features", "preranker", "ranker")
-#: The channels that there were.
-V1 = ("itemcf", "two_tower", "matrix_completion", "author_latest", "popular_in_category", "popular")
 
 
 @pytest.fixture
@@ -127,9 +109,8 @@ def old(engine: Engine, snapshot: Path, tmp_path: Path) -> Path:
     parts |= {"exposure": exposure_v1(funnel.exposure), "reranker": reranker_v1(funnel.reranker)}
     parts |= {f"channel-{channel.name}": channel_v1(channel) for channel in funnel.channels}
     meta = {name: {"settings": {}} for name in LOST}
-    write_v1(
-        tmp_path / "old", parts, today.tables, {**today.info, "settings": settings_v1(engine.settings), "meta": meta}
-    )
+    settings = json.loads((Path(__file__).parent / "settings_v1.json").read_text())
+    write_v1(tmp_path / "old", parts, today.tables, {**today.info, "settings": settings, "meta": meta})
     return tmp_path / "old"
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from pydantic import Field
 from torch import Tensor
 
-from headrace.channels import ChannelSettings
+from headrace.channels import Channel, ChannelSettings
 from headrace.channels.shared.history import UserHistory
 from headrace.channels.shared.two_hop import recall_in_two_hops
-from headrace.data.dataset import Dataset
 from headrace.kernels.two_hop import Edges
 from headrace.state import State
 from headrace.types import Candidates, Requests
@@ -29,11 +28,11 @@ class ItemToItemSettings(ChannelSettings):
 
 
 @dataclass(eq=False)
-class ItemToItem:
+class ItemToItem(Channel):
     """history: the last items of each user. offsets int64 [N+1], item int64, similarity float32: the neighbours of each
     item, most similar first."""
 
-    personalised: ClassVar[bool] = True
+    personalised = True
 
     history: UserHistory
     offsets: Tensor
@@ -46,10 +45,6 @@ class ItemToItem:
         history = self.history
         self._seeds = Edges(history.offsets, history.item, history.interest)
         self._neighbours = Edges(self.offsets, self.item, self.similarity)
-
-    @classmethod
-    def needs(cls, dataset: Dataset) -> str | None:
-        return None
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """score = sum over the user's last items j of like(user, j) * sim(j, item), in float64, rounded to float32.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.channels.shared.history import clicks, events
+from headrace.channels.shared.rounding import rounded
 from headrace.data import InteractionLog
 
 _DAY_MS = 86_400_000
@@ -29,6 +30,4 @@ def popularity(logs: Sequence[InteractionLog], items: int, half_life_days: float
 
 def by_score(score: NDArray[np.float64]) -> NDArray[np.int64]:
     """int64 [N]: the items by falling score, ties to the lower item."""
-    # Equal sums may differ in their last bits by the order of their additions; 40 of 53 bits decide.
-    mantissa, power = np.frexp(score)
-    return np.argsort(-np.ldexp(np.round(mantissa * 2**40), power), kind="stable")
+    return np.argsort(-rounded(score), kind="stable")

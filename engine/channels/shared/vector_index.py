@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -53,7 +53,8 @@ def build_index(vectors: Tensor, settings: VectorSettings, seed: int = 0) -> Vec
     check_index(settings)
     if settings.index == "exact":
         return TopKIndex(vectors)
-    return AnnIndex(vectors, method=settings.index, seed=seed, **settings.ann)
+    ann: dict[str, Any] = settings.ann
+    return AnnIndex(vectors, method=settings.index, seed=seed, **ann)
 
 
 def index_state(index: VectorIndex) -> State:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from headrace.channels import channel
+from headrace.channels import Channel, channel
 from headrace.channels.shared.positives import Positives, positives_of
 from headrace.channels.shared.vector_index import (
     VectorIndex,
@@ -31,7 +30,7 @@ from headrace.types import Candidates, Requests
 
 @channel
 @dataclass(eq=False)
-class TwoTower:
+class TwoTower(Channel):
     """Recall by trained towers.
 
     users: the users' features. item_fields: field -> rows of the item tower's feature table.
@@ -42,9 +41,9 @@ class TwoTower:
     index: what searches `vectors`, row by row, by inner product; an exact index where none is given.
     """
 
-    name: ClassVar[str] = "two_tower"
-    personalised: ClassVar[bool] = True
-    Settings: ClassVar[type[TwoTowerSettings]] = TwoTowerSettings
+    name = "two_tower"
+    personalised = True
+    Settings = TwoTowerSettings
 
     model: TwoTowerModel
     users: Features
@@ -60,10 +59,6 @@ class TwoTower:
 
     def __post_init__(self, index: VectorIndex | None) -> None:
         self._index = TopKIndex(self.vectors) if index is None else index
-
-    @classmethod
-    def needs(cls, dataset: Dataset) -> str | None:
-        return None
 
     @classmethod
     def fit(cls, build: Build, settings: TwoTowerSettings) -> TwoTower:

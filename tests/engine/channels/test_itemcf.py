@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from headrace.channels import itemcf as module
 from headrace.channels.itemcf import ItemCF, nearest_items
+from headrace.channels.shared import neighbours as module
 from headrace.channels.shared.history import UserHistory
 
 
