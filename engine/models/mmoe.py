@@ -53,6 +53,9 @@ class MMoE(Model):
         self.head_out = GroupedLinear(targets, settings.head_units, 1)
         rates = sum(self.features.widths.values())
         self.wide = nn.Linear(rates, targets) if rates else None
+        if self.wide is not None:
+            # What starts the logits is the prior.
+            nn.init.zeros_(self.wide.bias)
 
     def forward(self, columns: dict[str, Tensor]) -> Tensor:
         read = self.features(columns)

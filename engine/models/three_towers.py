@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from headrace.features.columns import Columns
 from headrace.models.base import Model, model
-from headrace.models.blocks import Features
+from headrace.models.blocks import CONTENT, Features
 from headrace.section import Section
 
 
@@ -36,12 +36,12 @@ class ThreeTowers(Model):
     def __init__(self, columns: Columns, targets: int, settings: Settings) -> None:
         super().__init__(columns, targets, settings)
         units, width = settings.tower_units, settings.vector_dim
-        self.features = Features(columns, settings.embedding_dim)
+        self.features = Features(columns, settings.embedding_dim, project=False)
         self.crosses = [side for side in ("item", "pair") if self.features.widths[side]]
         statistics = self.features.widths["item"] + self.features.widths["pair"]
         inputs = {
             "request": self.features.width("request"),
-            "item": self.features.counts["item"] * settings.embedding_dim,
+            "item": self.features.counts["item"] * settings.embedding_dim + self.features.content_width,
             "cross": self.features.counts["pair"] * settings.embedding_dim + statistics,
         }
         for tower, size in inputs.items():
@@ -54,6 +54,9 @@ class ThreeTowers(Model):
         self.last = nn.Linear(settings.upper_units, targets)
         rates = statistics + self.features.widths["request"]
         self.wide = nn.Linear(rates, targets) if rates else None
+        if self.wide is not None:
+            # What starts the logits is the prior.
+            nn.init.zeros_(self.wide.bias)
 
     def forward(self, columns: dict[str, Tensor]) -> Tensor:
         read = self.features(columns)
@@ -61,7 +64,10 @@ class ThreeTowers(Model):
         if "pair" in read.fields:
             crossed.insert(0, read.fields["pair"].flatten(1))
         request = self.request(read.joined("request"))
-        item = self.item(read.fields["item"].flatten(1))
+        about = [read.fields["item"].flatten(1)] if "item" in read.fields else []
+        if self.features.content_width:
+            about.append(columns[CONTENT])
+        item = self.item(torch.cat(about, 1))
         cross = self.cross(torch.cat(crossed, 1))
         logits = self.last(F.relu(self.upper(torch.cat([request, item, cross, item * request], 1))))
         return logits if self.wide is None else self.wide(read.all_statistics()) + logits  # type: ignore[no-any-return]

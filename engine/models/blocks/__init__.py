@@ -2,12 +2,13 @@
 
 from headrace.models.blocks.crossing import Bilinear, Cross, Excitation, fm, pairs, self_attend
 from headrace.models.blocks.embedding import FieldEmbedding
-from headrace.models.blocks.features import Features, Read
+from headrace.models.blocks.features import CONTENT, Features, Read
 from headrace.models.blocks.linear import GroupedLinear, perceptron
 from headrace.models.blocks.mixture import gate_dropout, mix
 from headrace.models.blocks.sequences import attend, mean_of_sequence
 
 __all__ = [
+    "CONTENT",
     "Bilinear",
     "Cross",
     "Excitation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -18,11 +19,11 @@ CONTENT = "content"
 
 @dataclass(frozen=True)
 class Read:
-    """What was read of n candidates' columns, by side.
+    """What was read of n candidates' columns, by side; sides without any are absent.
 
     fields: float32 [n, F, dim]: of each code column; beside them, for the request, the mean of each sequence, and for
-    the item, its content through a linear layer. statistics: float32 [n, S]. Sides without any are absent.
-    user, item: float32 [n, dim], or None. sequences: (vectors [n, L, dim], present bool [n, L]) of each sequence.
+    the item, its content through a linear layer. statistics: float32 [n, S]. user, item: float32 [n, dim], or None.
+    sequences: (vectors [n, L, dim], present bool [n, L]) of each sequence; means: float32 [n, dim] each.
     """
 
     fields: dict[Side, Tensor]
@@ -50,27 +51,29 @@ class Read:
 class Features(nn.Module):
     """Reads columns, with one embedding table for all code columns and for the sequences of items.
 
-    counts: fields of each side; widths: statistics of each side. Raises ValueError where nothing is left to read, or a
-    sequence lists the codes of no column.
+    project: whether content goes through a linear layer and is a field; if not, it is left to the network.
+    counts: fields of each side; widths: statistics of each side; content_width: of the content, 0 where there is none.
+    Raises ValueError where nothing is there to read, or a sequence lists the codes of no column.
     """
 
-    def __init__(self, columns: Columns, dim: int) -> None:
+    def __init__(self, columns: Columns, dim: int, project: bool = True) -> None:
         super().__init__()
         self.dim = dim
-        codes = [column for side in SIDES for column in columns.of("code", side)]
+        by_side = {side: columns.of("code", side) for side in SIDES}
+        codes = [column for side in SIDES for column in by_side[side]]
         self.codes = [column.name for column in codes]
         self.embedding = FieldEmbedding(codes, dim) if codes else None
         self.sequences = [column.name for column in columns.of("sequence") if column.of == "item"]
         if self.sequences and "item" not in self.codes:
             raise ValueError(f"columns: expected a code column 'item', whose codes {self.sequences[0]!r} lists")
-        dense = {side: columns.of("dense", side) for side in SIDES}
-        self.statistics = {side: [c.name for c in dense[side] if c.name != CONTENT] for side in SIDES}
-        self.widths = {side: sum(c.size for c in dense[side] if c.name != CONTENT) for side in SIDES}
-        width = sum(column.size for column in dense["item"] if column.name == CONTENT)
-        self.content = nn.Linear(width, dim, bias=False) if width else None
-        self.counts: dict[Side, int] = {side: len(columns.of("code", side)) for side in SIDES}
-        self.starts = {"request": 0, "item": self.counts["request"], "pair": len(codes) - self.counts["pair"]}
-        self.ends = {side: start + self.counts[side] for side, start in self.starts.items()}  # type: ignore[index]
+        dense = {side: [c for c in columns.of("dense", side) if c.name != CONTENT] for side in SIDES}
+        self.statistics = {side: [column.name for column in dense[side]] for side in SIDES}
+        self.widths = {side: sum(column.size for column in dense[side]) for side in SIDES}
+        self.content_width = sum(column.size for column in columns.of("dense") if column.name == CONTENT)
+        self.content = nn.Linear(self.content_width, dim, bias=False) if self.content_width and project else None
+        ends = list(itertools.accumulate(len(by_side[side]) for side in SIDES))
+        self.spans = {side: slice(end - len(by_side[side]), end) for side, end in zip(SIDES, ends, strict=True)}
+        self.counts = {side: len(by_side[side]) for side in SIDES}
         self.counts["request"] += len(self.sequences)
         self.counts["item"] += self.content is not None
         if not self.width():
@@ -86,9 +89,9 @@ class Features(nn.Module):
         sequences = []
         if self.embedding is not None:
             each = self.embedding([columns[name] for name in self.codes])
-            for side in SIDES:
-                if self.ends[side] > self.starts[side]:
-                    fields[side].append(each[:, self.starts[side] : self.ends[side]])
+            for side, span in self.spans.items():
+                if span.stop > span.start:
+                    fields[side].append(each[:, span])
             vectors = {name: each[:, self.codes.index(name)] for name in ("user", "item") if name in self.codes}
             sequences = [(self.embedding(columns[name], field="item"), columns[name] > 0) for name in self.sequences]
         means = [mean_of_sequence(sequence, present) for sequence, present in sequences]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from headrace.features.columns import Columns, Side
-from headrace.models.blocks.features import CONTENT
+from headrace.models.blocks import CONTENT
 from headrace.models.lower.emit import emit
 from headrace.models.lower.graph import ITEM, PAIR, REQUEST, CannotLower
 from headrace.models.lower.lowered import Lowered, Ready, rows_of_codes, sources_of

@@ -16,7 +16,8 @@ from headrace.models.lower.graph import Input, Lookup, Piece
 from headrace.models.lower.split import CodeRows
 from headrace.models.lower.trace import Listed
 
-_CHUNK = 1 << 14
+#: Items at a time: their columns stay in the cache.
+_CHUNK = 1 << 10
 
 
 @dataclass(frozen=True)

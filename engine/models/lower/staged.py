@@ -14,7 +14,8 @@ from headrace.features.columns import Columns, Side
 from headrace.models.lower.graph import CONSTANT, ITEM, PAIR, REQUEST, CannotLower
 from headrace.models.lower.trace import STAGES, graph_of
 
-_CHUNK = 1 << 14
+#: Items at a time: their columns stay in the cache.
+_CHUNK = 1 << 10
 #: What says how many rows there are must be asked where they are used.
 _OF_ROWS = ("size", "getattr", "len", "dim")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import operator
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,24 +74,43 @@ class Traced:
     sequences: list[Listed]
 
 
+#: Tracing changes what calling a module means, for the whole process, so it is done by one thread at a time.
+_tracing = threading.Lock()
+
+
 class Tracer(fx.Tracer):
-    """Keeps the blocks with weights whole."""
+    """Keeps the blocks with weights whole, and leaves networks that run in other threads alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         whole = isinstance(m, (blocks.FieldEmbedding, blocks.GroupedLinear))
         return whole or super().is_leaf_module(m, module_qualified_name)
 
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
 
 def graph_of(model: nn.Module) -> fx.Graph:
     """The steps of the network as it predicts. Raises CannotLower where they depend on the values."""
-    training = model.training
-    model.eval()
-    try:
-        return Tracer().trace(model)
-    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
-        raise CannotLower(f"the network does not trace: {error}") from error
-    finally:
-        model.train(training)
+    with _tracing:
+        training = model.training
+        model.eval()
+        try:
+            return Tracer().trace(model)
+        except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
+            raise CannotLower(f"the network does not trace: {error}") from error
+        finally:
+            model.train(training)
 
 
 def traced(model: nn.Module, columns: Columns, sides: Mapping[str, Side]) -> Traced:

@@ -1,6 +1,10 @@
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
-from model_worlds import CASES, SETS, bounded, in_doubles, network_of, world
+from model_worlds import CASES, SETS, bounded, in_doubles, network_of, values_of, world
 from network_oracle import close
 from program_oracle import brute
 
@@ -97,3 +101,40 @@ def test_the_default_networks_stay_in_the_first_level_of_cache():
     columns, _ = SETS["all"]
     for name, most in (("mmoe", 256), ("three_towers", 128)):
         assert lower(network_of(name, columns, 9), columns).pair.columns <= most
+
+
+@pytest.mark.parametrize("kind", ["lowered", "staged"])
+@every_case
+def test_a_request_gets_the_same_bits_alone(name, options, kind):
+    columns, targets = SETS["all"]
+    network, given = network_of(name, columns, targets, options), world(columns, counts=(3, 17, 2))
+    made = lower(network, columns) if kind == "lowered" else Staged(network, columns, {}, "for a test")
+    ready = made.with_items(given.items, 6)
+    together = ready(given.request, given.pair, given.offsets, given.item)
+    for b, (first, last) in enumerate(itertools.pairwise(given.offsets.tolist())):
+        request = {key: values[b : b + 1] for key, values in given.request.items()}
+        pair = {key: values[first:last] for key, values in given.pair.items()}
+        alone = ready(request, pair, torch.tensor([0, last - first]), given.item[first:last])
+        assert torch.equal(alone, together[first:last])
+
+
+def test_networks_run_in_other_threads_while_one_is_lowered():
+    columns, targets = SETS["codes alone"]
+    network, other = (network_of("three_towers", columns, targets, seed=seed) for seed in range(2))
+    rows = values_of(columns, 4, torch.Generator().manual_seed(0))
+    want, done, wrong = other(rows), threading.Event(), []
+
+    def predict():
+        while not done.is_set():
+            if not torch.equal(other(rows), want):
+                wrong.append("another network's logits")
+
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(predict) for _ in range(2)]
+        lowering = [pool.submit(lower, network, columns) for _ in range(6)]
+        for one in lowering:
+            one.result()
+        done.set()
+        for one in running:
+            one.result()
+    assert not wrong

@@ -19,9 +19,8 @@ def test_the_network_is_the_formula_written_out():
     user, city, item, author, age = (table[rows[name] + start] for name, start in starts.items())
     clicks = table[rows["clicks"] + starts["item"]] * (rows["clicks"] > 0)[:, :, None]
     mean = clicks.sum(1) / (rows["clicks"] > 0).sum(1).clamp_min(1)[:, None]
-    content = rows["content"] @ model.features.content.weight.T
     u = model.request(torch.cat([user, city, mean, rows["rates"]], 1))
-    v = model.item(torch.cat([item, author, content], 1))
+    v = model.item(torch.cat([item, author, rows["content"]], 1))
     c = model.cross(torch.cat([age, rows["counts"], rows["crossed"]], 1))
     upper = (torch.cat([u, v, c, u * v], 1) @ model.upper.weight.T + model.upper.bias).relu()
     statistics = torch.cat([rows["rates"], rows["counts"], rows["crossed"]], 1)
