@@ -185,11 +185,15 @@ class Machine {
     Between& between_;
 };
 
+// Tiles of all layers, as `sum_tiles` cuts them; at least one.
 inline int64_t tiles(const NetworkCode& code) {
     int64_t count = 0;
-    for (int64_t i = 0; i < code.count; ++i)
-        if (code.steps[i].numbers[0] == kAffine) count += as<AffineStep>(code.steps[i]).width / kTile;
-    return count;
+    for (int64_t i = 0; i < code.count; ++i) {
+        if (code.steps[i].numbers[0] != kAffine) continue;
+        const int64_t width = as<AffineStep>(code.steps[i]).width;
+        count += width / kTile + __builtin_popcountll(static_cast<uint64_t>(width % kTile));
+    }
+    return count ? count : 1;
 }
 
 void request(const NetworkPlan& plan, int64_t b, float* kept, float* scratch) {
@@ -202,7 +206,7 @@ void request(const NetworkPlan& plan, int64_t b, float* kept, float* scratch) {
 void candidates(const NetworkPlan& plan, const NetworkTask& task, float* scratch) {
     const hr_network_program& p = *plan.program;
     const hr_network_stage& stage = p.pair;
-    Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair));
+    Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair) - 1);
     Machine<Lanes, Ahead> machine(plan, task.request, task.kept, scratch, scratch + stage.columns * kBlock, ahead);
     BlockRows block;
     for (int64_t first = 0; first < task.count; first += kBlock) {

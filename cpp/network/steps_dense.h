@@ -54,12 +54,12 @@ inline void sum_tile(const Sum& s, int64_t o, float* out) {
         for (int v = 0; v < kBlockVecs; ++v) sum[i][v].store(out + i * kBlock + v * L);
 }
 
-// Tiles of O outputs, then of O / 2, ... 1; `between` runs after each.
+// Tiles of O outputs, then of O / 2, ... 1; `between` runs after each, as often as it has terms.
 template <int O, class Between>
 inline void sum_tiles(const Sum& s, int64_t o, int64_t width, float* out, Between& between) {
     for (; o + O <= width; o += O) {
         sum_tile<O>(s, o, out + o * kBlock);
-        between();
+        for (int t = 0; t < s.count; ++t) between();
     }
     if constexpr (O > 1)
         if (o < width) sum_tiles<O / 2>(s, o, width, out, between);
