@@ -1,4 +1,4 @@
-# `make demo` runs the funnel on a log, `make test` runs every test. Both do all the set-up they need.
+# `make demo` runs the funnel on a log, `make test` runs the tests. Both do all the set-up they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,11 +14,12 @@ NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
 # A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
 FOLDERS := $(shell find engine kernels benchmarks -type d -not -name __pycache__)
 
-.PHONY: help demo test test-fast test-cpp bench bench-check bench-peers gpu-check lint types format setup setup-dev clean
+.PHONY: help demo test test-all test-isa test-rare test-fast test-cpp bench bench-check bench-peers gpu-check lint types format setup setup-dev clean
 help:
 	@echo "make demo                    train, index and serve a synthetic log; report in runs/"
 	@echo "make demo DATA=<folder>      the same on a KuaiRand-Pure, MovieLens-1M or Headrace folder"
-	@echo "make test                    every test, lint, types, C++ under sanitizers"
+	@echo "make test                    every test but the rare, lint, types, C++ under sanitizers"
+	@echo "make test-all                the rare tests as well, and the kernels' on each instruction set of this machine"
 	@echo "make test-fast               the inner loop: no slow tests, no sanitizers"
 	@echo "make bench-peers             install what the benchmarks compare with"
 	@echo "make bench                   every kernel beside its peers; rows in benchmarks/results/"
@@ -29,10 +30,25 @@ demo: setup
 	$(BIN)/headrace demo $(if $(DATA),--data "$(DATA)",--users $(USERS) --items $(ITEMS) --events $(EVENTS)) --seed $(SEED)
 
 test: setup-dev lint types test-cpp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not rare"
+
+# One after the other: each takes both cores.
+test-all:
+	$(MAKE) test
+	$(MAKE) test-isa
+	$(MAKE) test-rare
+
+test-rare: setup-dev
+	$(BIN)/python -m pytest -m rare
+
+# HEADRACE_ISA is what a test meets that forces none of its own.
+test-isa: setup-dev
+	@set -e; levels=$$($(BIN)/python -c "from headrace.kernels import settings; print(*settings.usable_isas())"); \
+	for isa in $$levels; do echo "HEADRACE_ISA=$$isa"; \
+	HEADRACE_ISA=$$isa $(BIN)/python -m pytest -q -m "not rare" --ignore-glob="*_gpu.py" tests/kernels; done
 
 test-fast: setup-dev
-	$(BIN)/python -m pytest -m "not slow and not browser" -q
+	$(BIN)/python -m pytest -m "not slow and not rare and not browser" -q
 
 test-cpp:
 	$(MAKE) -s --no-print-directory -C tests/cpp -j2

@@ -14,8 +14,9 @@ from torch import Tensor
 from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.curves import THREADS, curves
 from headrace.benchmarks.peers import beam_torch
-from headrace.kernels import PathModel, PathNetwork, beam_search
+from headrace.kernels import PathModel, beam_search
 from headrace.kernels.beam_search.work import work
+from headrace.models.blocks.path_network import PathNetwork
 
 USER_DIM, EMBED_DIM, HIDDEN = 64, 32, 128
 BASE = {"batch": 16, "depth": 3, "nodes": 100, "beam": 50}

@@ -24,7 +24,7 @@ from headrace.benchmarks.lists import (
 )
 from headrace.benchmarks.peers.tuning import fastest_batches, fastest_blas
 from headrace.kernels import dpp
-from headrace.kernels.dpp.work import work
+from headrace.kernels.diversity.work import dpp_work
 
 BASE = {"batch": 16, "items": 500, "dim": 64, "k": 50, "window": 10}
 AXES = {
@@ -109,7 +109,7 @@ def _case(batch: int, items: int, dim: int, k: int, window: int | None, rules: i
         params=params(*sizes),
         inputs=partial(make_lists, *sizes),
         check=partial(check, diversity=log_volume),
-        work=work(*sizes),
+        work=dpp_work(*sizes),
     )
 
 

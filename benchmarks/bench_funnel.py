@@ -131,7 +131,7 @@ def lists_of(stages: Trace | Served) -> Lists:
     def split(candidates: Candidates) -> list[list[int]]:
         return [part.tolist() for part in torch.split(candidates.item, candidates.counts.tolist())]
 
-    return {name: split(candidates) for name, candidates in stages.stages.items()}
+    return {name: split(candidates) for name, candidates in (stages.recalled | stages.after_merge).items()}
 
 
 def measure(inputs: Inputs, case: Case, call: Call, timing: Timing, who: str) -> dict[str, float]:

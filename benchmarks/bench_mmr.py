@@ -13,7 +13,7 @@ from headrace.benchmarks.harness.curves import curves
 from headrace.benchmarks.lists import THETA, Floats, Lists, a_request, check, make_lists, name, params, without_rules
 from headrace.benchmarks.peers.tuning import fastest_batches, fastest_blas
 from headrace.kernels import mmr
-from headrace.kernels.mmr.work import work
+from headrace.kernels.diversity.work import mmr_work
 
 BASE = {"batch": 16, "items": 500, "dim": 64, "k": 50, "window": 10}
 AXES = {
@@ -89,7 +89,7 @@ def _case(batch: int, items: int, dim: int, k: int, window: int | None, rules: i
         params=params(*sizes),
         inputs=partial(make_lists, *sizes, positive=window is None),
         check=partial(check, diversity=unlikeness),
-        work=work(batch, items, dim, k, rules),
+        work=mmr_work(batch, items, dim, k, rules),
     )
 
 

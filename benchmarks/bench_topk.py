@@ -39,7 +39,7 @@ def catalogue(case: Case) -> tuple[str, int, int]:
 
 def prepare_headrace(search: Search, case: Case, backend: str) -> Call:
     mask = search.mask
-    return lambda: topk(search.queries, search.items, search.k, search.metric, mask, backend)[1]
+    return lambda: topk(search.queries, search.items, search.k, search.metric, mask, backend=backend)[1]
 
 
 def prepare_index(search: Search, case: Case, scan: str) -> Call:

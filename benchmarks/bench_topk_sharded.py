@@ -15,10 +15,10 @@ from headrace.benchmarks.harness.case import Bench, Call, Case, Provider
 from headrace.benchmarks.harness.keep import keep
 from headrace.benchmarks.searches import Search, check, make_search
 from headrace.benchmarks.vectors import make_items
-from headrace.kernels.topk import TopKIndex
-from headrace.kernels.topk.processes import TopKProcesses
-from headrace.kernels.topk.shard_files import save_shards
-from headrace.kernels.topk.sharded import TopKShards
+from headrace.kernels import TopKIndex
+from headrace.kernels.sharded.files import save_shards
+from headrace.kernels.sharded.processes import TopKProcesses
+from headrace.kernels.sharded.shards import TopKShards
 from headrace.kernels.topk.work import work
 
 SCAN = "int8"

@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +90,7 @@ def _two_tower(dataset: Dataset, settings: Settings, sample: int) -> TwoTower:
         torch.manual_seed(settings.seed)
         objective = Objective(dataset, settings.two_tower)
     rows = torch.randperm(len(objective.positives), generator=torch.Generator().manual_seed(settings.seed))[:sample]
-    short = replace(settings.two_tower, batch_size=4096)
+    short = settings.two_tower.model_copy(update={"batch_size": 4096})
     fit(objective.model, len(rows), lambda index: objective(rows[index]), short, label="two_tower")
     return objective.channel(dataset)
 

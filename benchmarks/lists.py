@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from headrace.benchmarks.harness.case import Call, Case, Near, Wrong
 from headrace.benchmarks.harness.clock import Timing
-from headrace.kernels.dpp import Rules
+from headrace.kernels.diversity import Rules
 
 THETA = 0.5
 EPS = 1e-6

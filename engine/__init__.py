@@ -1,12 +1,16 @@
-"""Headrace: a recommender engine in which every stage of the funnel is one batched kernel."""
+"""Headrace: a recommender engine in which every stage of the funnel is one batched kernel.
+
+This is the door, not a floor: nothing inside the package takes a name from it.
+"""
 
 from typing import TYPE_CHECKING, Any
+
+from headrace.version import __version__
 
 if TYPE_CHECKING:
     from headrace.serving.engine import Engine
 
-__version__ = "0.1.0"
-__all__ = ["Engine"]
+__all__ = ["Engine", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,7 +59,7 @@ def build(
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     tower, tower_fit = train_two_tower(
         dataset,
-        replace(settings.two_tower, seed=settings.seed),
+        settings.two_tower.model_copy(update={"seed": settings.seed}),
         progress=progress,
         checkpoint=work / "two_tower.pt",
         initial=next(c for c in warm.funnel.channels if isinstance(c, TwoTower)) if warm else None,
@@ -69,7 +69,7 @@ def build(
     if settings.recall.matrix_completion:
         completion, completion_fit = train_matrix_completion(
             dataset,
-            replace(settings.matrix_completion, seed=settings.seed),
+            settings.matrix_completion.model_copy(update={"seed": settings.seed}),
             progress=progress,
             checkpoint=work / "matrix_completion.pt",
         )
@@ -138,7 +138,8 @@ _S = TypeVar("_S", bound=RankingSettings)
 
 def _seeded(settings: _S, rows: int, seed: int) -> _S:
     """The settings with training that draws from the one seed of the build."""
-    return settings.model_copy(update={"train": replace(train_settings(settings, rows), seed=seed)})
+    train = train_settings(settings, rows).model_copy(update={"seed": seed})
+    return settings.model_copy(update={"train": train})
 
 
 def _moved_codes(warm: Engine, dataset: Dataset) -> dict[str, torch.Tensor]:

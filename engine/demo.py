@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-import headrace
 from headrace.build import Built, build
 from headrace.data import Dataset, InteractionLog, generate, read, split_at
 from headrace.doctor import machine_record
@@ -25,6 +24,7 @@ from headrace.report.model import Curve, DatasetSummary, Report, Training
 from headrace.serving import Engine
 from headrace.settings import Settings
 from headrace.training.loop import FitReport
+from headrace.version import __version__
 
 _DAY_MS = 86_400_000
 #: Held-out users that the quality is measured on.
@@ -91,7 +91,7 @@ def measure(
     report = Report(
         title=f"Headrace on {dataset.name}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        version=headrace.__version__,
+        version=__version__,
         machine=machine_record(),
         dataset=DatasetSummary.of(dataset),
         funnel=measure_funnel(funnel, question, settings.page.shown),

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-import headrace
-import headrace.kernels  # registers every op
 from headrace.kernels import settings
 from headrace.kernels.registry import OPS
 from headrace.kernels.settings import BACKENDS
+from headrace.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +42,7 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "triton": _version("triton"),
-        "headrace": headrace.__version__,
+        "headrace": __version__,
     }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +18,15 @@ from headrace.retrieval.channel import Channel
 from headrace.retrieval.merge import merge
 from headrace.types import Candidates, Requests
 
+#: Field of the trace -> what people call the stage that it comes from; channels go by their names.
+STAGES = {
+    "merged": "merge",
+    "unseen": "exposure filter",
+    "pre_ranked": "pre-ranking",
+    "ranked": "ranking",
+    "page": "re-ranking",
+}
+
 
 @dataclass(frozen=True)
 class StageTime:
@@ -29,25 +38,26 @@ class StageTime:
     seconds: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trace:
-    """What one batch went through: every stage's candidates, and its time. seen: bool [nnz], which of the merged
-    candidates the exposure filter removed."""
+    """What one batch went through: the candidates that each stage left, and its time.
 
-    times: list[StageTime] = field(default_factory=list)
-    stages: dict[str, Candidates] = field(default_factory=dict)
-    seen: Tensor | None = None
+    recalled: by channel. seen: bool [nnz], which of the merged the exposure filter removed.
+    """
 
-    @contextmanager
-    def stage(self, name: str, items_in: int) -> Iterator[None]:
-        with spans.span("stage", name) as span:
-            start = time.perf_counter()
-            yield
-            seconds = time.perf_counter() - start
-        items_out = len(self.stages[name])
-        self.times.append(StageTime(name, items_in, items_out, seconds))
-        if span is not None:
-            span.items_in, span.items_out = items_in, items_out
+    recalled: dict[str, Candidates]
+    merged: Candidates
+    seen: Tensor
+    unseen: Candidates
+    pre_ranked: Candidates
+    ranked: Candidates
+    page: Candidates
+    times: list[StageTime]
+
+    @property
+    def after_merge(self) -> dict[str, Candidates]:
+        """The candidates that each stage from the merge on left, by what people call it."""
+        return {label: getattr(self, name) for name, label in STAGES.items()}
 
 
 @dataclass(frozen=True)
@@ -70,21 +80,43 @@ class Funnel:
 
     @torch.inference_mode()
     def run(self, requests: Requests, shown: int) -> Trace:
-        """Takes a batch of requests to pages of at most `shown` items; `trace.stages["re-ranking"]` holds them."""
-        trace = Trace()
-        stages = trace.stages
+        """Takes a batch of requests to pages of at most `shown` items."""
+        times: list[StageTime] = []
+        recalled: dict[str, Candidates] = {}
         for channel, quota in zip(self.channels, self.quotas, strict=True):
-            with trace.stage(channel.name, len(requests) * self.items):
-                stages[channel.name] = channel.recall(requests, quota)
-        found = [stages[channel.name] for channel in self.channels]
-        with trace.stage("merge", sum(map(len, found))):
-            stages["merge"] = merge(found, self.quotas, self.merged)
-        with trace.stage("exposure filter", len(stages["merge"])):
-            stages["exposure filter"], trace.seen = self.exposure.filter(stages["merge"], requests)
-        with trace.stage("pre-ranking", len(stages["exposure filter"])):
-            stages["pre-ranking"] = self.preranker.score(requests, stages["exposure filter"], self.ranked)
-        with trace.stage("ranking", len(stages["pre-ranking"])):
-            stages["ranking"] = self.ranker.score(requests, stages["pre-ranking"])
-        with trace.stage("re-ranking", len(stages["ranking"])):
-            stages["re-ranking"] = self.reranker.rerank(stages["ranking"], shown)
-        return trace
+            with _timed(times, channel.name, len(requests) * self.items, "channel") as done:
+                recalled[channel.name] = done(channel.recall(requests, quota))
+        found = list(recalled.values())
+        with _timed(times, STAGES["merged"], sum(map(len, found))) as done:
+            merged = done(merge(found, self.quotas, self.merged))
+        with _timed(times, STAGES["unseen"], len(merged)) as done:
+            unseen, seen = self.exposure.filter(merged, requests)
+            done(unseen)
+        with _timed(times, STAGES["pre_ranked"], len(unseen)) as done:
+            pre_ranked = done(self.preranker.score(requests, unseen, self.ranked))
+        with _timed(times, STAGES["ranked"], len(pre_ranked)) as done:
+            ranked = done(self.ranker.score(requests, pre_ranked))
+        with _timed(times, STAGES["page"], len(ranked)) as done:
+            page = done(self.reranker.rerank(ranked, shown))
+        return Trace(recalled, merged, seen, unseen, pre_ranked, ranked, page, times)
+
+
+@contextmanager
+def _timed(
+    times: list[StageTime], stage: str, items_in: int, kind: spans.Kind = "stage"
+) -> Iterator[Callable[[Candidates], Candidates]]:
+    """Times a stage, which hands what it leaves to the function that it is given."""
+    left: list[Candidates] = []
+
+    def done(candidates: Candidates) -> Candidates:
+        left.append(candidates)
+        return candidates
+
+    with spans.span(kind, stage) as span:
+        start = time.perf_counter()
+        yield done
+        seconds = time.perf_counter() - start
+    items_out = len(left[0])
+    times.append(StageTime(stage, items_in, items_out, seconds))
+    if span is not None:
+        span.items_in, span.items_out = items_in, items_out

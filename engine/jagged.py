@@ -42,3 +42,20 @@ def gather_rows(offsets: Tensor, rows: Tensor, limit: int | None = None) -> tupl
 def top_per_segment(offsets: Tensor, score: Tensor, tie: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The best `k` entries of each segment, best first, ties to the lower `tie`: (index int64 [m], offsets [n+1])."""
     return segment_topk(offsets, score, tie, k)
+
+
+def standardise(offsets: Tensor, score: Tensor) -> Tensor:
+    """float32 [nnz]: each request's scores with mean 0 and standard deviation 1; all 0 where they are equal."""
+    request, counts = segment_of(offsets), offsets.diff()
+    value = score.double()
+
+    def mean(x: Tensor) -> Tensor:
+        # Adds in order, as index_add_ does. `unsafe` leaves out the checks of the lengths, which fail on none at all.
+        return torch.segment_reduce(x, "sum", lengths=counts, unsafe=True, initial=0) / counts.clamp_min(1)
+
+    middle = mean(value)
+    centred = value - middle.index_select(0, request)
+    deviation = mean(centred.square()).sqrt()
+    # Equal scores may differ from their own mean by rounding; over infinity they are 0.
+    spread = torch.where(deviation > 1e-12 * middle.abs(), deviation, torch.inf)
+    return (centred / spread.index_select(0, request)).float()

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Section(BaseModel):
     """A group of settings, fixed once made; an unknown name is an error. Every field has a description, from which
     docs/settings.md is made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first mistake in one line: the setting, what was expected and what came."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    # A check of ours says itself what came; its input would be the whole group.
+    got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+    return f"{name}: {first['msg'].removeprefix('Value error, ')}{got}".removeprefix(": ")

@@ -3,8 +3,8 @@
     snapshot/
       CURRENT            the version in use and its manifest's checksum; replaced atomically, last of all
       <version>/
-        manifest.json    format, what the snapshot is, and each part's size and SHA-256
-        <part>.safetensors, <part>.arrow
+        manifest.json    format, what the snapshot is, each state's facts, and each file's size and SHA-256
+        <state>.safetensors, <table>.arrow
 
 A writer that dies, however it dies, leaves CURRENT as it was, so the old snapshot still loads.
 """
@@ -27,8 +27,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from headrace.snapshot_v1 import migrate
+from headrace.state import State
+
 FORMAT = "headrace-snapshot"
-VERSION = 1
+VERSION = 2
 _KEEP = 2  # the version in use and the one before it, for a roll-back
 
 
@@ -38,29 +41,36 @@ class SnapshotError(ValueError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a snapshot holds: each component's tensors, Arrow tables by name, and settings and facts."""
+    """What a snapshot holds: the state of each part, Arrow tables by name, and what is known of the whole.
 
-    states: dict[str, dict[str, Tensor]]
+    lost: parts that the snapshot has, but in a form that this release cannot read.
+    """
+
+    states: dict[str, State]
     tables: dict[str, pa.Table]
     info: dict[str, Any]
+    lost: tuple[str, ...] = ()
 
 
 def write_snapshot(folder: str | Path, snapshot: Snapshot) -> Path:
     """Writes a new version into `folder` and makes it current; returns the version's folder.
 
-    Raises OSError when the disk is full or not writable; whatever was current stays current.
+    Raises OSError when the disk is full or not writable, and TypeError, naming it, for a fact that JSON would change;
+    whatever was current stays current.
     """
+    facts = {name: _checked(name, state.facts) for name, state in snapshot.states.items()}
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     version = root / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
     version.mkdir()
     try:
         for name, state in snapshot.states.items():
-            _write_state(version / f"{name}.safetensors", state)
+            _write_tensors(version / f"{name}.safetensors", state.tensors)
         for name, table in snapshot.tables.items():
             with pa.OSFile(str(version / f"{name}.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
                 writer.write_table(table)
-        manifest = {"format": FORMAT, "version": VERSION, "info": snapshot.info, "parts": _parts(version)}
+        known = {"format": FORMAT, "version": VERSION, "info": snapshot.info, "facts": facts}
+        manifest = {**known, "parts": _parts(version)}
         text = json.dumps(manifest, indent=1)
         _write_synced(version / "manifest.json", text)
         _sync(version)
@@ -76,8 +86,8 @@ def read_snapshot(folder: str | Path, verify: bool = True) -> Snapshot:
     """Loads the current version, tensors memory-mapped.
 
     verify: check every part's SHA-256, which reads it all once; sizes are always checked.
-    Raises SnapshotError, naming the file and the reason, when anything is missing, truncated, altered, or of a later
-    version of the format.
+    A snapshot of format 1 is read as one of today's. Raises SnapshotError, naming the file and the reason, when
+    anything is missing, truncated, altered, or of a later version of the format.
     """
     root = Path(folder)
     version, digest = _current(root)
@@ -94,23 +104,38 @@ def read_snapshot(folder: str | Path, verify: bool = True) -> Snapshot:
         )
     for name, part in manifest["parts"].items():
         _check_part(root / version / name, part, verify)
-    states, tables = {}, {}
+    tensors, tables = {}, {}
     for name in manifest["parts"]:
         part_path = root / version / name
         try:
             if name.endswith(".safetensors"):
-                states[part_path.stem] = load_file(part_path)
+                tensors[part_path.stem] = load_file(part_path)
             else:
                 tables[part_path.stem] = pa.ipc.open_file(pa.memory_map(str(part_path))).read_all()
         except (SafetensorError, pa.ArrowInvalid) as error:
             raise SnapshotError(f"{part_path}: not readable: {error}") from error
+    if manifest["version"] == 1:
+        states, info, lost = migrate(tensors, manifest["info"])
+        return Snapshot(states, tables, info, lost)
+    states = {name: State(tensors[name], facts) for name, facts in manifest["facts"].items()}
     return Snapshot(states, tables, manifest["info"])
 
 
-def _write_state(path: Path, state: dict[str, Tensor]) -> None:
+def _checked(part: str, facts: dict[str, Any]) -> dict[str, Any]:
+    for name, fact in facts.items():
+        try:
+            kept = json.loads(json.dumps(fact, allow_nan=False)) == fact
+        except (TypeError, ValueError):
+            kept = False
+        if not kept:
+            raise TypeError(f"{part}: {name}: expected a fact that JSON holds as it is, got {fact!r}")
+    return facts
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     own: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for key, tensor in state.items():
+    for key, tensor in tensors.items():
         memory = tensor.untyped_storage().data_ptr()
         # The format refuses tensors that share memory.
         own[key] = tensor.clone() if memory in seen else tensor.contiguous()

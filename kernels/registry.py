@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from headrace.kernels import spans
-from headrace.kernels.settings import BACKENDS, backend_setting, extension, get_isa
+from headrace.kernels.settings import BACKENDS, backend_setting, check_backend, check_call, extension, get_isa
 from headrace.kernels.work import Counted
 
 _LIBRARY = torch.library.Library("headrace", "DEF")
@@ -24,9 +25,9 @@ OPS: dict[str, Op] = {}
 class Op:
     """One op: a function of the same name in `package`.reference, .native and .gpu.
 
-    A function of that name in `package`.work, where there is one, takes the same arguments and gives what the call
-    must do as a `Counted`, for profiles. summary: one line for people. isas: the instruction sets with code of their
-    own.
+    Each takes the inputs that `register` lists, and `threads`. A function of that name in `package`.work, where there
+    is one, takes the same arguments and gives what the call must do as a `Counted`, for profiles. summary: one line for
+    people. isas: the instruction sets with code of their own.
     """
 
     name: str
@@ -38,6 +39,27 @@ class Op:
         if self.name in OPS:
             raise ValueError(f"op {self.name!r} is registered already")
         OPS[self.name] = self
+
+    def __call__(self, *inputs: Any, backend: str, threads: int) -> Any:
+        """`torch.ops.headrace.<name>`. Raises as `check_call`, and as `pick` where it runs."""
+        check_call(backend, threads)
+        return getattr(torch.ops.headrace, self.name)(*inputs, backend, threads)
+
+    def register(self, schema: str, fake: Callable[..., Any]) -> None:
+        """Makes `torch.ops.headrace.<name>`, which takes the inputs of `schema` and then `str backend, int threads`.
+
+        schema: "(inputs) -> (outputs)", as torch.library writes them; a tensor of the inputs says where to run. fake:
+        outputs of the right shapes, from the inputs.
+        """
+        inputs, outputs = schema.split(") -> ")
+        schema = f"{self.name}{inputs}, str backend, int threads) -> {outputs}"
+        _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+        _LIBRARY.impl(self.name, self._serve, "CompositeExplicitAutograd")
+        torch.library.register_fake(f"headrace::{self.name}", lambda *given: fake(*given[:-2]), lib=_LIBRARY)
+
+    def _serve(self, *given: Any) -> Any:
+        *inputs, backend, threads = given
+        return self.pick(backend, _device_of(inputs))(*inputs, threads)
 
     def reason_off(self, backend: str, device: torch.device) -> str | None:
         """Why `backend` cannot serve tensors on `device`, or None when it can."""
@@ -56,12 +78,11 @@ class Op:
 
         Raises ValueError when the backend is unknown; RuntimeError, with every backend's reason, when it cannot serve.
         """
+        check_backend("backend", backend)
         if backend == "auto":
             backend = backend_setting()
         if backend == "auto":
             backend = "native" if device.type == "cpu" else "gpu"
-        if backend not in BACKENDS:
-            raise ValueError(f"backend: expected auto, {', '.join(BACKENDS)}, got {backend!r}")
         if self.reason_off(backend, device) is not None:
             lines = [f"  {name}: {self.reason_off(name, device) or 'can serve'}" for name in BACKENDS]
             raise RuntimeError(
@@ -90,6 +111,15 @@ class Op:
             return answer
 
         return call
+
+
+def _device_of(inputs: Iterable[Any]) -> torch.device:
+    """That of the first tensor, alone or in a list."""
+    for value in inputs:
+        for part in value if isinstance(value, list) else (value,):
+            if isinstance(part, Tensor):
+                return part.device
+    raise ValueError("inputs: expected a tensor, got none")
 
 
 def _on_device(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
@@ -139,11 +169,3 @@ def _gpu_reason(device: torch.device) -> str | None:
     if device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
         return None
     return f"runs on CUDA tensors (or on any with TRITON_INTERPRET=1), got {device.type}"
-
-
-def register(schema: str, implementation: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    """Makes `torch.ops.headrace.<name>` from a schema, its implementation and its shape function."""
-    name = schema.split("(", 1)[0]
-    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
-    _LIBRARY.impl(name, implementation, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"headrace::{name}", fake, lib=_LIBRARY)

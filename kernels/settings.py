@@ -9,6 +9,8 @@ from typing import Any
 
 ISA_LEVELS = ("scalar", "avx2", "avx512", "amx")
 BACKENDS = ("reference", "native", "gpu")
+_ASKED = ("auto", *BACKENDS)
+MAX_THREADS = 1024
 
 
 def extension() -> Any:
@@ -61,6 +63,19 @@ def set_threads(threads: int) -> None:
 def backend_setting() -> str:
     """HEADRACE_BACKEND, or "auto". Raises ValueError when it is unknown."""
     value = os.environ.get("HEADRACE_BACKEND") or "auto"
-    if value not in ("auto", *BACKENDS):
-        raise ValueError(f"HEADRACE_BACKEND: expected auto, {', '.join(BACKENDS)}, got {value!r}")
+    check_backend("HEADRACE_BACKEND", value)
     return value
+
+
+def check_call(backend: str, threads: int) -> None:
+    """Raises ValueError for an unknown backend or threads outside 0 to 1024, TypeError for threads that are no int."""
+    check_backend("backend", backend)
+    if not isinstance(threads, int) or isinstance(threads, bool):
+        raise TypeError(f"threads: expected an int, got {type(threads).__name__}")
+    if not 0 <= threads <= MAX_THREADS:
+        raise ValueError(f"threads: expected 0 to {MAX_THREADS}, got {threads}")
+
+
+def check_backend(name: str, backend: str) -> None:
+    if backend not in _ASKED:
+        raise ValueError(f"{name}: expected {', '.join(_ASKED)}, got {backend!r}")

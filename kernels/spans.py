@@ -14,7 +14,7 @@ import torch
 
 from headrace.kernels.work import Counted
 
-Kind = Literal["batch", "stage", "kernel", "torch"]
+Kind = Literal["batch", "channel", "stage", "kernel", "torch"]
 
 
 @dataclass(slots=True)

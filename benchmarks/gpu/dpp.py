@@ -9,14 +9,14 @@ from headrace.benchmarks.gpu.lists import THETA, Inputs, batched, case, checks
 from headrace.benchmarks.gpu.peers import COMPILED, compiled, provider
 from headrace.benchmarks.gpu.site import Part, Site
 from headrace.benchmarks.harness.case import Bench, Call
-from headrace.kernels.dpp import dpp, dpp_picks
-from headrace.kernels.dpp.work import work
+from headrace.kernels.diversity import dpp, dpp_picks
+from headrace.kernels.diversity.work import dpp_work
 
 EPS = 1e-6
 
 
 def bench(site: Site) -> Bench:
-    cases = tuple(case(site, "dpp", dpp_picks, work, batch) for batch in ((3,) if site.small else (1, 64, 1024)))
+    cases = tuple(case(site, "dpp", dpp_picks, dpp_work, batch) for batch in ((3,) if site.small else (1, 64, 1024)))
 
     def ours(given: Inputs) -> Call:
         vectors, rewards, offsets, k = given

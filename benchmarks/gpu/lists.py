@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from headrace.benchmarks.gpu.peers import told
 from headrace.benchmarks.gpu.site import Check, Site, close, equal, refused
 from headrace.benchmarks.harness.case import Case, Wrong
-from headrace.kernels.dpp import Picks, Rules
+from headrace.kernels.diversity import Picks, Rules
 from headrace.kernels.work import Work
 
 Pick = Callable[..., Picks]

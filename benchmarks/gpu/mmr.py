@@ -9,12 +9,12 @@ from headrace.benchmarks.gpu.lists import THETA, Inputs, batched, case, checks
 from headrace.benchmarks.gpu.peers import COMPILED, compiled, provider
 from headrace.benchmarks.gpu.site import Part, Site
 from headrace.benchmarks.harness.case import Bench, Call
-from headrace.kernels.mmr import mmr, mmr_picks
-from headrace.kernels.mmr.work import work
+from headrace.kernels.diversity import mmr, mmr_picks
+from headrace.kernels.diversity.work import mmr_work
 
 
 def bench(site: Site) -> Bench:
-    cases = tuple(case(site, "mmr", mmr_picks, work, batch) for batch in ((2,) if site.small else (64, 1024)))
+    cases = tuple(case(site, "mmr", mmr_picks, mmr_work, batch) for batch in ((2,) if site.small else (64, 1024)))
 
     def ours(given: Inputs) -> Call:
         vectors, rewards, offsets, k = given

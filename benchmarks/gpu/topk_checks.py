@@ -25,8 +25,8 @@ def search_packed(
 
 
 def _same(queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None = None) -> None:
-    found = topk(queries, items, k, metric, mask, "gpu")
-    expected = topk(queries, items, k, metric, mask, "reference")
+    found = topk(queries, items, k, metric, mask, backend="gpu")
+    expected = topk(queries, items, k, metric, mask, backend="reference")
     equal(f"{metric} ids", found[1], expected[1])
     equal(f"{metric} scores", found[0], expected[0])
 

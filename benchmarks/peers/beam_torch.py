@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from headrace.kernels import PathNetwork
+from headrace.models.blocks.path_network import PathNetwork
 
 
 def layers(network: PathNetwork) -> list[tuple[nn.Linear, nn.Linear]]:

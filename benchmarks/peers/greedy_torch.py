@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.dpp import Rules
+from headrace.kernels.diversity import Rules
 
 
 class _Ruled:

@@ -72,7 +72,8 @@ class ObviousStack:
 
     def __init__(self, folder: Path, search: Callable[[NDArray[np.float32]], Search] = faiss_flat) -> None:
         snapshot = read_snapshot(folder, verify=False)
-        states, meta = snapshot.states, snapshot.info["meta"]
+        states = {name: state.tensors for name, state in snapshot.states.items()}
+        meta = {name: state.facts for name, state in snapshot.states.items()}
         self.settings = Settings.model_validate(snapshot.info["settings"])
         self.features = FeatureTables(states["features"], meta["features"])
         items, users = len(self.features.items), len(self.features.user_codes) - 1
@@ -87,7 +88,7 @@ class ObviousStack:
         shown = np.load(folder / EXPOSURES)
         self.exposed = exposed(shown["user"], shown["item"], users)
         self._load_networks(states, meta)
-        reranker = Reranker.from_state(states["reranker"])
+        reranker = Reranker.from_state(snapshot.states["reranker"], self.settings.reranking)
         self.page, self.vectors = reranker.settings, reranker.vectors.numpy()
         self.kinds = {name: kind.numpy() for name, kind in reranker.kinds.items()}
         if self.page.method != "dpp" or self.settings.fusion.formula != "click_times_sum":

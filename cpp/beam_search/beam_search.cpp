@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "beam_search/kernels.h"
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/status.h"
 
@@ -51,12 +51,8 @@ void check_users(const float* user, int64_t batch, int64_t width) {
 }
 
 const hr::BeamKernels& kernels() {
-#if HEADRACE_X86
-    const hr_isa level = hr::active_isa();
-    if (level >= HR_ISA_AVX512) return *hr::beam_kernels_avx512();
-    if (level >= HR_ISA_AVX2) return *hr::beam_kernels_avx2();
-#endif
-    return *hr::beam_kernels_scalar();
+    return hr::pick<hr::BeamKernels>(
+        {&hr::beam_kernels_scalar, HR_X86(hr::beam_kernels_avx2), HR_X86(hr::beam_kernels_avx512)});
 }
 
 bool better(const Partial& a, const Partial& b) { return a.logp > b.logp || (a.logp == b.logp && a.code < b.code); }

@@ -1,3 +1,3 @@
 #include "beam_search/beam_search_kernel.h"
 
-const hr::BeamKernels* hr::beam_kernels_avx2() { return &kTable; }
+constinit const hr::BeamKernels hr::beam_kernels_avx2 = kKernels;

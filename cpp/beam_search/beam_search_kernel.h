@@ -3,7 +3,7 @@
 #pragma once
 
 #include "beam_search/kernels.h"
-#include "beam_search/lanes.h"
+#include "core/simd64.h"
 
 namespace hr {
 namespace {
@@ -80,7 +80,7 @@ inline Vec64 exp_of(Vec64 x) {
     r = fused(n, Vec64::all(-0x1.abc9e3b39803fp-56), r);       // ln 2, low part
     Vec64 sum = Vec64::all(kFactorial[13]);
     for (int i = 12; i >= 0; --i) sum = fused(sum, r, Vec64::all(kFactorial[i]));
-    return scale(sum, shifted);
+    return scaled(sum, shifted);
 }
 
 double sum_exp(const double* x, int64_t panels, double* peak) {
@@ -119,7 +119,7 @@ int64_t admit(const double* x, int64_t nodes, double norm, Partial parent, doubl
     return count;
 }
 
-constexpr BeamKernels kTable{affine, hidden, sum_exp, admit};
+constexpr BeamKernels kKernels{affine, hidden, sum_exp, admit};
 
 }  // namespace
 }  // namespace hr

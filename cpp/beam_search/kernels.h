@@ -26,8 +26,6 @@ struct BeamKernels {
     int64_t (*admit)(const double* x, int64_t nodes, double norm, Partial parent, double floor, Partial* out);
 };
 
-const BeamKernels* beam_kernels_scalar();
-const BeamKernels* beam_kernels_avx2();
-const BeamKernels* beam_kernels_avx512();
+extern const BeamKernels beam_kernels_scalar, beam_kernels_avx2, beam_kernels_avx512;
 
 }  // namespace hr

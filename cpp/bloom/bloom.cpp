@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "bloom/bloom_hash.h"
-#include "bloom/bloom_table.h"
+#include "bloom/kernels.h"
 #include "core/checks.h"
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/status.h"
 
@@ -21,13 +21,9 @@ constexpr int64_t kMaxWords = int64_t{1} << 25;  // keeps a row's bits below 2^3
 constexpr int64_t kChunk = 4096;                 // keys a task
 
 const hr::BloomKernels& kernels_for(const hr_bloom_bank& bank) {
-    if (bank.layout == HR_BLOOM_CLASSIC) return *hr::bloom_kernels_classic();
-    const hr_isa isa = hr::active_isa();
-#if HEADRACE_X86
-    if (isa >= HR_ISA_AVX512) return *hr::bloom_kernels_avx512();
-    if (isa >= HR_ISA_AVX2) return *hr::bloom_kernels_avx2();
-#endif
-    return *hr::bloom_kernels_scalar();
+    if (bank.layout == HR_BLOOM_CLASSIC) return hr::bloom_kernels_classic;
+    return hr::pick<hr::BloomKernels>(
+        {&hr::bloom_kernels_scalar, HR_X86(hr::bloom_kernels_avx2), HR_X86(hr::bloom_kernels_avx512)});
 }
 
 void check_bank(const hr_bloom_bank* bank, int64_t n, int64_t fan) {

@@ -1,3 +1,3 @@
 #include "bloom/bloom_kernel.h"
 
-const hr::BloomKernels* hr::bloom_kernels_avx2() { return &kBlockKernels; }
+constinit const hr::BloomKernels hr::bloom_kernels_avx2 = kKernels;

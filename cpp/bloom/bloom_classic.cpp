@@ -1,6 +1,6 @@
 // The classic layout (Bloom, CACM 1970): `hashes` independent bits of the whole row, and no block to fetch at once.
 #include "bloom/bloom_hash.h"
-#include "bloom/bloom_table.h"
+#include "bloom/kernels.h"
 
 namespace hr {
 namespace {
@@ -67,9 +67,9 @@ void any_classic(const hr_bloom_bank& bank, const uint64_t* const* filters, int6
     }
 }
 
-constexpr BloomKernels kClassicKernels{insert_classic, contains_classic, any_classic};
+constexpr BloomKernels kKernels{insert_classic, contains_classic, any_classic};
 
 }  // namespace
 }  // namespace hr
 
-const hr::BloomKernels* hr::bloom_kernels_classic() { return &kClassicKernels; }
+constinit const hr::BloomKernels hr::bloom_kernels_classic = kKernels;

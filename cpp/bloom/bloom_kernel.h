@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "bloom/bloom_hash.h"
-#include "bloom/bloom_table.h"
+#include "bloom/kernels.h"
 
 #if HEADRACE_SIMD_AVX512 || HEADRACE_SIMD_AVX2
 #include <immintrin.h>
@@ -168,7 +168,7 @@ void any_block(const hr_bloom_bank& bank, const uint64_t* const* filters, int64_
     }
 }
 
-constexpr BloomKernels kBlockKernels{insert_block, contains_block, any_block};
+constexpr BloomKernels kKernels{insert_block, contains_block, any_block};
 
 }  // namespace
 }  // namespace hr

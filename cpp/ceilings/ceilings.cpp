@@ -10,10 +10,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "ceilings/ceilings_table.h"
+#include "ceilings/kernels.h"
 #include "ceilings/rounds.h"
 #include "core/checks.h"
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/status.h"
 
@@ -57,34 +57,32 @@ class Pages {
 };
 
 const hr::CeilingLoops& loops() {
-#if HEADRACE_X86
-    const hr_isa isa = hr::active_isa();
-    if (isa >= HR_ISA_AVX512) return *hr::ceiling_loops_avx512();
-    if (isa >= HR_ISA_AVX2) return *hr::ceiling_loops_avx2();
-#endif
-    return *hr::ceiling_loops_scalar();
+    return hr::pick<hr::CeilingLoops>(
+        {&hr::ceiling_loops_scalar, HR_X86(hr::ceiling_loops_avx2), HR_X86(hr::ceiling_loops_avx512)});
 }
 
-hr::MatrixLoop bfloat16_loop() {
-#if HEADRACE_X86
-    const hr_isa isa = hr::active_isa();
-    if (isa >= HR_ISA_AMX) return *hr::bfloat16_loop_amx();
-    if (isa >= HR_ISA_AVX512 && hr::cpu_has_avx512_bf16()) return *hr::bfloat16_loop_avx512bf16();
-#endif
-    return loops().bfloat16;
+const hr::MatrixLoop& bfloat16_loop() {
+    return hr::pick<hr::MatrixLoop>({
+        .scalar = &hr::ceiling_loops_scalar.bfloat16,
+        .avx2 = HR_X86(hr::ceiling_loops_avx2.bfloat16),
+        .avx512 = HR_X86(hr::ceiling_loops_avx512.bfloat16),
+        .avx512bf16 = HR_X86(hr::bfloat16_loop_avx512bf16),
+        .amx = HR_X86(hr::bfloat16_loop_amx),
+    });
 }
 
-hr::MatrixLoop int8_loop() {
-#if HEADRACE_X86
-    const hr_isa isa = hr::active_isa();
-    if (isa >= HR_ISA_AMX) return *hr::int8_loop_amx();
-    if (isa >= HR_ISA_AVX512 && hr::cpu_has_avx512_vnni()) return *hr::int8_loop_avx512vnni();
-    if (isa == HR_ISA_AVX2 && hr::cpu_has_avx_vnni()) return *hr::int8_loop_avxvnni();
-#endif
-    return loops().int8;
+const hr::MatrixLoop& int8_loop() {
+    return hr::pick<hr::MatrixLoop>({
+        .scalar = &hr::ceiling_loops_scalar.int8,
+        .avx2 = HR_X86(hr::ceiling_loops_avx2.int8),
+        .avx512 = HR_X86(hr::ceiling_loops_avx512.int8),
+        .avxvnni = HR_X86(hr::int8_loop_avxvnni),
+        .avx512vnni = HR_X86(hr::int8_loop_avx512vnni),
+        .amx = HR_X86(hr::int8_loop_amx),
+    });
 }
 
-hr::MatrixLoop matrix_loop(int number) {
+const hr::MatrixLoop& matrix_loop(int number) {
     switch (number) {
         case HR_FLOAT32:
             return loops().float32;
@@ -177,7 +175,7 @@ hr_status hr_memory_ceiling(int pattern, int64_t bytes, int threads, double seco
 hr_status hr_matrix_ceiling(int number, int threads, double seconds, double* rate, const char** how) {
     return hr::guarded([&] {
         check(threads, seconds, rate);
-        const hr::MatrixLoop loop = matrix_loop(number);
+        const hr::MatrixLoop& loop = matrix_loop(number);
         const double units = hr::best_rate(hr::resolve_threads(threads), seconds, [&](int) -> hr::Run {
             return [&](int64_t count) { use(loop.run(count * kSteps)); };
         });

@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "ceilings/ceilings_table.h"
+#include "ceilings/kernels.h"
 
 namespace {
 
@@ -77,5 +77,5 @@ constexpr hr::MatrixLoop kInt8{int8_products, 2.0 * 16 * 16 * 64 * kSums, "AMX t
 
 }  // namespace
 
-const hr::MatrixLoop* hr::bfloat16_loop_amx() { return &kBfloat16; }
-const hr::MatrixLoop* hr::int8_loop_amx() { return &kInt8; }
+constinit const hr::MatrixLoop hr::bfloat16_loop_amx = kBfloat16;
+constinit const hr::MatrixLoop hr::int8_loop_amx = kInt8;

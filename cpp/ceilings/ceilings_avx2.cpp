@@ -29,4 +29,4 @@ constexpr CeilingLoops kLoops{memory_loops("AVX2"),
 
 }  // namespace
 
-const hr::CeilingLoops* hr::ceiling_loops_avx2() { return &kLoops; }
+constinit const hr::CeilingLoops hr::ceiling_loops_avx2 = kLoops;

@@ -29,4 +29,4 @@ constexpr CeilingLoops kLoops{memory_loops("AVX-512"),
 
 }  // namespace
 
-const hr::CeilingLoops* hr::ceiling_loops_avx512() { return &kLoops; }
+constinit const hr::CeilingLoops hr::ceiling_loops_avx512 = kLoops;

@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "ceilings/ceilings_table.h"
+#include "ceilings/kernels.h"
 #include "ceilings/opaque.h"
 
 namespace {
@@ -21,4 +21,4 @@ constexpr hr::MatrixLoop kLoop{products, 2.0 * 32 * kSums, "AVX512-BF16 vdpbf16p
 
 }  // namespace
 
-const hr::MatrixLoop* hr::bfloat16_loop_avx512bf16() { return &kLoop; }
+constinit const hr::MatrixLoop hr::bfloat16_loop_avx512bf16 = kLoop;

@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "ceilings/ceilings_table.h"
+#include "ceilings/kernels.h"
 #include "ceilings/opaque.h"
 
 namespace {
@@ -21,4 +21,4 @@ constexpr hr::MatrixLoop kLoop{products, 2.0 * 64 * kSums, "AVX512-VNNI vpdpbusd
 
 }  // namespace
 
-const hr::MatrixLoop* hr::int8_loop_avx512vnni() { return &kLoop; }
+constinit const hr::MatrixLoop hr::int8_loop_avx512vnni = kLoop;

@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "ceilings/ceilings_table.h"
+#include "ceilings/kernels.h"
 #include "ceilings/opaque.h"
 
 namespace {
@@ -21,4 +21,4 @@ constexpr hr::MatrixLoop kLoop{products, 2.0 * 32 * kSums, "AVX-VNNI vpdpbusd"};
 
 }  // namespace
 
-const hr::MatrixLoop* hr::int8_loop_avxvnni() { return &kLoop; }
+constinit const hr::MatrixLoop hr::int8_loop_avxvnni = kLoop;

@@ -2,8 +2,8 @@
 // own chain, and there are enough of them to hide an instruction's latency.
 #pragma once
 
-#include "ceilings/ceilings_table.h"
 #include "ceilings/ceilings_vectors.h"
+#include "ceilings/kernels.h"
 #include "ceilings/opaque.h"
 
 namespace hr {

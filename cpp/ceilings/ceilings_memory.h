@@ -1,8 +1,8 @@
 // The memory loops, for the vector width of the including file.
 #pragma once
 
-#include "ceilings/ceilings_table.h"
 #include "ceilings/ceilings_vectors.h"
+#include "ceilings/kernels.h"
 
 namespace hr {
 namespace {

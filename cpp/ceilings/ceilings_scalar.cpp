@@ -49,4 +49,4 @@ constexpr CeilingLoops kLoops{memory_loops("16-byte vectors"), float32_loop("16-
 
 }  // namespace
 
-const hr::CeilingLoops* hr::ceiling_loops_scalar() { return &kLoops; }
+constinit const hr::CeilingLoops hr::ceiling_loops_scalar = kLoops;

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "closeness/closeness_table.h"
+#include "closeness/kernels.h"
 #include "core/checks.h"
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/status.h"
 
@@ -20,12 +20,8 @@ constexpr int64_t kCandidatesPerTask = 2048;
 constexpr int64_t kMost = int64_t{1} << 32;
 
 const hr::ClosenessKernels& kernels_in_use() {
-    const hr_isa isa = hr::active_isa();
-#if HEADRACE_X86
-    if (isa >= HR_ISA_AVX512) return *hr::closeness_kernels_avx512();
-    if (isa >= HR_ISA_AVX2) return *hr::closeness_kernels_avx2();
-#endif
-    return *hr::closeness_kernels_scalar();
+    return hr::pick<hr::ClosenessKernels>(
+        {&hr::closeness_kernels_scalar, HR_X86(hr::closeness_kernels_avx2), HR_X86(hr::closeness_kernels_avx512)});
 }
 
 struct Call {

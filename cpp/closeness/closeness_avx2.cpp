@@ -1,3 +1,3 @@
 #include "closeness/closeness_kernel.h"
 
-const hr::ClosenessKernels* hr::closeness_kernels_avx2() { return &kKernels; }
+constinit const hr::ClosenessKernels hr::closeness_kernels_avx2 = kKernels;

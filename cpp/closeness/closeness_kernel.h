@@ -4,7 +4,7 @@
 // and no product is ever summed across lanes: the width of the vectors cannot change a bit.
 #include <cstdint>
 
-#include "closeness/closeness_table.h"
+#include "closeness/kernels.h"
 #include "core/simd.h"
 
 namespace hr {

@@ -19,7 +19,6 @@ constexpr int kTile = Vec::kLanes == 16 ? 8 : 4;
 
 #if HEADRACE_SIMD_AVX512
 
-inline Vec fused(Vec a, Vec b, Vec c) { return fma(a, b, c); }
 inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 // x times 2^n, where n is the integer in the low bits of `power`.
 inline Vec scale(Vec x, Vec power) {
@@ -29,7 +28,6 @@ inline Vec scale(Vec x, Vec power) {
 
 #elif HEADRACE_SIMD_AVX2
 
-inline Vec fused(Vec a, Vec b, Vec c) { return fma(a, b, c); }
 inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vec scale(Vec x, Vec power) {
     const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(power.v), 23);
@@ -38,8 +36,6 @@ inline Vec scale(Vec x, Vec power) {
 
 #else
 
-// Rounded once, as the wide sets do it; the C library has it where the machine has not.
-inline Vec fused(Vec a, Vec b, Vec c) { return {__builtin_fmaf(a.v, b.v, c.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
 inline Vec scale(Vec x, Vec power) {
     uint32_t bits, exponent;

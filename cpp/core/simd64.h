@@ -48,8 +48,17 @@ inline Vec64 operator+(Vec64 a, Vec64 b) { return {_mm512_add_pd(a.v, b.v)}; }
 inline Vec64 operator-(Vec64 a, Vec64 b) { return {_mm512_sub_pd(a.v, b.v)}; }
 inline Vec64 operator*(Vec64 a, Vec64 b) { return {_mm512_mul_pd(a.v, b.v)}; }
 inline Vec64 operator/(Vec64 a, Vec64 b) { return {_mm512_div_pd(a.v, b.v)}; }
-inline Vec64 fma(Vec64 a, Vec64 b, Vec64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+// As in simd.h: rounded once; rounded once or twice.
+inline Vec64 fused(Vec64 a, Vec64 b, Vec64 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+inline Vec64 multiply_add(Vec64 a, Vec64 b, Vec64 c) { return fused(a, b, c); }
 inline Vec64 max(Vec64 a, Vec64 b) { return {_mm512_max_pd(a.v, b.v)}; }
+// Bit i set where lane i of a is at least that of b.
+inline uint32_t at_least(Vec64 a, Vec64 b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GE_OQ); }
+// x times 2^n, where n is the integer in the low bits of `power`.
+inline Vec64 scaled(Vec64 x, Vec64 power) {
+    const __m512i n = _mm512_slli_epi64(_mm512_castpd_si512(power.v), 52);
+    return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(x.v), n))};
+}
 
 #elif HEADRACE_SIMD_AVX2
 
@@ -85,8 +94,16 @@ inline Vec64 operator+(Vec64 a, Vec64 b) { return {_mm256_add_pd(a.v, b.v)}; }
 inline Vec64 operator-(Vec64 a, Vec64 b) { return {_mm256_sub_pd(a.v, b.v)}; }
 inline Vec64 operator*(Vec64 a, Vec64 b) { return {_mm256_mul_pd(a.v, b.v)}; }
 inline Vec64 operator/(Vec64 a, Vec64 b) { return {_mm256_div_pd(a.v, b.v)}; }
-inline Vec64 fma(Vec64 a, Vec64 b, Vec64 c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+inline Vec64 fused(Vec64 a, Vec64 b, Vec64 c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+inline Vec64 multiply_add(Vec64 a, Vec64 b, Vec64 c) { return fused(a, b, c); }
 inline Vec64 max(Vec64 a, Vec64 b) { return {_mm256_max_pd(a.v, b.v)}; }
+inline uint32_t at_least(Vec64 a, Vec64 b) {
+    return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(a.v, b.v, _CMP_GE_OQ)));
+}
+inline Vec64 scaled(Vec64 x, Vec64 power) {
+    const __m256i n = _mm256_slli_epi64(_mm256_castpd_si256(power.v), 52);
+    return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(x.v), n))};
+}
 
 #else
 
@@ -120,8 +137,14 @@ inline Vec64 operator+(Vec64 a, Vec64 b) { return {a.v + b.v}; }
 inline Vec64 operator-(Vec64 a, Vec64 b) { return {a.v - b.v}; }
 inline Vec64 operator*(Vec64 a, Vec64 b) { return {a.v * b.v}; }
 inline Vec64 operator/(Vec64 a, Vec64 b) { return {a.v / b.v}; }
-inline Vec64 fma(Vec64 a, Vec64 b, Vec64 c) { return {a.v * b.v + c.v}; }
+inline Vec64 fused(Vec64 a, Vec64 b, Vec64 c) { return {__builtin_fma(a.v, b.v, c.v)}; }
+inline Vec64 multiply_add(Vec64 a, Vec64 b, Vec64 c) { return {a.v * b.v + c.v}; }
 inline Vec64 max(Vec64 a, Vec64 b) { return {a.v > b.v ? a.v : b.v}; }
+inline uint32_t at_least(Vec64 a, Vec64 b) { return a.v >= b.v; }
+inline Vec64 scaled(Vec64 x, Vec64 power) {
+    return Vec64::of_bits(
+        static_cast<int64_t>(static_cast<uint64_t>(x.bits()) + (static_cast<uint64_t>(power.bits()) << 52)));
+}
 
 #endif
 

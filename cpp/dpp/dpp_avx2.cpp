@@ -1,3 +1,3 @@
 #include "dpp/dpp_kernel.h"
 
-const hr::GreedyKernels* hr::greedy_kernels_avx2() { return &kTable; }
+constinit const hr::GreedyKernels hr::greedy_kernels_avx2 = kKernels;

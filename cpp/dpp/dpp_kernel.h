@@ -34,11 +34,11 @@ __attribute__((always_inline)) inline void dots(const float* panel, int64_t widt
     for (; c + kSums <= width; c += kSums)
         for (int s = 0; s < kSums; ++s) {
             const Vec a = Vec::load(panel + (c + s) * kPanel);
-            for (int m = 0; m < M; ++m) sum[m][s] = fma(a, Vec::all(row[m * stride + c + s]), sum[m][s]);
+            for (int m = 0; m < M; ++m) sum[m][s] = multiply_add(a, Vec::all(row[m * stride + c + s]), sum[m][s]);
         }
     for (; c < width; ++c) {
         const Vec a = Vec::load(panel + c * kPanel);
-        for (int m = 0; m < M; ++m) sum[m][0] = fma(a, Vec::all(row[m * stride + c]), sum[m][0]);
+        for (int m = 0; m < M; ++m) sum[m][0] = multiply_add(a, Vec::all(row[m * stride + c]), sum[m][0]);
     }
     for (int m = 0; m < M; ++m) out[m] = (sum[m][0] + sum[m][1]) + (sum[m][2] + sum[m][3]);
 }
@@ -77,7 +77,7 @@ void move(const float* panel, int64_t width, Rows<float> rows, const float* sign
     each_row(panel, width, rows, from, to, [&](int64_t t, int lane, const auto& out) {
         Vec squares = Vec::zero(), sizes = Vec::zero();
         for (const Vec& e : out) {
-            squares = fma(e * Vec::all(sign[t++]), e, squares);
+            squares = multiply_add(e * Vec::all(sign[t++]), e, squares);
             sizes = sizes + absolute(e);
         }
         add_to(squares, d2 + lane);
@@ -216,8 +216,9 @@ uint32_t among(const int32_t* kinds, const int32_t* some, int64_t count) {
     return lanes;
 }
 
-const GreedyKernels kTable{finite, scan,  pack,  move,  bound,  grow,     touch,    slide,  highest,      largest_of,
-                           reach,  among, widen, scale, narrow, products, subtract, rotate, exponentials, logarithm};
+constexpr GreedyKernels kKernels{finite, scan,     pack,       move,   bound,        grow,     touch,
+                                 slide,  highest,  largest_of, reach,  among,        widen,    scale,
+                                 narrow, products, subtract,   rotate, exponentials, logarithm};
 
 }  // namespace
 }  // namespace hr

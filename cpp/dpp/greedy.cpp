@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "core/cpu.h"
+#include "core/dispatch.h"
 
 namespace {
 
@@ -79,12 +79,7 @@ void hr::check_lists(const hr_lists* lists, int64_t k, double theta, int64_t win
 }
 
 const hr::GreedyKernels& hr::greedy_kernels() {
-#if HEADRACE_X86
-    const hr_isa level = active_isa();
-    if (level >= HR_ISA_AVX512) return *greedy_kernels_avx512();
-    if (level >= HR_ISA_AVX2) return *greedy_kernels_avx2();
-#endif
-    return *greedy_kernels_scalar();
+    return pick<GreedyKernels>({&greedy_kernels_scalar, HR_X86(greedy_kernels_avx2), HR_X86(greedy_kernels_avx512)});
 }
 
 hr::List::List(const hr_lists& lists, int64_t its_request, Use use, const GreedyKernels& kernels, Scratch& scratch)

@@ -95,8 +95,6 @@ struct GreedyKernels {
     double (*logarithm)(double x);
 };
 
-const GreedyKernels* greedy_kernels_scalar();
-const GreedyKernels* greedy_kernels_avx2();
-const GreedyKernels* greedy_kernels_avx512();
+extern const GreedyKernels greedy_kernels_scalar, greedy_kernels_avx2, greedy_kernels_avx512;
 
 }  // namespace hr

@@ -9,15 +9,7 @@ namespace {
 
 #if HEADRACE_SIMD_AVX512
 
-inline Vec64 fused(Vec64 a, Vec64 b, Vec64 c) { return fma(a, b, c); }
 inline Vec64 root(Vec64 x) { return {_mm512_sqrt_pd(x.v)}; }
-// x * 2^k for the integer k in the low bits of `power`.
-inline Vec64 scaled(Vec64 x, Vec64 power) {
-    const __m512i k = _mm512_slli_epi64(_mm512_castpd_si512(power.v), 52);
-    return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(x.v), k))};
-}
-// Bit i set where lane i of a is at least that of b.
-inline uint32_t at_least(Vec64 a, Vec64 b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GE_OQ); }
 // The sum of eight lanes, in one order whatever the width of the registers.
 inline double total(const Vec64 (&x)[1]) {
     const __m256d s = _mm256_add_pd(_mm512_castpd512_pd256(x[0].v), _mm512_extractf64x4_pd(x[0].v, 1));
@@ -53,15 +45,7 @@ inline uint32_t equal_lanes(const int32_t* x, int32_t y) {
 
 #elif HEADRACE_SIMD_AVX2
 
-inline Vec64 fused(Vec64 a, Vec64 b, Vec64 c) { return fma(a, b, c); }
 inline Vec64 root(Vec64 x) { return {_mm256_sqrt_pd(x.v)}; }
-inline Vec64 scaled(Vec64 x, Vec64 power) {
-    const __m256i k = _mm256_slli_epi64(_mm256_castpd_si256(power.v), 52);
-    return {_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(x.v), k))};
-}
-inline uint32_t at_least(Vec64 a, Vec64 b) {
-    return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(a.v, b.v, _CMP_GE_OQ)));
-}
 inline double total(const Vec64 (&x)[2]) {
     const __m256d s = _mm256_add_pd(x[0].v, x[1].v);
     const __m128d t = _mm_add_pd(_mm256_castpd256_pd128(s), _mm256_extractf128_pd(s, 1));
@@ -109,14 +93,7 @@ inline uint32_t equal_lanes(const int32_t* x, int32_t y) {
     for (int i = 0; i < 16; ++i) lanes |= static_cast<uint32_t>(x[i] == y) << i;
     return lanes;
 }
-// The wider sets round once, and so must this.
-inline Vec64 fused(Vec64 a, Vec64 b, Vec64 c) { return {__builtin_fma(a.v, b.v, c.v)}; }
 inline Vec64 root(Vec64 x) { return {__builtin_sqrt(x.v)}; }
-inline Vec64 scaled(Vec64 x, Vec64 power) {
-    return Vec64::of_bits(
-        static_cast<int64_t>(static_cast<uint64_t>(x.bits()) + (static_cast<uint64_t>(power.bits()) << 52)));
-}
-inline uint32_t at_least(Vec64 a, Vec64 b) { return a.v >= b.v; }
 inline double total(const Vec64 (&x)[8]) {
     return ((x[0].v + x[4].v) + (x[2].v + x[6].v)) + ((x[1].v + x[5].v) + (x[3].v + x[7].v));
 }

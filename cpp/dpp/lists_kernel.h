@@ -56,14 +56,14 @@ __attribute__((always_inline)) inline void scan_row(const float* row, int64_t wi
     for (; c + kSums * Vec::kLanes <= width; c += kSums * Vec::kLanes)
         for (int s = 0; s < kSums; ++s) {
             const Vec a = Vec::load(row + c + s * Vec::kLanes);
-            squares[s] = fma(a, a, squares[s]);
-            if constexpr (kProbed) products[s] = fma(a, Vec::load(probe + c + s * Vec::kLanes), products[s]);
+            squares[s] = multiply_add(a, a, squares[s]);
+            if constexpr (kProbed) products[s] = multiply_add(a, Vec::load(probe + c + s * Vec::kLanes), products[s]);
         }
     for (int s = 0; c < width; c += Vec::kLanes, ++s) {
         const int left = static_cast<int>(width - c < Vec::kLanes ? width - c : Vec::kLanes);
         const Vec a = Vec::load_first(row + c, left);
-        squares[s] = fma(a, a, squares[s]);
-        if constexpr (kProbed) products[s] = fma(a, Vec::load_first(probe + c, left), products[s]);
+        squares[s] = multiply_add(a, a, squares[s]);
+        if constexpr (kProbed) products[s] = multiply_add(a, Vec::load_first(probe + c, left), products[s]);
     }
     square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
     product = (products[0] + products[1]) + (products[2] + products[3]);
@@ -109,7 +109,7 @@ void pack(const float* const* rows, int64_t width, float* panel, double* squares
     for (int64_t at = 0; at < width; ++at)
         for (int v = 0; v < kVecs; ++v) {
             const Vec64 a = Vec64::load(panel + at * kPanel + v * kLanes);
-            sum[v] = fma(a, a, sum[v]);  // a product of two float32 is exact in float64
+            sum[v] = multiply_add(a, a, sum[v]);  // a product of two float32 is exact in float64
         }
     for (int v = 0; v < kVecs; ++v) {
         sum[v].store(squares + v * kLanes);

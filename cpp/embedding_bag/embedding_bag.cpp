@@ -5,10 +5,10 @@
 #include <string>
 
 #include "core/checks.h"
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/status.h"
-#include "embedding_bag/embedding_bag_table.h"
+#include "embedding_bag/kernels.h"
 
 namespace {
 
@@ -18,12 +18,8 @@ constexpr int64_t kLookupsPerTask = 2048;
 constexpr int64_t kMaxBags = int64_t{1} << 48;
 
 const hr::EmbeddingBagKernels& kernels_in_use() {
-    const hr_isa isa = hr::active_isa();
-#if HEADRACE_X86
-    if (isa >= HR_ISA_AVX512) return *hr::embedding_bag_kernels_avx512();
-    if (isa >= HR_ISA_AVX2) return *hr::embedding_bag_kernels_avx2();
-#endif
-    return *hr::embedding_bag_kernels_scalar();
+    return hr::pick<hr::EmbeddingBagKernels>({&hr::embedding_bag_kernels_scalar, HR_X86(hr::embedding_bag_kernels_avx2),
+                                              HR_X86(hr::embedding_bag_kernels_avx512)});
 }
 
 // True when entries [start, start + count) lie inside a buffer of `size`; no sum can overflow.

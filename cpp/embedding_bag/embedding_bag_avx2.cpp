@@ -1,3 +1,3 @@
 #include "embedding_bag/embedding_bag_kernel.h"
 
-const hr::EmbeddingBagKernels* hr::embedding_bag_kernels_avx2() { return &kKernels; }
+constinit const hr::EmbeddingBagKernels hr::embedding_bag_kernels_avx2 = kKernels;

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "core/simd.h"
-#include "embedding_bag/embedding_bag_table.h"
+#include "embedding_bag/kernels.h"
 
 namespace hr {
 namespace {

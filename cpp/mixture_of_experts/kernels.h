@@ -48,8 +48,6 @@ struct MixtureKernels {
     void (*candidates)(const hr_mixture_model& model, const MixtureTask& task, float* scratch);
 };
 
-const MixtureKernels* mixture_kernels_scalar();
-const MixtureKernels* mixture_kernels_avx2();
-const MixtureKernels* mixture_kernels_avx512();
+extern const MixtureKernels mixture_kernels_scalar, mixture_kernels_avx2, mixture_kernels_avx512;
 
 }  // namespace hr

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/checks.h"
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/scratch.h"
 #include "core/spans.h"
@@ -64,12 +64,8 @@ void check_candidates(const hr_mixture_model& m, const hr_mixture_requests& r, c
 }
 
 const hr::MixtureKernels& kernels() {
-#if HEADRACE_X86
-    const hr_isa level = hr::active_isa();
-    if (level >= HR_ISA_AVX512) return *hr::mixture_kernels_avx512();
-    if (level >= HR_ISA_AVX2) return *hr::mixture_kernels_avx2();
-#endif
-    return *hr::mixture_kernels_scalar();
+    return hr::pick<hr::MixtureKernels>(
+        {&hr::mixture_kernels_scalar, HR_X86(hr::mixture_kernels_avx2), HR_X86(hr::mixture_kernels_avx512)});
 }
 
 // What is computed once for each request; it belongs to the calling thread and only grows.

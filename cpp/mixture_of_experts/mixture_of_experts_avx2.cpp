@@ -1,3 +1,3 @@
 #include "mixture_of_experts/mixture_of_experts_kernel.h"
 
-const hr::MixtureKernels* hr::mixture_kernels_avx2() { return &kTable; }
+constinit const hr::MixtureKernels hr::mixture_kernels_avx2 = kKernels;

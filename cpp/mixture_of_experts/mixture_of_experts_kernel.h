@@ -146,7 +146,7 @@ void candidates(const hr_mixture_model& model, const MixtureTask& task, float* s
     for (int64_t first = 0; first < task.count; first += kBlock) block.run(first);
 }
 
-constexpr MixtureKernels kTable{row, candidates};
+constexpr MixtureKernels kKernels{row, candidates};
 
 }  // namespace
 }  // namespace hr

@@ -220,7 +220,7 @@ void candidates(const NetworkPlan& plan, const NetworkTask& task, float* scratch
     }
 }
 
-constexpr NetworkKernels kTable{request, candidates};
+constexpr NetworkKernels kKernels{request, candidates};
 
 }  // namespace
 }  // namespace hr

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/checks.h"
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/scratch.h"
 #include "core/spans.h"
@@ -22,12 +22,8 @@ constexpr int64_t kProducts = 250'000, kMost = 16 * hr::kMaxBlock;
 constexpr int64_t kMaxKept = 1 << 26;
 
 const hr::NetworkKernels& kernels() {
-#if HEADRACE_X86
-    const hr_isa level = hr::active_isa();
-    if (level >= HR_ISA_AVX512) return *hr::network_kernels_avx512();
-    if (level >= HR_ISA_AVX2) return *hr::network_kernels_avx2();
-#endif
-    return *hr::network_kernels_scalar();
+    return hr::pick<hr::NetworkKernels>(
+        {&hr::network_kernels_scalar, HR_X86(hr::network_kernels_avx2), HR_X86(hr::network_kernels_avx512)});
 }
 
 int64_t least_candidates(int64_t products) {

@@ -5,21 +5,24 @@
 // columns; weight, start, times, scale, epsilon are places in the weights. All numbers are float32, and every sum runs
 // over its terms in order, from its start, with fused multiply-adds.
 //
-//   kind        fields                                                  out, of so many columns
-//    0 rows       out width request item codes pair                     width: the sum of the rows' parts from there on
-//    1 affine     out width x inputs weight stride start relu own       width: start + x W, W [inputs] rows stride
-//    apart 2 fold       out width x inputs weight times stride                inputs * width: W[k] + x[k] V[k] 3
-//    constant   out width weight                                      width: of the weights 4 unary      out width a f
-//    weight                                  width: f(a) 5 binary     out width a b f group period width: a[j] f b[(j /
-//    group) % period] 6 softmax    out width groups                                      groups * width, each group in
-//    place 7 mix        out width gates vectors experts                       width: sum over e of gates[e] vectors[e]
-//    8 attend     out width query sequence scale                        width: mean of a sequence's entries by softmax
-//    9 mean       out width sequence                                    width: mean of a sequence's entries
-//   10 fm         out width a fields                                    width: factorisation machine
-//   11 pairs      out width a b fields f                                pairs f < g: a[f] b[g], each or summed up
-//   12 self       out width q k v fields heads scale                    fields * width: attention among the fields
-//   13 reduce     out width a groups f                                  groups, or width: sums within, or across,
-//   groups 14 normalise  out width a groups epsilon                            groups * width: no mean, variance 1
+// clang-format off
+//   kind          fields                                           out, of so many columns
+//    0 rows       out width request item codes pair                width: the sum of the rows' parts from there on
+//    1 affine     out width x inputs weight stride start relu own  width: start + x W, W [inputs] rows stride apart
+//    2 fold       out width x inputs weight times stride           inputs * width: W[k] + x[k] V[k]
+//    3 constant   out width weight                                 width: of the weights
+//    4 unary      out width a f weight                             width: f(a)
+//    5 binary     out width a b f group period                     width: a[j] f b[(j / group) % period]
+//    6 softmax    out width groups                                 groups * width, each group in place
+//    7 mix        out width gates vectors experts                  width: sum over e of gates[e] vectors[e]
+//    8 attend     out width query sequence scale                   width: mean of a sequence's entries by softmax
+//    9 mean       out width sequence                               width: mean of a sequence's entries
+//   10 fm         out width a fields                               width: factorisation machine
+//   11 pairs      out width a b fields f                           pairs f < g: a[f] b[g], each or summed up
+//   12 self       out width q k v fields heads scale               fields * width: attention among the fields
+//   13 reduce     out width a groups f                             groups, or width: sums within, or across, groups
+//   14 normalise  out width a groups epsilon                       groups * width: no mean, variance 1
+// clang-format on
 //
 // rows: -1 leaves a row out; the request stage has pair alone, its inputs. start: -1 zero, -2 what the columns hold.
 // own: W lies in the request's row instead (pair stage). fold: request stage. unary f: 0 copy, 1 relu, 2 sigmoid,

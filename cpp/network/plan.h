@@ -114,8 +114,6 @@ struct NetworkKernels {
     void (*candidates)(const NetworkPlan& plan, const NetworkTask& task, float* scratch);
 };
 
-const NetworkKernels* network_kernels_scalar();
-const NetworkKernels* network_kernels_avx2();
-const NetworkKernels* network_kernels_avx512();
+extern const NetworkKernels network_kernels_scalar, network_kernels_avx2, network_kernels_avx512;
 
 }  // namespace hr

@@ -45,8 +45,6 @@ struct TowersKernels {
     void (*candidates)(const hr_towers_model& model, const TowersTask& task, float* scratch);
 };
 
-const TowersKernels* towers_kernels_scalar();
-const TowersKernels* towers_kernels_avx2();
-const TowersKernels* towers_kernels_avx512();
+extern const TowersKernels towers_kernels_scalar, towers_kernels_avx2, towers_kernels_avx512;
 
 }  // namespace hr

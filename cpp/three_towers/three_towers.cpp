@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/checks.h"
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/scratch.h"
 #include "core/spans.h"
@@ -51,12 +51,8 @@ void check_call(const hr_towers_model& m, int64_t batch, const float* request, c
 }
 
 const hr::TowersKernels& kernels() {
-#if HEADRACE_X86
-    const hr_isa level = hr::active_isa();
-    if (level >= HR_ISA_AVX512) return *hr::towers_kernels_avx512();
-    if (level >= HR_ISA_AVX2) return *hr::towers_kernels_avx2();
-#endif
-    return *hr::towers_kernels_scalar();
+    return hr::pick<hr::TowersKernels>(
+        {&hr::towers_kernels_scalar, HR_X86(hr::towers_kernels_avx2), HR_X86(hr::towers_kernels_avx512)});
 }
 
 float* scratch(const hr_towers_model& model) {

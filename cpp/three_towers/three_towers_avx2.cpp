@@ -1,3 +1,3 @@
 #include "three_towers/three_towers_kernel.h"
 
-const hr::TowersKernels* hr::towers_kernels_avx2() { return &kTable; }
+constinit const hr::TowersKernels hr::towers_kernels_avx2 = kKernels;

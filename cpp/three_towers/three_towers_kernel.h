@@ -57,7 +57,7 @@ void candidates(const hr_towers_model& model, const TowersTask& task, float* scr
     for (int64_t first = 0; first < task.count; first += kBlock) block(model, task, first, scratch, ahead);
 }
 
-constexpr TowersKernels kTable{request, candidates};
+constexpr TowersKernels kKernels{request, candidates};
 
 }  // namespace
 }  // namespace hr

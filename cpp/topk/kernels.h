@@ -77,10 +77,6 @@ struct TopkKernels {
                     Ranked* out);
 };
 
-extern const TopkKernels topk_kernels_scalar;
-#if HEADRACE_X86
-extern const TopkKernels topk_kernels_avx2;
-extern const TopkKernels topk_kernels_avx512;
-#endif
+extern const TopkKernels topk_kernels_scalar, topk_kernels_avx2, topk_kernels_avx512;
 
 }  // namespace hr

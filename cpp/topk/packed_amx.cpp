@@ -218,11 +218,11 @@ constexpr PackedKernels kKernels{kMaxPackedGroup, QueryOrder::kTiles, scan_tiles
 
 #if HEADRACE_AMX_MODEL
 extern const PackedKernels packed_bfloat16_amx_model, packed_int8_amx_model;
-const PackedKernels packed_bfloat16_amx_model = kKernels<Bfloat16>;
-const PackedKernels packed_int8_amx_model = kKernels<Int8>;
+constinit const PackedKernels packed_bfloat16_amx_model = kKernels<Bfloat16>;
+constinit const PackedKernels packed_int8_amx_model = kKernels<Int8>;
 #else
-const PackedKernels packed_bfloat16_amx = kKernels<Bfloat16>;
-const PackedKernels packed_int8_amx = kKernels<Int8>;
+constinit const PackedKernels packed_bfloat16_amx = kKernels<Bfloat16>;
+constinit const PackedKernels packed_int8_amx = kKernels<Int8>;
 #endif
 
 }  // namespace hr

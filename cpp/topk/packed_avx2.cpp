@@ -57,7 +57,7 @@ struct Int8 {
 
 }  // namespace
 
-const PackedKernels packed_bfloat16_avx2 = packed_kernels<Bfloat16>;
-const PackedKernels packed_int8_avx2 = packed_kernels<Int8>;
+constinit const PackedKernels packed_bfloat16_avx2 = packed_kernels<Bfloat16>;
+constinit const PackedKernels packed_int8_avx2 = packed_kernels<Int8>;
 
 }  // namespace hr

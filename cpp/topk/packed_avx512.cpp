@@ -55,7 +55,7 @@ struct Int8 {
 
 }  // namespace
 
-const PackedKernels packed_bfloat16_avx512 = packed_kernels<Bfloat16>;
-const PackedKernels packed_int8_avx512 = packed_kernels<Int8>;
+constinit const PackedKernels packed_bfloat16_avx512 = packed_kernels<Bfloat16>;
+constinit const PackedKernels packed_int8_avx512 = packed_kernels<Int8>;
 
 }  // namespace hr

@@ -26,6 +26,6 @@ struct Bfloat16 {
 
 }  // namespace
 
-const PackedKernels packed_bfloat16_avx512bf16 = packed_kernels<Bfloat16>;
+constinit const PackedKernels packed_bfloat16_avx512bf16 = packed_kernels<Bfloat16>;
 
 }  // namespace hr

@@ -26,6 +26,6 @@ struct Int8 {
 
 }  // namespace
 
-const PackedKernels packed_int8_avx512vnni = packed_kernels<Int8>;
+constinit const PackedKernels packed_int8_avx512vnni = packed_kernels<Int8>;
 
 }  // namespace hr

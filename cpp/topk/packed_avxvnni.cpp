@@ -32,9 +32,9 @@ struct Int8 {
 
 #if HEADRACE_EVEX
 extern const PackedKernels packed_int8_avxvnni_evex;
-const PackedKernels packed_int8_avxvnni_evex = packed_kernels<Int8>;
+constinit const PackedKernels packed_int8_avxvnni_evex = packed_kernels<Int8>;
 #else
-const PackedKernels packed_int8_avxvnni = packed_kernels<Int8>;
+constinit const PackedKernels packed_int8_avxvnni = packed_kernels<Int8>;
 #endif
 
 }  // namespace hr

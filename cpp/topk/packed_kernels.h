@@ -46,11 +46,9 @@ struct PackedKernels {
 };
 
 extern const PackedKernels packed_bfloat16_scalar, packed_int8_scalar;
-#if HEADRACE_X86
 extern const PackedKernels packed_bfloat16_avx2, packed_int8_avx2, packed_int8_avxvnni;
 extern const PackedKernels packed_bfloat16_avx512, packed_int8_avx512;
 extern const PackedKernels packed_bfloat16_avx512bf16, packed_int8_avx512vnni;
 extern const PackedKernels packed_bfloat16_amx, packed_int8_amx;
-#endif
 
 }  // namespace hr

@@ -58,7 +58,7 @@ struct Int8 {
 
 }  // namespace
 
-const PackedKernels packed_bfloat16_scalar = packed_kernels<Bfloat16>;
-const PackedKernels packed_int8_scalar = packed_kernels<Int8>;
+constinit const PackedKernels packed_bfloat16_scalar = packed_kernels<Bfloat16>;
+constinit const PackedKernels packed_int8_scalar = packed_kernels<Int8>;
 
 }  // namespace hr

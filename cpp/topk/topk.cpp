@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/cpu.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/status.h"
 #include "topk/mask_plan.h"
@@ -16,31 +16,31 @@
 namespace {
 
 const hr::TopkKernels& kernels() {
-#if HEADRACE_X86
-    const hr_isa level = hr::active_isa();
-    if (level >= HR_ISA_AVX512) return hr::topk_kernels_avx512;
-    if (level >= HR_ISA_AVX2) return hr::topk_kernels_avx2;
-#endif
-    return hr::topk_kernels_scalar;
+    return hr::pick<hr::TopkKernels>(
+        {&hr::topk_kernels_scalar, HR_X86(hr::topk_kernels_avx2), HR_X86(hr::topk_kernels_avx512)});
 }
 
 // `together`: queries that read the catalogue at the same time.
 const hr::PackedKernels& packed_kernels(hr_scan scan, int64_t together) {
-    const bool int8 = scan == HR_SCAN_INT8;
-#if HEADRACE_X86
     constexpr int64_t kFillTiles = 8;  // fewer leave most of a tile's rows empty and wait for memory either way
-    const hr_isa level = hr::active_isa();
-    if (level >= HR_ISA_AMX && together >= kFillTiles) return int8 ? hr::packed_int8_amx : hr::packed_bfloat16_amx;
-    if (level >= HR_ISA_AVX512) {
-        if (int8) return hr::cpu_has_avx512_vnni() ? hr::packed_int8_avx512vnni : hr::packed_int8_avx512;
-        return hr::cpu_has_avx512_bf16() ? hr::packed_bfloat16_avx512bf16 : hr::packed_bfloat16_avx512;
-    }
-    if (level >= HR_ISA_AVX2) {
-        if (int8) return hr::cpu_has_avx_vnni() ? hr::packed_int8_avxvnni : hr::packed_int8_avx2;
-        return hr::packed_bfloat16_avx2;
-    }
-#endif
-    return int8 ? hr::packed_int8_scalar : hr::packed_bfloat16_scalar;
+    hr::Tables<hr::PackedKernels> bfloat16{
+        .scalar = &hr::packed_bfloat16_scalar,
+        .avx2 = HR_X86(hr::packed_bfloat16_avx2),
+        .avx512 = HR_X86(hr::packed_bfloat16_avx512),
+        .avx512bf16 = HR_X86(hr::packed_bfloat16_avx512bf16),
+        .amx = HR_X86(hr::packed_bfloat16_amx),
+    };
+    hr::Tables<hr::PackedKernels> int8{
+        .scalar = &hr::packed_int8_scalar,
+        .avx2 = HR_X86(hr::packed_int8_avx2),
+        .avx512 = HR_X86(hr::packed_int8_avx512),
+        .avxvnni = HR_X86(hr::packed_int8_avxvnni),
+        .avx512vnni = HR_X86(hr::packed_int8_avx512vnni),
+        .amx = HR_X86(hr::packed_int8_amx),
+    };
+    hr::Tables<hr::PackedKernels>& tables = scan == HR_SCAN_INT8 ? int8 : bfloat16;
+    if (together < kFillTiles) tables.amx = nullptr;
+    return hr::pick(tables);
 }
 
 void check_range(const char* name, int64_t value, int64_t least, int64_t most) {

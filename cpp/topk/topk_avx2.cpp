@@ -1,3 +1,3 @@
 #include "topk/topk_kernel.h"
 
-const hr::TopkKernels hr::topk_kernels_avx2 = hr::kKernels;
+constinit const hr::TopkKernels hr::topk_kernels_avx2 = kKernels;

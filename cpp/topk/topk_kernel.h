@@ -23,7 +23,7 @@ inline void pack_block(const float* const* rows, int64_t j, int columns, float* 
     for (int c = 0; c < L; ++c) {
         if (c >= columns) break;
         block[c].store(out + (j + c) * kPanel);
-        squares[c % 4] = fma(block[c], block[c], squares[c % 4]);
+        squares[c % 4] = multiply_add(block[c], block[c], squares[c % 4]);
     }
 }
 
@@ -90,7 +90,7 @@ inline uint32_t allowed(uint32_t admitted, const int32_t* rows, const uint64_t* 
 }
 
 inline void admit(Vec dot, const Tile& tile, int at, float limit, Sink& sink) {
-    const Vec score = fma(dot, Vec::load(tile.scale + at), Vec::load(tile.shift + at));
+    const Vec score = multiply_add(dot, Vec::load(tile.scale + at), Vec::load(tile.shift + at));
     const uint32_t admitted = score.at_least(Vec::all(limit));
     if (admitted)
         append(score, sink.mask ? allowed(admitted, tile.rows + at, sink.mask) : admitted, tile.rows + at,
@@ -110,7 +110,7 @@ void scan_group(const Tile& tile, int64_t dim, const float* queries, const float
             for (int v = 0; v < kVecs; ++v) column[v] = Vec::load(x + j * kPanel + v * L);
             for (int m = 0; m < M; ++m) {
                 const Vec q = Vec::all(queries[j * M + m]);
-                for (int v = 0; v < kVecs; ++v) sum[m][v] = fma(q, column[v], sum[m][v]);
+                for (int v = 0; v < kVecs; ++v) sum[m][v] = multiply_add(q, column[v], sum[m][v]);
             }
         }
         for (int v = 0; v < kVecs; ++v)
@@ -141,9 +141,9 @@ inline Sums<M> sums_of_one(const float* x, int64_t dim, const float* queries) {
         const Vec part = left == L ? Vec::load(x + j) : Vec::load_first(x + j, left);
         for (int m = 0; m < M; ++m) {
             const float* q = queries + m * dim + j;
-            sums.dots[m] = fma(part, left == L ? Vec::load(q) : Vec::load_first(q, left), sums.dots[m]);
+            sums.dots[m] = multiply_add(part, left == L ? Vec::load(q) : Vec::load_first(q, left), sums.dots[m]);
         }
-        sums.squares = fma(part, part, sums.squares);
+        sums.squares = multiply_add(part, part, sums.squares);
     }
     return sums;
 }

@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 for command in (
     funnel.doctor,
+    funnel.settings,
     funnel.generate,
     funnel.build,
     funnel.recommend,

@@ -1,4 +1,4 @@
-"""Commands that make and serve a funnel: doctor, generate, build, recommend, demo."""
+"""Commands that make and serve a funnel: doctor, settings, generate, build, recommend, demo."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ def doctor() -> None:
 
     with friendly():
         print_report(Console())
+
+
+def settings() -> None:
+    """Print every setting, its range, default and meaning, as a page of Markdown."""
+    from headrace.report.settings_page import settings_page
+    from headrace.settings import Settings
+
+    with friendly():
+        print(settings_page(Settings()), end="")
 
 
 def generate(

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from headrace.data import Dataset, InteractionLog
     from headrace.evaluation.held_out import HeldOut
-    from headrace.evaluation.sweep import Sweep
     from headrace.report.page import Section
     from headrace.report.reranking import Names
+    from headrace.report.sweep import Sweep
     from headrace.serving import Engine
 
 _BATCH = 64
@@ -45,6 +45,7 @@ def rerank(
     Without --users, --explain takes a user whose page the rules change. Tables are printed, and written with their
     drawings to one self-contained page. docs/reranking.md says how to read it.
     """
+    from headrace.doctor import machine_record
     from headrace.report import page
     from headrace.report.reranking import rerank_page, sweep_headline, sweep_section
     from headrace.report.terminal import plain_console, print_sections
@@ -63,7 +64,8 @@ def rerank(
                 sections.append(sweep_section(found))
                 headline = headline or sweep_headline(found)
         print_sections(plain_console(), sections)
-        path = page.write(rerank_page(headline, engine.funnel.reranker, sections), out / "rerank.html")
+        made = rerank_page(headline, engine.funnel.reranker, sections, machine_record())
+        path = page.write(made, out / "rerank.html")
         Console().print(f"wrote {path}", soft_wrap=True, highlight=False)
 
 
@@ -161,12 +163,12 @@ def _explained(engine: Engine, question: HeldOut, names: Names, users: str | Non
         asked = engine.requests(rows)
     else:
         first = take(question.requests, slice(0, _BATCH))
-        page = funnel.run(first, k).stages["re-ranking"]
+        page = funnel.run(first, k).page
         overruled = page.columns["overruled"][page.offsets[:-1].clamp_max(len(page) - 1)]
         chosen = int(overruled.argmax())
         asked = take(first, slice(chosen, chosen + 1))
         words = [str(one) for one in engine.users.external(asked.user.numpy()).tolist()]
-    told = explain(funnel.reranker, funnel.run(asked, k).stages["ranking"], k)
+    told = explain(funnel.reranker, funnel.run(asked, k).ranked, k)
     return explained_sections(words, told, funnel.reranker, names), explained_headline(told, funnel.reranker)
 
 

@@ -10,34 +10,37 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from headrace.data import Catalogue
-from headrace.evaluation.diversity import page_diversity
 from headrace.evaluation.held_out import HeldOut, best, in_order
 from headrace.funnel import Funnel
 from headrace.jagged import top_per_segment
 from headrace.report.model import Diversity, DiversityRow, Kind, Quality, QualityRow
+from headrace.reranking.variety import page_diversity
+from headrace.retrieval.channel import Channel
 from headrace.types import Candidates, Requests
 
 _BATCH = 128
 #: Items asked of a lone channel, so that enough are left after the exposure filter.
 _ASKED = 1000
-#: Stage of the funnel -> its row in the table. The merge is judged without seen items, as every list is.
-_STAGES: tuple[tuple[str, str, Kind], ...] = (
-    ("exposure filter", "merge", "merge"),
-    ("pre-ranking", "after pre-ranking", "ranking"),
-    ("ranking", "after ranking", "ranking"),
-    ("re-ranking", "after re-ranking", "reranking"),
-)
+#: Field of the trace -> its row in the table. The merge is judged without seen items, as every list is.
+_STAGES: dict[str, tuple[str, Kind]] = {
+    "unseen": ("merge", "merge"),
+    "pre_ranked": ("after pre-ranking", "ranking"),
+    "ranked": ("after ranking", "ranking"),
+    "page": ("after re-ranking", "reranking"),
+}
 
 
 @dataclass(frozen=True)
 class Pass:
     """What came out for every held-out request, in their order; lists are int64 with -1 padding.
 
-    lists: channel, stage or "random" -> [B, k]. page, plain: [B, shown], re-ranked and best by score. page_reward,
-    plain_reward: float64 [B], mean ranking score of each; NaN for a page that is short.
+    alone: channel -> [B, k]. after: field of the trace -> [B, k]. random: [B, k]. page, plain: [B, shown], re-ranked
+    and best by score. page_reward, plain_reward: float64 [B], mean ranking score of each; NaN for a short page.
     """
 
-    lists: dict[str, NDArray[np.int64]]
+    alone: dict[str, NDArray[np.int64]]
+    after: dict[str, NDArray[np.int64]]
+    random: NDArray[np.int64]
     page: NDArray[np.int64]
     plain: NDArray[np.int64]
     page_reward: NDArray[np.float64]
@@ -48,26 +51,29 @@ def run_held_out(
     funnel: Funnel, question: HeldOut, n_items: int, shown: int, k: int = 50, progress: Progress | None = None
 ) -> Pass:
     """Asks every channel alone, and the whole funnel, for each held-out request."""
-    lists: dict[str, list[NDArray[np.int64]]] = {}
+    alone: dict[str, list[NDArray[np.int64]]] = {channel.name: [] for channel in funnel.channels}
+    after: dict[str, list[NDArray[np.int64]]] = {field: [] for field in _STAGES}
+    random: list[NDArray[np.int64]] = []
     pages: list[tuple[NDArray[np.int64], NDArray[np.int64], Candidates, Candidates]] = []
     task = progress.add_task("held-out requests", total=len(question.requests)) if progress else None
     for requests in question.batches(_BATCH):
         for channel in funnel.channels:
             found, _ = funnel.exposure.filter(channel.recall(requests, _ASKED), requests)
-            lists.setdefault(channel.name, []).append(best(found, k))
-        lists.setdefault("random", []).append(in_order(_random(funnel, requests, n_items, k), k))
-        stages = funnel.run(requests, max(shown, k)).stages
-        for stage, _, _ in _STAGES:
+            alone[channel.name].append(best(found, k))
+        random.append(in_order(_random(funnel, requests, n_items, k), k))
+        trace = funnel.run(requests, max(shown, k))
+        for field, lists in after.items():
             # A page is picked one by one, so its first k are the page of k.
-            first = in_order(stages[stage], k) if stage == "re-ranking" else best(stages[stage], k)
-            lists.setdefault(stage, []).append(first)
-        plain = stages["ranking"].take(*_top(stages["ranking"], shown))
-        page = stages["re-ranking"].keep(_places(stages["re-ranking"]) < shown)
+            lists.append(in_order(trace.page, k) if field == "page" else best(getattr(trace, field), k))
+        plain = trace.ranked.take(*_top(trace.ranked, shown))
+        page = trace.page.keep(_places(trace.page) < shown)
         pages.append((in_order(page, shown), in_order(plain, shown), page, plain))
         if progress and task is not None:
             progress.advance(task, len(requests))
     return Pass(
-        {name: np.concatenate(parts) for name, parts in lists.items()},
+        {name: np.concatenate(parts) for name, parts in alone.items()},
+        {field: np.concatenate(parts) for field, parts in after.items()},
+        np.concatenate(random),
         np.concatenate([part[0] for part in pages]),
         np.concatenate([part[1] for part in pages]),
         np.concatenate([_mean_score(part[2], shown) for part in pages]),
@@ -79,12 +85,12 @@ def measure_quality(
     seen: Pass, funnel: Funnel, question: HeldOut, n_items: int, held_out_words: str, k: int = 50
 ) -> Quality:
     """Recall, NDCG, hit rate and coverage at k: each channel alone, the funnel after each stage, and two baselines."""
-    names: list[tuple[str, str, Kind, bool]] = [_channel_row(c.name, c.personalised) for c in funnel.channels]
-    names += [(stage, name, kind, True) for stage, name, kind in _STAGES]
-    names.append(("random", "random", "baseline", False))
+    named = [(seen.alone[channel.name], *_channel_row(channel)) for channel in funnel.channels]
+    named += [(seen.after[field], name, kind, True) for field, (name, kind) in _STAGES.items()]
+    named.append((seen.random, "random", "baseline", False))
     rows = []
-    for key, name, kind, personalised in names:
-        found = question.judge(seen.lists[key], k, n_items)
+    for lists, name, kind, personalised in named:
+        found = question.judge(lists, k, n_items)
         rows.append(QualityRow(name, kind, personalised, found.recall, found.ndcg, found.hit_rate, found.coverage))
     truth = "items clicked after the cut and not seen before it"
     return Quality(rows, len(question.requests), held_out_words, k, truth)
@@ -113,12 +119,10 @@ def measure_diversity(seen: Pass, funnel: Funnel, catalogue: Catalogue) -> Diver
     return Diversity(rows, seen.page.shape[1], int(whole.sum()))
 
 
-def _channel_row(name: str, personalised: bool) -> tuple[str, str, Kind, bool]:
-    return (
-        (name, "popularity", "baseline", False)
-        if name == "popular"
-        else (name, name.replace("_", " "), "channel", personalised)
-    )
+def _channel_row(channel: Channel) -> tuple[str, Kind, bool]:
+    if channel.name == "popular":
+        return "popularity", "baseline", False
+    return channel.name.replace("_", " "), "channel", channel.personalised
 
 
 def _random(funnel: Funnel, requests: Requests, n_items: int, k: int) -> Candidates:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.evaluation.arrays import (
+from headrace.arrays import (
     Array,
     Floats,
     Ints,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.evaluation.arrays import Array, Floats, Ints, at_least_one, integers
+from headrace.arrays import Array, Floats, Ints, at_least_one, integers
 
 
 @dataclass(frozen=True)

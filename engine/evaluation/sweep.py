@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from headrace.evaluation.diversity import distinct_per_page, intra_list_distance
 from headrace.evaluation.retrieval import pad_lists
 from headrace.evaluation.yardsticks import Objective, msd, page_value, ssd, swap_search
 from headrace.funnel import Funnel
-from headrace.jagged import gather_rows
-from headrace.kernels.dpp import dpp
-from headrace.kernels.mmr import mmr
+from headrace.jagged import gather_rows, standardise
+from headrace.kernels.diversity import dpp, mmr
+from headrace.report.sweep import SearchRow, Sweep, SweepRow
 from headrace.reranking import Reranker
-from headrace.reranking.diversity import standardise
+from headrace.reranking.variety import distinct_per_page, intra_list_distance
 from headrace.types import Candidates, Requests
 
 THETAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -35,53 +33,11 @@ METHODS: dict[str, tuple[Picker, bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class SweepRow:
-    """Means over the requests. reward: standard deviations of a request's candidates above their mean. distance:
-    intra-list. categories: distinct ones on a page, NaN where the catalogue has none. hits: held-out items on a page,
-    NaN without. ms: wall time of picking, per request, of the fastest pass."""
-
-    method: str
-    theta: float
-    reward: float
-    distance: float
-    categories: float
-    hits: float
-    ms: float
-    kernel: bool
-
-
-@dataclass(frozen=True)
-class SearchRow:
-    """A greedy beside the swap search that starts from its pages, without a window: mean `page_value` of both, and the
-    mean number of items that the search exchanged on a page."""
-
-    method: str
-    theta: float
-    greedy: float
-    searched: float
-    exchanged: float
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """rows: by method, then by theta. search: DPP and MSD against local search. requests, k, window, candidates: what
-    was asked, candidates as a mean. held_out: whether hits are known."""
-
-    rows: list[SweepRow]
-    search: list[SearchRow]
-    requests: int
-    k: int
-    window: int | None
-    candidates: float
-    held_out: bool
-
-
 def ranked(funnel: Funnel, requests: Sequence[Requests], k: int) -> list[Candidates]:
     """What ranking hands to re-ranking, a batch at a time; requests of fewer than 2 k candidates are left out."""
     out = []
     for batch in requests:
-        found = funnel.run(batch, k).stages["ranking"]
+        found = funnel.run(batch, k).ranked
         enough = torch.where(found.counts >= 2 * k, torch.arange(found.batch), -1)
         index, offsets = gather_rows(found.offsets, enough)
         out.append(found.take(index, offsets))

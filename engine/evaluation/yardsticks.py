@@ -1,9 +1,9 @@
 """Yardsticks for re-ranking: other ways to pick a varied page, to see what greedy DPP and MMR leave on the table.
 
 Plain float64 torch over padded lists, [B, n, d]: no kernels, and no rules. Arguments and results are those of
-`headrace.kernels.dpp`: vectors float32 [nnz, d], about unit length; rewards float32 [nnz]; offsets int64 [B+1]; picked
-int64 [B, k], positions inside each list, padded with -1; gain float32 [B, k], the objective when picked, padded with
--infinity.
+`headrace.kernels.diversity`: vectors float32 [nnz, d], about unit length; rewards float32 [nnz]; offsets int64 [B+1];
+picked int64 [B, k], positions inside each list, padded with -1; gain float32 [B, k], the objective when picked, padded
+with -infinity.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from headrace.jagged import segment_of
-from headrace.kernels.dpp.picks import check_lists, check_values
+from headrace.kernels.diversity.picks import check_lists, check_values
 
 Objective = Literal["dpp", "msd"]
 

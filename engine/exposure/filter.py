@@ -15,6 +15,7 @@ from headrace.exposure.recent import RecentItems, rank_in_group
 from headrace.jagged import offsets_of
 from headrace.kernels.bloom import bloom_contains_lists
 from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.state import State
 from headrace.types import Candidates, Requests
 
 DAY_MS = 86_400_000
@@ -48,7 +49,7 @@ class ExposureFilter:
             raise ValueError(f"fpr: expected 1e-5 to 0.5, got {fpr}")
         check_at_least("generations", generations, 1)
         check_at_least("recent", recent, 0)
-        self.fpr, self.window_ms, self.generations = fpr, int(window_days * DAY_MS), generations
+        self.fpr, self.window_ms, self.generations = fpr, round(window_days * DAY_MS), generations
         if self.window_ms < generations:
             raise ValueError(f"window_days: expected at least 1 ms a generation, got {window_days}")
         if not capacities or min(capacities) < 1:
@@ -165,39 +166,40 @@ class ExposureFilter:
         """Bytes of all tensors: filters, the tables that name them, counts and recent lists."""
         return sum(bank.nbytes for bank in self._banks) + self._count.nbytes + self._recent.nbytes
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> State:
         """All that `from_state` needs. A copy: later records do not change it."""
         with self._lock:
-            state = {
-                "fpr": torch.tensor(self.fpr, dtype=torch.float64),
-                "window_ms": torch.tensor(self.window_ms),
-                "generations": torch.tensor(self.generations),
-                "capacities": torch.tensor([bank.capacity for bank in self._banks]),
-                "newest": torch.tensor([] if self._newest is None else [self._newest], dtype=torch.int64),
-                "count": self._count.clone(),
-                "recent.items": self._recent.items.clone(),
-                "recent.count": self._recent.count.clone(),
-            }
-            for c, bank in enumerate(self._banks):
-                state[f"bank{c}.row"] = bank.row.clone()
-                state[f"bank{c}.bits"] = bank.bits.clone()
-            return state
+            return State.of(
+                fpr=self.fpr,
+                window_ms=self.window_ms,
+                generations=self.generations,
+                capacities=[bank.capacity for bank in self._banks],
+                newest=self._newest,
+                count=self._count.clone(),
+                recent=State.of(items=self._recent.items.clone(), count=self._recent.count.clone()),
+                **{
+                    f"bank{c}": State.of(row=bank.row.clone(), bits=bank.bits.clone())
+                    for c, bank in enumerate(self._banks)
+                },
+            )
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> ExposureFilter:
+    def from_state(cls, state: State) -> ExposureFilter:
+        recent = state.under("recent")
         seen = cls(
-            float(state["fpr"]),
-            window_days=int(state["window_ms"]) / DAY_MS,
-            generations=int(state["generations"]),
-            capacities=state["capacities"].tolist(),
-            recent=state["recent.items"].shape[1],
+            state["fpr"],
+            window_days=state["window_ms"] / DAY_MS,
+            generations=state["generations"],
+            capacities=state["capacities"],
+            recent=recent["items"].shape[1],
         )
-        seen._newest = int(state["newest"][0]) if len(state["newest"]) else None
+        seen._newest = state["newest"]
         seen._count = state["count"].clone()
         seen._users = seen._count.shape[0] - 1
-        seen._recent.items, seen._recent.count = state["recent.items"].clone(), state["recent.count"].clone()
+        seen._recent.items, seen._recent.count = recent["items"].clone(), recent["count"].clone()
         for c, bank in enumerate(seen._banks):
-            bank.load(state[f"bank{c}.row"].clone(), state[f"bank{c}.bits"].clone())
+            saved = state.under(f"bank{c}")
+            bank.load(saved["row"].clone(), saved["bits"].clone())
         return seen
 
     @property

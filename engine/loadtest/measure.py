@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 
-import headrace
 from headrace.doctor import machine_record
 from headrace.loadtest.clock import Clock, SystemClock
 from headrace.loadtest.loops import closed_loop, open_loop
@@ -18,6 +17,7 @@ from headrace.loadtest.model import Latency, LoadReport, Plan, Step
 from headrace.loadtest.samples import Samples
 from headrace.loadtest.summary import backlog_grew, closed_rate, latency_of, open_latencies
 from headrace.loadtest.targets import Target, Users, kernel_threads
+from headrace.version import __version__
 
 #: Told of each step as it begins, in words.
 Tell = Callable[[str], None]
@@ -37,7 +37,7 @@ def measure(
         target.name,
         target.in_process,
         datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        headrace.__version__,
+        __version__,
         machine_record(),
         usable_cores(),
         plan,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -58,9 +58,9 @@ class _Box:
     colour: str
 
 
-def draw(root: Frame, channels: Collection[str]) -> str:
-    """The graph as HTML for a page of the report. channels: the stages that are recall channels, for their colour."""
-    boxes = list(_boxes(root, 0.0, 100.0, 0, "other", channels))
+def draw(root: Frame) -> str:
+    """The graph as HTML for a page of the report."""
+    boxes = list(_boxes(root, 0.0, 100.0, 0, "other"))
     depth = max((box.depth for box in boxes), default=0) + 1
     body = "\n".join(_html(box, root.ns) for box in boxes)
     return f"""<figure class="flame-chart">
@@ -74,24 +74,22 @@ def draw(root: Frame, channels: Collection[str]) -> str:
 </figure>"""
 
 
-def _boxes(
-    above: Frame, left: float, width: float, depth: int, colour: str, channels: Collection[str]
-) -> Iterator[_Box]:
+def _boxes(above: Frame, left: float, width: float, depth: int, colour: str) -> Iterator[_Box]:
     for frame in above.inner.values():
         share = width * frame.ns / above.ns if above.ns else 0.0
-        own = colour
-        if frame.kind == "stage":
-            own = "recall" if frame.name in channels else stage_colour(frame.name)
+        own = {"channel": "recall", "stage": stage_colour(frame.name)}.get(frame.kind, colour)
         if share >= 100 * LEAST:
             yield _Box(frame, left, share, depth, own)
-            yield from _boxes(frame, left, share, depth + 1, own, channels)
+            yield from _boxes(frame, left, share, depth + 1, own)
         left += share
 
 
 def _html(box: _Box, whole: int) -> str:
     frame = box.frame
-    name = frame.name.replace("_", " ") if frame.kind in ("stage", "kernel") else frame.name
-    kind = {"kernel": f"{frame.backend} kernel", "torch": "torch operator"}.get(frame.kind, frame.kind)
+    name = frame.name.replace("_", " ") if frame.kind in ("channel", "stage", "kernel") else frame.name
+    kind = {"kernel": f"{frame.backend} kernel", "torch": "torch operator", "channel": "stage"}.get(
+        frame.kind, frame.kind
+    )
     words = (
         f"{name} ({kind}): {f.significant(frame.ns / 1e6)} ms, {f.percent(frame.ns / whole)} of all; "
         f"self {f.significant(frame.self_ns / 1e6)} ms, {f.percent(frame.self_ns / whole)}; "
@@ -108,9 +106,9 @@ def _legend(boxes: Sequence[_Box]) -> str:
     """A key for each stage's colour, and for what is no stage."""
     colours: dict[str, list[str]] = {}
     for box in boxes:
-        if box.frame.kind == "stage":
+        if box.frame.kind in ("channel", "stage"):
             names = colours.setdefault(box.colour, [])
-            names.extend([box.frame.name] if box.colour != "recall" else [])
+            names.extend([box.frame.name] if box.frame.kind == "stage" else [])
     keys = [
         f'<li><i class="key {colour}"></i>{escape(", ".join(dict.fromkeys(names)) or "recall channels")}</li>'
         for colour, names in colours.items()

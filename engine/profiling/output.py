@@ -92,7 +92,7 @@ def _page(found: Profile) -> page.Page:
     load, facts = found.load, found.machine
     stages = [row for row in found.rows if row.level == 1]
     slowest = max(stages, key=lambda row: row.share)
-    graph = flame.draw(flame.frames(found.traced), found.channels)
+    graph = flame.draw(flame.frames(found.traced))
     tables = _tables(found)
     return page.Page(
         title="Profile of the funnel",

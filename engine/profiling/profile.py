@@ -66,7 +66,6 @@ class Profile:
     p99_ms: float
     traced_share: float | None
     machine: dict[str, str]
-    channels: list[str]
     batches: list[Call]
     traced: list[Call]
 
@@ -118,7 +117,6 @@ def profile(engine: Engine, load: Load, progress: Progress | None = None) -> Pro
         float(np.percentile(ms, 99)),
         traced_share,
         machine(),
-        [channel.name for channel in engine.funnel.channels],
         calls,
         traced,
     )

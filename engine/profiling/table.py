@@ -48,10 +48,10 @@ class Row:
 def rows(batches: Sequence[Call], requests: int) -> list[Row]:
     """The table of recorded batches, which held `requests` requests. Stages and kernels in the order of their start."""
     whole = sum(batch.span.ns for batch in batches)
-    stages: dict[str, list[Call]] = defaultdict(list)
+    stages: dict[tuple[Kind, str], list[Call]] = defaultdict(list)
     for batch in batches:
         for call in batch.inner:
-            stages[call.span.name].append(call)
+            stages[call.span.kind, call.span.name].append(call)
     made = [_row(0, batches, whole, requests)]
     for calls in stages.values():
         made.append(_row(1, calls, whole, requests))
@@ -67,7 +67,7 @@ def _inside(stage: Sequence[Call], whole: int, requests: int) -> Iterator[Row]:
             kernels[inner.span.name, inner.span.backend].append(inner)
     for calls in kernels.values():
         yield _row(2, calls, whole, requests)
-    if stage[0].span.kind == "stage":
+    if stage[0].span.kind in ("channel", "stage"):
         yield _rest(2, REST, stage, whole)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
 from headrace.jagged import segment_of, top_per_segment
+from headrace.section import Section
 
 Formula = Literal["weighted_sum", "click_times_sum", "power_product", "rank", "expected_value"]
 
@@ -24,25 +25,32 @@ DEFAULT_WEIGHTS = {
 }
 
 
-class FusionSettings(BaseModel):
+class FusionSettings(Section):
     """Which formula fuses the predictions, and its weights by column.
 
     weighted_sum: p_click + sum w p.   click_times_sum: p_click (1 + sum w p).   power_product: prod (1 + w p)^a.
     rank: sum w / (r^a + b), r the rank of the candidate by that column within its request, from 1, ties to the lower
         item row.
     expected_value: prod p^a, e.g. of p_click, p_cart, p_pay and price.
-    weights w: in all but `expected_value` only the columns named here count (p_click besides). exponents a: 1 where
-    absent; in `expected_value` they name the columns. offsets b: 1 where absent. A column the log cannot teach is left
-    out.
-    exposure_power e: the formula's score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the item
-        is shown rather than one drawn from the catalogue. 0 ranks by worth once shown; 1 by what the log would replay.
+    A column the log cannot teach is left out.
     """
 
-    formula: Formula = "click_times_sum"
-    weights: dict[str, float] = DEFAULT_WEIGHTS
-    exponents: dict[str, float] = {}
-    offsets: dict[str, float] = {}
-    exposure_power: float = Field(default=0.75, ge=0)
+    formula: Formula = Field(default="click_times_sum", description="how the predictions become one score")
+    weights: dict[str, float] = Field(
+        default=DEFAULT_WEIGHTS,
+        description="column -> w; in all formulas but expected_value only the columns named here count (p_click "
+        "besides)",
+    )
+    exponents: dict[str, float] = Field(
+        default={}, description="column -> a, 1 where absent; in expected_value they name the columns"
+    )
+    offsets: dict[str, float] = Field(default={}, description="column -> b of the formula rank, 1 where absent")
+    exposure_power: float = Field(
+        default=0.75,
+        ge=0,
+        description="e: the score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the item is "
+        "shown rather than one drawn from the catalogue; 0 ranks by worth once shown, 1 by what the log would replay",
+    )
 
 
 def fuse(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: FusionSettings) -> Tensor:

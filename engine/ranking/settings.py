@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from headrace.ranking.targets import Target
+from headrace.section import Section
 from headrace.training.loop import TrainSettings
 
 
-class RankingSettings(BaseModel):
-    """What the training of both ranking models shares.
+class RankingSettings(Section):
+    """What the training of both ranking models shares."""
 
-    embedding_dim: of every discrete field. negative_rate: target -> share of its negatives that is trained on, below 1
-        to down-sample; predictions are calibrated back. weights: target -> weight of its loss, 1 where absent. train:
-        None chooses by the size of the log, see `train_settings`.
-    """
-
-    embedding_dim: int = Field(default=8, ge=1)
-    negative_rate: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    train: TrainSettings | None = None
+    embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
+    negative_rate: dict[Target, float] = Field(
+        default={},
+        description="target -> share of its negatives that training sees, below 1 to down-sample; predictions are "
+        "calibrated back",
+    )
+    weights: dict[Target, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
+    train: TrainSettings | None = Field(
+        default=None, description="how long and how fast to train; none: chosen by the size of the log"
+    )
 
 
 class RankerSettings(RankingSettings):
-    """The ranker. experts, expert_units, head_units: the mixture and the heads. attention: DIN target attention over
-    LastN, beside the mean. expert_dropout: probability that a gate's expert is masked in training."""
+    """The ranker: a mixture of experts and a head for each target."""
 
-    experts: int = Field(default=3, ge=1)
-    expert_units: tuple[int, int] = (64, 32)
-    head_units: int = Field(default=16, ge=1)
-    attention: bool = True
-    expert_dropout: float = Field(default=0.1, ge=0, lt=1)
+    experts: int = Field(default=3, ge=1, description="experts of the mixture (MMoE)")
+    expert_units: tuple[int, int] = Field(default=(64, 32), description="units of an expert's two layers")
+    head_units: int = Field(default=16, ge=1, description="hidden units of a head")
+    attention: bool = Field(default=True, description="target attention over the behaviours (DIN), beside their mean")
+    expert_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="probability that a gate's expert is masked in training"
+    )
 
 
 class PreRankerSettings(RankingSettings):
-    """The pre-ranker: hidden units of its towers, the width of their vectors, and the units of the upper network.
+    """The pre-ranker: three towers, and what it passes on."""
 
-    by_score: share of what goes on that is selected by score alone; the rest by score and variety (see `TwoPart`).
-    theta: weight of the score in that rest.
-    """
-
-    tower_units: int = Field(default=64, ge=1)
-    vector_dim: int = Field(default=16, ge=1)
-    upper_units: int = Field(default=32, ge=1)
-    by_score: float = Field(default=1.0, ge=0, le=1)
-    theta: float = Field(default=0.7, ge=0, le=1)
+    tower_units: int = Field(default=64, ge=1, description="hidden units of a tower")
+    vector_dim: int = Field(default=16, ge=1, description="width of the towers' vectors")
+    upper_units: int = Field(default=32, ge=1, description="hidden units of the upper network")
+    by_score: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="share of what goes on that is selected by score alone; the rest by score and variety "
+        "([reranking.md](reranking.md))",
+    )
+    theta: float = Field(default=0.7, ge=0, le=1, description="weight of the score in that rest")
 
 
 def train_settings(settings: RankingSettings, rows: int) -> TrainSettings:

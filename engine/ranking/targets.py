@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
@@ -16,6 +18,20 @@ COMPLETED = 0.8
 PLAY_TIME = "play_time"
 COMPLETION = "completion"
 IMPRESSION = "impression"
+#: All that a log can teach.
+TARGETS = (IMPRESSION, "click", *POST_CLICK, PLAY_TIME, COMPLETION)
+#: All that ranking predicts, as columns of its candidates.
+PREDICTIONS = (*(f"p_{name}" for name in TARGETS if name != PLAY_TIME), "p_finish", PLAY_TIME)
+
+
+def _known(name: str) -> str:
+    if name not in TARGETS:
+        raise ValueError(f"expected one of {', '.join(TARGETS)}, got {name!r}")
+    return name
+
+
+#: A target's name in settings.
+Target = Annotated[str, AfterValidator(_known)]
 
 
 @dataclass(frozen=True)

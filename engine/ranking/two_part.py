@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headrace.jagged import offsets_of, top_per_segment
-from headrace.kernels.mmr import mmr_picks
-from headrace.reranking.diversity import standardise
+from headrace.jagged import offsets_of, standardise, top_per_segment
+from headrace.kernels.diversity import mmr_picks
 from headrace.types import Candidates
 
 

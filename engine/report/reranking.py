@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import headrace
-from headrace.doctor import machine_record
-from headrace.evaluation.diversity import distinct_per_page, intra_list_distance, longest_run
-from headrace.evaluation.sweep import Sweep, SweepRow
 from headrace.report import formats as f
 from headrace.report.charts import Chart, Series, line_chart
 from headrace.report.heatmap import HeatMap, draw
 from headrace.report.html import machine_facts
+from headrace.report.model import Machine
 from headrace.report.page import Page, Section, Table
+from headrace.report.sweep import Sweep, SweepRow
 from headrace.reranking import Reranker
 from headrace.reranking.explain import Explained
+from headrace.reranking.variety import distinct_per_page, intra_list_distance, longest_run
+from headrace.version import __version__
 
 _COLOURS = {"DPP": "rerank", "MMR": "recall", "SSD": "rank", "MSD": "merge"}
 _NOTES = [
@@ -43,7 +43,7 @@ class Names:
     author: Callable[[Tensor], list[str]]
 
 
-def rerank_page(headline: str, reranker: Reranker, sections: list[Section]) -> Page:
+def rerank_page(headline: str, reranker: Reranker, sections: list[Section], machine: Machine) -> Page:
     """The page of these sections, with the settings that the pages were made by."""
     chosen = reranker.settings
     window = "all picks" if chosen.window is None else f"the last {chosen.window} picks"
@@ -51,11 +51,11 @@ def rerank_page(headline: str, reranker: Reranker, sections: list[Section]) -> P
         ("Method", f"{chosen.method}, theta {chosen.theta:g}, against {window}"),
         ("Rules", "; ".join(rule.words for rule in chosen.rules) or "none"),
         ("Positions given away", _given_away(reranker)),
-        *machine_facts(machine_record()),
+        *machine_facts(machine),
     ]
     notes = _NOTES if any(section.drawings for section in sections) else []
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    return Page("Re-ranking", headline, facts, sections, f"Headrace {headrace.__version__}, {created}", notes=notes)
+    return Page("Re-ranking", headline, facts, sections, f"Headrace {__version__}, {created}", notes=notes)
 
 
 def _given_away(reranker: Reranker) -> str:

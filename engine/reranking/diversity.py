@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from headrace.data.dataset import Catalogue
-from headrace.jagged import offsets_of, segment_of
-from headrace.kernels.dpp import Picks, Rules, dpp_picks
-from headrace.kernels.mmr import mmr_picks
+from headrace.jagged import offsets_of, standardise
+from headrace.kernels.diversity import Picks, Rules, dpp_picks, mmr_picks
 from headrace.reranking.clusters import content_clusters
 from headrace.reranking.rules import broken, catalogue_kinds, check_kinds, compile_rules
 from headrace.reranking.settings import RerankSettings
 from headrace.reranking.slots import Placed, check_pins, check_slot_kinds, pinned_rows, place
 from headrace.reranking.vectors import content_vectors
+from headrace.state import State
 from headrace.types import Candidates
-
-_KIND = "kinds."
 
 
 class Reranker:
@@ -117,22 +114,14 @@ class Reranker:
             bits[which] = (found.long() << places).sum(0)
         return bits[shown]
 
-    def state(self) -> dict[str, Tensor]:
-        """vectors; pins; kinds.<name> for each column; settings, uint8, as JSON text."""
-        text = bytearray(self.settings.model_dump_json().encode())
-        kinds = {_KIND + name: column for name, column in self.kinds.items()}
-        return {
-            "vectors": self.vectors,
-            "pins": self.pins,
-            "settings": torch.frombuffer(text, dtype=torch.uint8),
-            **kinds,
-        }
+    def state(self) -> State:
+        """All but the settings: vectors; pins; kinds, a column each."""
+        return State.of(vectors=self.vectors, pins=self.pins, kinds=State(self.kinds))
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Reranker:
-        settings = RerankSettings(**json.loads(bytes(state["settings"].tolist())))
-        kinds = {name.removeprefix(_KIND): column for name, column in state.items() if name.startswith(_KIND)}
-        return cls(settings, state["vectors"], kinds, state.get("pins"))
+    def from_state(cls, state: State, settings: RerankSettings) -> Reranker:
+        """Raises ValueError where the settings ask for what the state has not, as when it is made."""
+        return cls(settings, state["vectors"], state.under("kinds").tensors, state["pins"])
 
 
 def pick_pages(
@@ -152,20 +141,3 @@ def pick_pages(
     pick = dpp_picks if settings.method == "dpp" else mmr_picks
     rows = vectors.index_select(0, candidates.item)
     return pick(rows, reward, offsets, k, settings.theta, settings.window, rules, pinned)
-
-
-def standardise(offsets: Tensor, score: Tensor) -> Tensor:
-    """float32 [nnz]: each request's scores with mean 0 and standard deviation 1; all 0 where they are equal."""
-    request, counts = segment_of(offsets), offsets.diff()
-    value = score.double()
-
-    def mean(x: Tensor) -> Tensor:
-        # Adds in order, as index_add_ does. `unsafe` leaves out the checks of the lengths, which fail on none at all.
-        return torch.segment_reduce(x, "sum", lengths=counts, unsafe=True, initial=0) / counts.clamp_min(1)
-
-    middle = mean(value)
-    centred = value - middle.index_select(0, request)
-    deviation = mean(centred.square()).sqrt()
-    # Equal scores may differ from their own mean by rounding; over infinity they are 0.
-    spread = torch.where(deviation > 1e-12 * middle.abs(), deviation, torch.inf)
-    return (centred / spread.index_select(0, request)).float()

@@ -7,23 +7,21 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from headrace.data.dataset import Catalogue
-from headrace.kernels.dpp import Rules
-from headrace.kernels.dpp.rules import MAX_RULES
+from headrace.kernels.diversity import Rules
+from headrace.kernels.diversity.rules import MAX_RULES
+from headrace.section import Section
 
 #: A span that no page is as long as.
 _WHOLE_PAGE = 1 << 31
 
 
-class _Rule(BaseModel):
-    """kind: the column of kinds that the rule looks at: author, category, cluster or marked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    rule: str
-    kind: str
+class _Rule(Section):
+    rule: str = Field(description="which rule it is")
+    kind: str = Field(description="the column of kinds that it looks at: author, category, cluster or marked")
 
     @property
     def words(self) -> str:
@@ -35,8 +33,8 @@ class _Rule(BaseModel):
 class MaxRun(_Rule):
     """At most `k` items of the same kind in a row."""
 
-    rule: Literal["max_run"] = "max_run"
-    k: int = Field(ge=1)
+    rule: Literal["max_run"] = Field(default="max_run", description="which rule it is")
+    k: int = Field(ge=1, description="most items of a kind in a row")
 
     def limit(self) -> tuple[int, int, int]:
         return (self.k + 1, self.k, 0)
@@ -45,8 +43,8 @@ class MaxRun(_Rule):
 class Scatter(_Rule):
     """None of the next `gap` items is of the same kind as an item."""
 
-    rule: Literal["scatter"] = "scatter"
-    gap: int = Field(ge=1)
+    rule: Literal["scatter"] = Field(default="scatter", description="which rule it is")
+    gap: int = Field(ge=1, description="items after one that are of other kinds")
 
     def limit(self) -> tuple[int, int, int]:
         return (self.gap + 1, 1, 0)
@@ -55,9 +53,9 @@ class Scatter(_Rule):
 class OneInWindow(_Rule):
     """At most `most` items (1) of the same kind in every `window` positions."""
 
-    rule: Literal["one_in_window"] = "one_in_window"
-    window: int = Field(ge=2)
-    most: int = Field(default=1, ge=1)
+    rule: Literal["one_in_window"] = Field(default="one_in_window", description="which rule it is")
+    window: int = Field(ge=2, description="positions in a row")
+    most: int = Field(default=1, ge=1, description="most items of a kind among them")
 
     @model_validator(mode="after")
     def _can_act(self) -> OneInWindow:
@@ -72,9 +70,9 @@ class OneInWindow(_Rule):
 class MaxInPrefix(_Rule):
     """At most `most` items of the same kind in the `first` positions of the page."""
 
-    rule: Literal["max_in_prefix"] = "max_in_prefix"
-    first: int = Field(ge=1)
-    most: int = Field(ge=0)
+    rule: Literal["max_in_prefix"] = Field(default="max_in_prefix", description="which rule it is")
+    first: int = Field(ge=1, description="positions at the top")
+    most: int = Field(ge=0, description="most items of a kind among them")
 
     @model_validator(mode="after")
     def _can_act(self) -> MaxInPrefix:
@@ -89,8 +87,8 @@ class MaxInPrefix(_Rule):
 class MaxOnPage(_Rule):
     """At most `most` items of the same kind on the page."""
 
-    rule: Literal["max_on_page"] = "max_on_page"
-    most: int = Field(ge=1)
+    rule: Literal["max_on_page"] = Field(default="max_on_page", description="which rule it is")
+    most: int = Field(ge=1, description="most items of a kind on the page")
 
     def limit(self) -> tuple[int, int, int]:
         return (_WHOLE_PAGE, self.most, 0)

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from headrace.reranking.rules import Rule, check_order
 from headrace.reranking.slots import Pin, Slots, check_slots
+from headrace.section import Section
 
 
-class RerankSettings(BaseModel):
-    """How a page is picked.
+class RerankSettings(Section):
+    """How a page is picked. Raises ValueError naming the rule when rules, pins and slots contradict each other."""
 
-    method: dpp, mmr, or none (by score alone, still within the rules). theta: weight of the score against variety, 0
-    to 1. window: how many of the last picks an item is compared with (None: all). rules: in order of priority; when
-    they leave nothing, the last is dropped first. pins, slots: positions given away before anything is picked; what
-    stands there is not held to the rules, what is picked after it is. clusters: of content, for rules of that kind.
-    attributes: share of two items' likeness that comes from shared categories, keywords and authors, where the
-    catalogue has content vectors for the rest (see `content_vectors`).
-    Raises ValueError naming the rule when rules, pins and slots contradict each other.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    method: Literal["dpp", "mmr", "none"] = "dpp"
-    theta: float = Field(default=0.6, ge=0.0, le=1.0)
-    window: int | None = Field(default=10, ge=1)
-    rules: tuple[Rule, ...] = ()
-    pins: tuple[Pin, ...] = ()
-    slots: tuple[Slots, ...] = ()
-    clusters: int = Field(default=1000, ge=1)
-    attributes: float = Field(default=0.0, ge=0.0, le=1.0)
+    method: Literal["dpp", "mmr", "none"] = Field(
+        default="dpp", description="what picks the page; none: by score alone, still within the rules"
+    )
+    theta: float = Field(default=0.6, ge=0.0, le=1.0, description="weight of the score against variety")
+    window: int | None = Field(
+        default=10, ge=1, description="how many of the last picks an item is compared with; none: all"
+    )
+    rules: tuple[Rule, ...] = Field(
+        default=(),
+        description="page rules in order of priority; when they leave nothing, the last is dropped first "
+        "([reranking.md](reranking.md))",
+    )
+    pins: tuple[Pin, ...] = Field(
+        default=(),
+        description="items put at positions of every page before anything is picked; they are not held to the rules, "
+        "what is picked after them is",
+    )
+    slots: tuple[Slots, ...] = Field(
+        default=(), description="positions given away to the best items of a kind before anything is picked"
+    )
+    clusters: int = Field(default=1000, ge=1, description="clusters of content, for rules of that kind")
+    attributes: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="share of two items' likeness that comes from shared categories, keywords and authors, where the "
+        "catalogue has content vectors for the rest",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> RerankSettings:

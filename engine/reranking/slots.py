@@ -7,32 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from headrace.data.ids import IdMap
 from headrace.jagged import offsets_of, top_per_segment
 from headrace.reranking.rules import Rule, broken, name_of
+from headrace.section import Section
 from headrace.types import Candidates
 
 
-class Pin(BaseModel):
-    """Puts an item at a position of every page. item: its external id. position: 1 is the first."""
+class Pin(Section):
+    """Puts an item at a position of every page."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    item: int | str
-    position: int = Field(ge=1, le=1000)
+    item: int | str = Field(description="its external id")
+    position: int = Field(ge=1, le=1000, description="on the page, from 1")
 
 
-class Slots(BaseModel):
+class Slots(Section):
     """Items of a kind (marked: those that operations promote) stand at these positions and nowhere else.
 
     The best of a request's candidates go there in order of score; where there are too few, others take the place.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: str = "marked"
-    positions: tuple[int, ...] = Field(min_length=1)
+    kind: str = Field(default="marked", description="marked: items that operations promote; or another kind")
+    positions: tuple[int, ...] = Field(min_length=1, description="on the page, from 1 to 1000")
 
 
 def check_slots(pins: Sequence[Pin], slots: Sequence[Slots], rules: Sequence[Rule]) -> None:

@@ -80,8 +80,8 @@ class Engine:
             return []
         requests = self.requests(rows, at, context)
         trace = self.funnel.run(requests, shown)
-        page = trace.stages["re-ranking"]
         if record:
+            page = trace.page
             self.funnel.exposure.record(requests.user[page.request], page.item, requests.time[page.request])
         self._count(requests, trace, shown)
         return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, self._rules, reasons)
@@ -109,10 +109,10 @@ class Engine:
     def _count(self, requests: Requests, trace: Trace, shown: int) -> None:
         unknown = int((requests.user < 0).sum())
         personalised = [c.name for c in self.funnel.channels if c.personalised]
-        found = sum(trace.stages[name].counts for name in personalised)
+        found = sum(trace.recalled[name].counts for name in personalised)
         bare = int((torch.as_tensor(found) == 0).sum()) - unknown
-        short = int((trace.stages["re-ranking"].counts < shown).sum())
-        broken = broken_of(trace.stages["re-ranking"], len(self._rules)).sum(0).tolist()
+        short = int((trace.page.counts < shown).sum())
+        broken = broken_of(trace.page, len(self._rules)).sum(0).tolist()
         with self._lock:
             for name, count in zip(self.counters, (len(requests), unknown, max(bare, 0), short, *broken), strict=True):
                 self.counters[name] += count

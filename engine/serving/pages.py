@@ -18,7 +18,6 @@ from headrace.types import Candidates, Page, Requests
 _RULED = {"overruled": "picks where a rule forbade the best item", "relaxed": "picks where a rule was dropped"}
 #: Columns that the reasons give in words instead.
 _WORDED = {*_RULED, "broken"}
-_COUNTED = ("merge", "exposure filter", "pre-ranking", "ranking", "re-ranking")
 
 
 def pages_of(
@@ -34,7 +33,7 @@ def pages_of(
 
     rules: the names of the re-ranker's rules, for the reasons.
     """
-    shown = trace.stages["re-ranking"]
+    shown = trace.page
     external = items.external(shown.item.numpy()).tolist()
     scores = shown.score.tolist()
     names = [_channel_names(bits, channels) for bits in shown.channels.tolist()]
@@ -52,10 +51,9 @@ def _channel_names(bits: int, channels: Sequence[Channel]) -> list[str]:
 
 
 def _reasons(trace: Trace, items: IdMap, names: Sequence[str]) -> list[dict[str, object]]:
-    shown, merged = trace.stages["re-ranking"], trace.stages["merge"]
-    seen = merged.keep(trace.seen) if trace.seen is not None else Candidates.empty(merged.batch)
+    shown, seen = trace.page, trace.merged.keep(trace.seen)
     removed, removed_at = items.external(seen.item.numpy()).tolist(), seen.offsets.tolist()
-    counts = {name: trace.stages[name].counts.tolist() for name in _COUNTED}
+    counts = {name: left.counts.tolist() for name, left in trace.after_merge.items()}
     columns = {"score": shown.score, **shown.columns}
     flat = {name: column.tolist() for name, column in columns.items() if name not in _WORDED}
     dropped = broken_of(shown, len(names)).tolist()

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 
 from headrace.data import Catalogue, Dataset, IdMap
 from headrace.exposure import ExposureFilter
@@ -22,6 +21,7 @@ from headrace.retrieval.two_tower import TwoTower
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
+from headrace.state import State
 
 #: Every channel class, by name, in the order of the channel bits.
 CHANNELS: dict[str, type[Channel]] = {
@@ -48,23 +48,19 @@ def assemble(
 def save_engine(engine: Engine, dataset: Dataset, folder: Path) -> Path:
     """Writes the engine as the current version of the snapshot in `folder`; returns the version's folder."""
     funnel = engine.funnel
-    store, store_meta = funnel.ranker.store.state()
-    preranker, preranker_meta = funnel.preranker.state()
-    ranker, ranker_meta = funnel.ranker.state()
-    states: dict[str, dict[str, Tensor]] = {
-        "features": store,
-        "preranker": preranker,
-        "ranker": ranker,
+    states = {
+        "features": State(*funnel.ranker.store.state()),
+        "preranker": State(*funnel.preranker.state()),
+        "ranker": State(*funnel.ranker.state()),
         "exposure": funnel.exposure.state(),
         "reranker": funnel.reranker.state(),
-        **{f"channel-{channel.name}": channel.state() for channel in funnel.channels},
+        **{f"channel-{channel.name}": State(channel.state()) for channel in funnel.channels},
     }
     info: dict[str, Any] = {
         "dataset": dataset.name,
         "as_of": engine.as_of,
         "settings": engine.settings.model_dump(mode="json"),
         "channels": [channel.name for channel in funnel.channels],
-        "meta": {"features": store_meta, "preranker": preranker_meta, "ranker": ranker_meta},
     }
     tables = {"items": _items_table(dataset.catalogue), "users": pa.table({"id": _ids(engine.users)})}
     return write_snapshot(folder, Snapshot(states, tables, info))
@@ -74,17 +70,22 @@ def load_engine(folder: Path, verify: bool = True) -> Engine:
     """Reads the current version of the snapshot in `folder`. Raises SnapshotError naming the file and the reason."""
     snapshot = read_snapshot(folder, verify)
     info, states = snapshot.info, snapshot.states
+    if snapshot.lost:
+        raise SnapshotError(
+            f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read; "
+            f"build it again from {info['dataset']}: headrace build"
+        )
     try:
         settings = Settings.model_validate(info["settings"])
-        meta = info["meta"]
-        store = FeatureStore.from_state(states["features"], meta["features"])
-        channels = [CHANNELS[name].from_state(states[f"channel-{name}"]) for name in info["channels"]]
+        store = FeatureStore.from_state(states["features"].tensors, states["features"].facts)
+        channels = [CHANNELS[name].from_state(states[f"channel-{name}"].tensors) for name in info["channels"]]
+        preranker, ranker = states["preranker"], states["ranker"]
         funnel = assemble(
             channels,
             ExposureFilter.from_state(states["exposure"]),
-            PreRanker.from_state(states["preranker"], meta["preranker"], store),
-            Ranker.from_state(states["ranker"], meta["ranker"], store),
-            Reranker.from_state(states["reranker"]),
+            PreRanker.from_state(preranker.tensors, preranker.facts, store),
+            Ranker.from_state(ranker.tensors, ranker.facts, store),
+            Reranker.from_state(states["reranker"], settings.reranking),
             settings,
         )
     except (KeyError, ValueError, TypeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,30 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from headrace.section import Section
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """How long and how fast to train. seed fixes the order of the rows; every row is seen once an epoch.
 
-    Raises ValueError for a setting out of its range.
-    """
+class TrainSettings(Section):
+    """How long and how fast to train; every row is seen once an epoch."""
 
-    epochs: int = 1
-    batch_size: int = 4096
-    learning_rate: float = 1e-3
-    embedding_learning_rate: float = 1e-2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
-        for name in ("learning_rate", "embedding_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+    epochs: int = Field(default=1, ge=1, description="passes over the rows")
+    batch_size: int = Field(default=4096, ge=1, description="rows a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="of dense weights")
+    embedding_learning_rate: float = Field(default=1e-2, gt=0, description="of embeddings")
+    seed: int = Field(default=0, ge=0, description="of the order of the rows and of every draw; a build gives its own")
 
 
 @dataclass
@@ -174,7 +164,7 @@ def _save(path: Path, model: nn.Module, optimizers: Optimizers, settings: TrainS
     state = {
         "model": model.state_dict(),
         "optimizers": optimizers.state_dict(),
-        "settings": vars(settings),
+        "settings": settings.model_dump(),
         "report": vars(report),
     }
     with open(partial, "wb") as file:
@@ -193,8 +183,8 @@ def _resume(path: Path, model: nn.Module, optimizers: Optimizers, settings: Trai
         raise ValueError(
             f"checkpoint {path}: expected a training checkpoint, got an unreadable file: {error}"
         ) from error
-    if found != vars(settings):
-        raise ValueError(f"checkpoint {path}: expected the settings {vars(settings)}, got {found}")
+    if found != settings.model_dump():
+        raise ValueError(f"checkpoint {path}: expected the settings {settings.model_dump()}, got {found}")
     for name in ("label", "rows", "parameters"):
         if saved[name] != getattr(report, name):
             raise ValueError(f"checkpoint {path}: expected {name} {getattr(report, name)!r}, got {saved[name]!r}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import Field
 from rich.progress import Progress
 from torch import Tensor, nn
 
@@ -21,24 +21,18 @@ POINTS = ("click", "like", "collect", "share")
 _START = 0.1
 
 
-@dataclass(frozen=True)
 class MatrixCompletionSettings(TrainSettings):
-    """dim: width of the vectors. regularisation: weight of the squared lengths of an exposure's vectors in the loss.
+    """Matrix completion: its vectors, its training and its index."""
 
-    index: what searches the items' vectors, "exact" or a method of `headrace.retrieval.ann.AnnIndex`.
-    """
-
-    epochs: int = 5
-    dim: int = 32
-    regularisation: float = 0.02
-    index: IndexName = "exact"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.dim < 1:
-            raise ValueError(f"dim: expected at least 1, got {self.dim}")
-        if not 0 <= self.regularisation < float("inf"):
-            raise ValueError(f"regularisation: expected at least 0, got {self.regularisation}")
+    epochs: int = Field(default=5, ge=1, description="passes over the exposures")
+    batch_size: int = Field(default=4096, ge=1, description="exposures a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="of nothing here: all weights are embeddings")
+    embedding_learning_rate: float = Field(default=1e-2, gt=0, description="of the vectors")
+    dim: int = Field(default=32, ge=1, description="width of the vectors")
+    regularisation: float = Field(
+        default=0.02, ge=0, description="weight of the squared lengths of an exposure's two vectors in the loss"
+    )
+    index: IndexName = Field(default="exact", description="what searches the items' vectors ([ann.md](ann.md))")
 
 
 def train_matrix_completion(

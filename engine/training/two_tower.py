@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from rich.progress import Progress
 from torch import Tensor
 
@@ -21,41 +21,29 @@ from headrace.training.tower_features import id_keys, item_content, item_feature
 from headrace.training.warm import copy_tables
 
 
-@dataclass(frozen=True)
 class TwoTowerSettings(TrainSettings):
-    """dim: width of the vectors. hidden: width of each tower's hidden layer. last_n: positives the user tower pools.
+    """The two-tower channel: its network, its training and its index."""
 
-    temperature divides the cosines in training. negatives: easy negatives that a batch shares, drawn with chances
-    proportional to clicks^negative_power (0: uniform over the catalogue). correction: how much of the sampling bias is
-    taken out, from 0 (popular items are pushed down) to 1 (scores keep the popularity of the log). min_positives: items
-    with fewer positives in training are not recalled. index: what searches the items' vectors, "exact" or a method of
-    `headrace.retrieval.ann.AnnIndex`.
-    """
-
-    epochs: int = 1
-    batch_size: int = 1024
-    learning_rate: float = 1e-3
-    embedding_learning_rate: float = 5e-3
-    dim: int = 64
-    hidden: int = 128
-    last_n: int = 30
-    temperature: float = 0.1
-    negatives: int = 1024
-    negative_power: float = 0.0
-    correction: float = 1.0
-    min_positives: int = 0
-    index: IndexName = "exact"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, least in (("dim", 1), ("hidden", 1), ("last_n", 1), ("negatives", 0), ("min_positives", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature: expected a positive number, got {self.temperature}")
-        for name in ("negative_power", "correction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+    epochs: int = Field(default=1, ge=1, description="passes over the positives")
+    batch_size: int = Field(default=1024, ge=1, description="positives a step")
+    embedding_learning_rate: float = Field(default=5e-3, gt=0, description="of embeddings")
+    dim: int = Field(default=64, ge=1, description="width of the vectors")
+    hidden: int = Field(default=128, ge=1, description="width of each tower's hidden layer")
+    last_n: int = Field(default=30, ge=1, description="a user's last positives that its tower pools")
+    temperature: float = Field(default=0.1, gt=0, description="divides the cosines in training")
+    negatives: int = Field(default=1024, ge=0, description="easy negatives that a batch shares")
+    negative_power: float = Field(
+        default=0.0, ge=0, le=1, description="their chance is clicks to this power; 0 is uniform over the catalogue"
+    )
+    correction: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="share of the sampling bias that is taken out, from 0 (popular items are pushed down) to 1 "
+        "(scores keep the popularity of the log)",
+    )
+    min_positives: int = Field(default=0, ge=0, description="items with fewer positives in training are not recalled")
+    index: IndexName = Field(default="exact", description="what searches the items' vectors ([ann.md](ann.md))")
 
 
 def train_two_tower(

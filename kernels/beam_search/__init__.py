@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.beam_search.model import PathModel
-from headrace.kernels.beam_search.module import PathNetwork
 from headrace.kernels.beam_search.path_index import PathIndex
 from headrace.kernels.checks import check_at_least, check_tensor
-from headrace.kernels.registry import Op, register
+from headrace.kernels.registry import Op
 
-__all__ = ["PathIndex", "PathModel", "PathNetwork", "beam_search"]
+__all__ = ["PathIndex", "PathModel", "beam_search"]
 
 MAX_BEAM = 2**31 - 1
 
@@ -19,7 +18,7 @@ OP = Op("beam_search", __name__, "beam search over the paths of Deep Retrieval",
 
 
 def beam_search(
-    user: Tensor, model: PathModel, beam: int, backend: str = "auto", threads: int = 0
+    user: Tensor, model: PathModel, beam: int, *, backend: str = "auto", threads: int = 0
 ) -> tuple[Tensor, Tensor]:
     """The `beam` most probable paths that a beam search finds for each request, most probable first.
 
@@ -49,30 +48,13 @@ def beam_search(
     check_at_least("beam", beam, 1)
     if beam > MAX_BEAM:
         raise ValueError(f"beam: expected at most {MAX_BEAM}, got {beam}")
-    paths, logp = torch.ops.headrace.beam_search(user, model.weights, model.packed, beam, backend, threads)
+    paths, logp = OP(user, model.weights, model.packed, beam, backend=backend, threads=threads)
     return paths, logp
 
 
-def empty_result(user: Tensor, weights: list[Tensor], beam: int) -> tuple[Tensor, Tensor]:
+def empty_result(user: Tensor, weights: list[Tensor], packed: list[Tensor], beam: int) -> tuple[Tensor, Tensor]:
     batch, depth = user.shape[0], weights[1].shape[0]
     return user.new_empty((batch, beam, depth), dtype=torch.int32), user.new_empty((batch, beam))
 
 
-def _beam_search(
-    user: Tensor, weights: list[Tensor], packed: list[Tensor], beam: int, backend: str, threads: int
-) -> tuple[Tensor, Tensor]:
-    serve = OP.pick(backend, user.device)
-    paths, logp = serve(user, weights, packed, beam, threads)
-    return paths, logp
-
-
-def _fake(user: Tensor, weights: list[Tensor], packed: list[Tensor], beam: int, *_: object) -> tuple[Tensor, Tensor]:
-    return empty_result(user, weights, beam)
-
-
-register(
-    "beam_search(Tensor user, Tensor[] weights, Tensor[] packed, int beam, str backend, int threads)"
-    " -> (Tensor paths, Tensor logp)",
-    _beam_search,
-    _fake,
-)
+OP.register("(Tensor user, Tensor[] weights, Tensor[] packed, int beam) -> (Tensor paths, Tensor logp)", empty_result)

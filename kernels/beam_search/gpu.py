@@ -114,7 +114,7 @@ def score_kernel(
 def beam_search(
     user: Tensor, weights: list[Tensor], packed: list[Tensor], beam: int, threads: int
 ) -> tuple[Tensor, Tensor]:
-    paths, logp = empty_result(user, weights, beam)
+    paths, logp = empty_result(user, weights, packed, beam)
     batch, nodes = user.shape[0], weights[0].shape[1]
     if batch == 0:
         return paths, logp

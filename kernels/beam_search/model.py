@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from headrace.kernels.beam_search.module import PathNetwork
 from headrace.kernels.checks import check_tensor
 
 PANEL = 8
@@ -47,13 +46,23 @@ class PathModel:
         self.packed = _pack(self.weights[0], self.weights[4:], *stacked)
 
     @classmethod
-    def from_module(cls, module: PathNetwork) -> PathModel:
-        """The model of a trained `PathNetwork`, on the network's device."""
-        if not isinstance(module, PathNetwork):
-            raise TypeError(f"module: expected a PathNetwork, got {type(module).__name__}")
+    def from_module(cls, module: nn.Module) -> PathModel:
+        """The model of a trained network, on its device.
+
+        module: its state has `embeddings` and, for each layer d, weight and bias of the linear `hidden.d` and
+        `output.d`. Raises TypeError or ValueError for another one.
+        """
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"module: expected an nn.Module, got {type(module).__name__}")
         state = module.state_dict()
-        names = ("hidden.{}.weight", "hidden.{}.bias", "output.{}.weight", "output.{}.bias")
-        return cls(module.embeddings, *([state[name.format(d)] for d in range(module.depth)] for name in names))
+        if "embeddings" not in state:
+            raise ValueError(f"module: expected a parameter named embeddings, got {', '.join(state) or 'none'}")
+        layers = range(len(state["embeddings"]) + 1)
+        names = [[f"{part}.{d}.{kind}" for d in layers] for part in ("hidden", "output") for kind in ("weight", "bias")]
+        missing = [name for each in names for name in each if name not in state]
+        if missing:
+            raise ValueError(f"module: expected a parameter named {missing[0]}, got {', '.join(state)}")
+        return cls(state["embeddings"], *([state[name] for name in each] for each in names))
 
 
 def _check(

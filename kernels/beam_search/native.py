@@ -11,7 +11,7 @@ from headrace.kernels.settings import extension
 def beam_search(
     user: Tensor, weights: list[Tensor], packed: list[Tensor], beam: int, threads: int
 ) -> tuple[Tensor, Tensor]:
-    paths, logp = empty_result(user, weights, beam)
+    paths, logp = empty_result(user, weights, packed, beam)
     nodes = weights[0].shape[1]
     model = (tensor.numpy() for tensor in packed)
     extension().beam_search(

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from headrace.kernels import registry
 from headrace.kernels.bloom.sizing import bloom_fpr, bloom_size, check_shape
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_tensor
+from headrace.kernels.registry import Op
 
 __all__ = ["bloom_contains", "bloom_contains_lists", "bloom_fpr", "bloom_insert", "bloom_size"]
 
-_PACKAGE = "headrace.kernels.bloom"
 _ISAS = ("scalar", "avx2", "avx512")
-INSERT = registry.Op("bloom_insert", _PACKAGE, "add keys to a bank of Bloom filters", _ISAS)
-CONTAINS = registry.Op("bloom_contains", _PACKAGE, "test keys against a bank of Bloom filters", _ISAS)
-LISTS = registry.Op("bloom_contains_lists", _PACKAGE, "test lists of keys against banks of Bloom filters", _ISAS)
+INSERT = Op("bloom_insert", __name__, "add keys to a bank of Bloom filters", _ISAS)
+CONTAINS = Op("bloom_contains", __name__, "test keys against a bank of Bloom filters", _ISAS)
+LISTS = Op("bloom_contains_lists", __name__, "test lists of keys against banks of Bloom filters", _ISAS)
 
 
 def bloom_insert(
@@ -41,9 +40,8 @@ def bloom_insert(
     _check(bits, rows, keys, hashes, layout, fan=False)
     if not bits.is_contiguous():
         raise ValueError("bits: expected a contiguous tensor, since it changes in place")
-    torch.ops.headrace.bloom_insert(
-        bits.view(torch.int64), rows.contiguous(), keys.contiguous(), hashes, layout, backend, threads
-    )
+    inputs = bits.view(torch.int64), rows.contiguous(), keys.contiguous()
+    INSERT(*inputs, hashes, layout, backend=backend, threads=threads)
 
 
 def bloom_contains(
@@ -63,9 +61,9 @@ def bloom_contains(
     Raises ValueError for a row outside -1..U-1, a wrong shape or device; TypeError for a wrong dtype.
     """
     _check(bits, rows, keys, hashes, layout, fan=True)
-    return torch.ops.headrace.bloom_contains(  # type: ignore[no-any-return]
-        bits.contiguous().view(torch.int64), rows.contiguous(), keys.contiguous(), hashes, layout, backend, threads
-    )
+    rows = rows if rows.ndim == 2 else rows.unsqueeze(1)
+    inputs = bits.contiguous().view(torch.int64), rows.contiguous(), keys.contiguous()
+    return CONTAINS(*inputs, hashes, layout, backend=backend, threads=threads)  # type: ignore[no-any-return]
 
 
 def bloom_contains_lists(
@@ -98,10 +96,12 @@ def bloom_contains_lists(
         if asked.shape[0] != offsets.shape[0] - 1:
             raise ValueError(f"rows: expected {offsets.shape[0] - 1} lists, got {asked.shape[0]}")
         check_shape(bank.shape[1], count, layout)
-    return torch.ops.headrace.bloom_contains_lists(  # type: ignore[no-any-return]
+    return LISTS(  # type: ignore[no-any-return]
         [bank.contiguous() if bank.dtype == torch.int64 else bank.contiguous().view(torch.int64) for bank in bits],
         [asked.contiguous() for asked in rows],
-        *(hashes, offsets.contiguous(), keys.contiguous(), layout, backend, threads),
+        *(hashes, offsets.contiguous(), keys.contiguous(), layout),
+        backend=backend,
+        threads=threads,
     )
 
 
@@ -123,65 +123,22 @@ def check_rows(rows: Tensor, filters: int) -> None:
         raise ValueError(f"rows: expected -1 to {filters - 1}, got {low if low < -1 else high}")
 
 
-def _insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int) -> None:
-    check_at_least("threads", threads, 0)
-    INSERT.pick(backend, bits.device)(bits, rows, keys, hashes, layout=layout, threads=threads)
-
-
-def _contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int) -> Tensor:
-    check_at_least("threads", threads, 0)
-    found = CONTAINS.pick(backend, bits.device)(
-        bits, rows if rows.ndim == 2 else rows.unsqueeze(1), keys, hashes, layout=layout, threads=threads
-    )
-    return found  # type: ignore[no-any-return]
-
-
-def _contains_lists(
-    bits: list[Tensor],
-    rows: list[Tensor],
-    hashes: list[int],
-    offsets: Tensor,
-    keys: Tensor,
-    layout: str,
-    backend: str,
-    threads: int,
-) -> Tensor:
-    check_at_least("threads", threads, 0)
-    function = LISTS.pick(backend, keys.device)
-    return function(bits, rows, hashes, offsets, keys, layout=layout, threads=threads)  # type: ignore[no-any-return]
-
-
-def _fake_insert(
-    bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int
-) -> None:
+def _fake_insert(*_: object) -> None:
     return None
 
 
-def _fake_contains(
-    bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, backend: str, threads: int
-) -> Tensor:
+def _fake_contains(bits: Tensor, rows: Tensor, keys: Tensor, *_: object) -> Tensor:
     return torch.empty_like(keys, dtype=torch.bool)
 
 
 def _fake_lists(
-    bits: list[Tensor],
-    rows: list[Tensor],
-    hashes: list[int],
-    offsets: Tensor,
-    keys: Tensor,
-    layout: str,
-    backend: str,
-    threads: int,
+    bits: list[Tensor], rows: list[Tensor], hashes: list[int], offsets: Tensor, keys: Tensor, layout: str
 ) -> Tensor:
     return torch.empty_like(keys, dtype=torch.bool)
 
 
-_ARGUMENTS = "Tensor rows, Tensor keys, int hashes, str layout, str backend, int threads"
-registry.register(f"bloom_insert(Tensor(a!) bits, {_ARGUMENTS}) -> ()", _insert, _fake_insert)
-registry.register(f"bloom_contains(Tensor bits, {_ARGUMENTS}) -> Tensor", _contains, _fake_contains)
-registry.register(
-    "bloom_contains_lists(Tensor[] bits, Tensor[] rows, int[] hashes, Tensor offsets, Tensor keys, str layout,"
-    " str backend, int threads) -> Tensor",
-    _contains_lists,
-    _fake_lists,
+INSERT.register("(Tensor(a!) bits, Tensor rows, Tensor keys, int hashes, str layout) -> ()", _fake_insert)
+CONTAINS.register("(Tensor bits, Tensor rows, Tensor keys, int hashes, str layout) -> Tensor", _fake_contains)
+LISTS.register(
+    "(Tensor[] bits, Tensor[] rows, int[] hashes, Tensor offsets, Tensor keys, str layout) -> Tensor", _fake_lists
 )

@@ -123,7 +123,7 @@ def _contains_kernel(
     tl.store(seen + index, found.to(tl.int8), mask=inside)
 
 
-def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layout: str, threads: int = 0) -> None:
+def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, threads: int = 0) -> None:
     _check_rows(rows, bits)
     n = keys.shape[0]
     if n and bits.shape[0]:
@@ -132,7 +132,7 @@ def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layou
         )
 
 
-def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layout: str, threads: int = 0) -> Tensor:
+def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, threads: int = 0) -> Tensor:
     _check_rows(rows, bits)
     n, fan = rows.shape
     seen = torch.zeros(n, dtype=torch.bool, device=keys.device)
@@ -153,7 +153,6 @@ def bloom_contains_lists(
     hashes: list[int],
     offsets: Tensor,
     keys: Tensor,
-    *,
     layout: str,
     threads: int = 0,
 ) -> Tensor:
@@ -162,7 +161,7 @@ def bloom_contains_lists(
     owner = torch.searchsorted(offsets, torch.arange(len(keys), device=keys.device), right=True) - 1
     seen = torch.zeros_like(keys, dtype=torch.bool)
     for bank, asked, count in zip(bits, rows, hashes, strict=True):
-        seen |= bloom_contains(bank, asked.long().index_select(0, owner), keys, count, layout=layout)
+        seen |= bloom_contains(bank, asked.long().index_select(0, owner), keys, count, layout)
     return seen
 
 

@@ -15,7 +15,7 @@ _LOW = 0xFFFFFFFF
 SALTS = (0x47B6137B, 0x44974D91, 0x8824AD5B, 0xA2B7289D, 0x705495C7, 0x2DF1424B, 0x9EFC4947, 0x5C6BFB31)
 
 
-def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layout: str, threads: int = 0) -> None:
+def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, threads: int = 0) -> None:
     check_rows(rows, bits.shape[0])
     known = rows >= 0
     place = rows[known].unsqueeze(1) * bits.shape[1] * 64 + positions(keys[known], bits.shape[1], hashes, layout)
@@ -26,7 +26,7 @@ def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layou
     flat.index_add_(0, place >> 6, torch.ones_like(place) << (place & 63))
 
 
-def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layout: str, threads: int = 0) -> Tensor:
+def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, threads: int = 0) -> Tensor:
     check_rows(rows, bits.shape[0])
     seen = torch.zeros_like(keys, dtype=torch.bool)
     if bits.shape[0] == 0:
@@ -44,7 +44,6 @@ def bloom_contains_lists(
     hashes: list[int],
     offsets: Tensor,
     keys: Tensor,
-    *,
     layout: str,
     threads: int = 0,
 ) -> Tensor:
@@ -54,7 +53,7 @@ def bloom_contains_lists(
     owner = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=keys.device), offsets.diff())
     seen = torch.zeros_like(keys, dtype=torch.bool)
     for bank, asked, count in zip(bits, rows, hashes, strict=True):
-        seen |= bloom_contains(bank, asked.long().index_select(0, owner), keys, count, layout=layout)
+        seen |= bloom_contains(bank, asked.long().index_select(0, owner), keys, count, layout)
     return seen
 
 

@@ -21,13 +21,13 @@ def contains_work(keys: int, hashes: int, layout: str = "block", filters: float 
     return Work(0.0, keys * (9.0 + filters * (8 + _touched(hashes, layout))), random=True)
 
 
-def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layout: str, threads: int = 0) -> Counted:
+def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, threads: int = 0) -> Counted:
     """A call, counted: pairs in, pairs inserted out (rows of -1 are skipped)."""
     asked = int((rows >= 0).sum())
     return Counted(keys.shape[0], asked, insert_work(asked, hashes, layout))
 
 
-def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, *, layout: str, threads: int = 0) -> Counted:
+def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, threads: int = 0) -> Counted:
     """A call, counted: filter-key pairs in (rows of -1 are not asked), keys answered out."""
     count, asked = keys.shape[0], int((rows >= 0).sum())
     return Counted(asked, count, contains_work(count, hashes, layout, asked / max(count, 1)))
@@ -39,7 +39,6 @@ def bloom_contains_lists(
     hashes: list[int],
     offsets: Tensor,
     keys: Tensor,
-    *,
     layout: str,
     threads: int = 0,
 ) -> Counted:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels import registry
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_tensor
+from headrace.kernels.registry import Op
 
 __all__ = ["closeness"]
 
-OP = registry.Op("closeness", __name__, "likeness of candidates to recent items", ("scalar", "avx2", "avx512"))
+OP = Op("closeness", __name__, "likeness of candidates to recent items", ("scalar", "avx2", "avx512"))
 
 
 def closeness(
@@ -35,22 +35,12 @@ def closeness(
         raise ValueError(f"content: expected at least 1 column, got shape {tuple(content.shape)}")
     if len(offsets) != len(recent) + 1:
         raise ValueError(f"offsets: expected {len(recent) + 1} entries for {len(recent)} requests, got {len(offsets)}")
-    return torch.ops.headrace.closeness(  # type: ignore[no-any-return]
-        content.contiguous(), recent.contiguous(), offsets.contiguous(), item.contiguous(), backend, threads
-    )
+    inputs = (tensor.contiguous() for tensor in (content, recent, offsets, item))
+    return OP(*inputs, backend=backend, threads=threads)  # type: ignore[no-any-return]
 
 
-def _closeness(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, backend: str, threads: int) -> Tensor:
-    check_at_least("threads", threads, 0)
-    return OP.pick(backend, content.device)(content, recent, offsets, item, threads=threads)  # type: ignore[no-any-return]
-
-
-def _fake(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, backend: str, threads: int) -> Tensor:
+def _fake(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor) -> Tensor:
     return content.new_empty((item.shape[0], 2))
 
 
-registry.register(
-    "closeness(Tensor content, Tensor recent, Tensor offsets, Tensor item, str backend, int threads) -> Tensor",
-    _closeness,
-    _fake,
-)
+OP.register("(Tensor content, Tensor recent, Tensor offsets, Tensor item) -> Tensor", _fake)

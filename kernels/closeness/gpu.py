@@ -50,7 +50,7 @@ def _closeness_kernel(
         tl.store(out + at * 2 + 1, tl.where(there > 0, most, 0.0), mask=at < last)
 
 
-def closeness(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, *, threads: int = 0) -> Tensor:
+def closeness(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, threads: int = 0) -> Tensor:
     check_input(content, recent, offsets, item)
     out = torch.empty(len(item), 2, device=item.device)
     if len(item):

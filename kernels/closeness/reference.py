@@ -10,7 +10,7 @@ from headrace.kernels.checks import check_offsets
 _REQUESTS = 1 << 12
 
 
-def closeness(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, *, threads: int = 0) -> Tensor:
+def closeness(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, threads: int = 0) -> Tensor:
     check_input(content, recent, offsets, item)
     if len(item) == 0:
         return content.new_zeros(0, 2)

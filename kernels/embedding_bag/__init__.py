@@ -5,19 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels import registry
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_tensor
 from headrace.kernels.embedding_bag.tables import EmbeddingTables
+from headrace.kernels.registry import Op
 
 __all__ = ["EmbeddingTables", "embedding_bag"]
 
 POOLINGS = ("sum", "mean")
-OP = registry.Op(
-    "embedding_bag",
-    "headrace.kernels.embedding_bag",
-    "pooled look-ups in many embedding tables",
-    ("scalar", "avx2", "avx512"),
-)
+OP = Op("embedding_bag", __name__, "pooled look-ups in many embedding tables", ("scalar", "avx2", "avx512"))
 
 
 def embedding_bag(
@@ -56,49 +51,22 @@ def embedding_bag(
         if pooling != "sum":
             raise ValueError(f"weights: expected None with pooling {pooling!r}")
         weights = weights.contiguous()
-    return torch.ops.headrace.embedding_bag(  # type: ignore[no-any-return]
+    return OP(  # type: ignore[no-any-return]
         *(tables.values, tables.scales, tables.layout, tables.dims),
-        *(indices.contiguous(), offsets.contiguous(), weights, pooling, backend, threads),
+        *(indices.contiguous(), offsets.contiguous(), weights, pooling),
+        backend=backend,
+        threads=threads,
     )
-
-
-def _embedding_bag(
-    values: Tensor,
-    scales: Tensor,
-    layout: Tensor,
-    dims: list[int],
-    indices: Tensor,
-    offsets: Tensor,
-    weights: Tensor | None,
-    pooling: str,
-    backend: str,
-    threads: int,
-) -> Tensor:
-    check_at_least("threads", threads, 0)
-    pooled = OP.pick(backend, values.device)(
-        values, scales, layout, dims, indices, offsets, weights, pooling=pooling, threads=threads
-    )
-    return pooled  # type: ignore[no-any-return]
 
 
 def _fake(
-    values: Tensor,
-    scales: Tensor,
-    layout: Tensor,
-    dims: list[int],
-    indices: Tensor,
-    offsets: Tensor,
-    weights: Tensor | None,
-    pooling: str,
-    backend: str,
-    threads: int,
+    values: Tensor, scales: Tensor, layout: Tensor, dims: list[int], indices: Tensor, offsets: Tensor, *_: object
 ) -> Tensor:
     return values.new_empty(((offsets.shape[0] - 1) // len(dims), sum(dims)), dtype=torch.float32)
 
 
-registry.register(
-    "embedding_bag(Tensor values, Tensor scales, Tensor layout, int[] dims, Tensor indices, Tensor offsets,"
-    " Tensor? weights, str pooling, str backend, int threads) -> Tensor",
-    _embedding_bag,
+OP.register(
+    "(Tensor values, Tensor scales, Tensor layout, int[] dims, Tensor indices, Tensor offsets, Tensor? weights,"
+    " str pooling) -> Tensor",
     _fake,
 )

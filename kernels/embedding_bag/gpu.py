@@ -68,7 +68,6 @@ def embedding_bag(
     indices: Tensor,
     offsets: Tensor,
     weights: Tensor | None,
-    *,
     pooling: str,
     threads: int = 0,
 ) -> Tensor:

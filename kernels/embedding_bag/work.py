@@ -32,7 +32,6 @@ def embedding_bag(
     indices: Tensor,
     offsets: Tensor,
     weights: Tensor | None,
-    *,
     pooling: str,
     threads: int = 0,
 ) -> Counted:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from headrace.kernels import registry
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_tensor
 from headrace.kernels.lookup_pairs.tables import PairTable
+from headrace.kernels.registry import Op
 
 __all__ = ["PairTable", "lookup_pairs"]
 
-OP = registry.Op("lookup_pairs", __name__, "rows of tables keyed by request and candidate", ("scalar",))
+OP = Op("lookup_pairs", __name__, "rows of tables keyed by request and candidate", ("scalar",))
 
 
 def lookup_pairs(
@@ -41,29 +41,15 @@ def lookup_pairs(
     check_tensor("item", item, dtype=torch.int64, ndim=1, device=device)
     if keys.shape != (len(tables), len(offsets) - 1):
         raise ValueError(f"keys: expected shape {(len(tables), len(offsets) - 1)}, got {tuple(keys.shape)}")
-    return torch.ops.headrace.lookup_pairs(  # type: ignore[no-any-return]
+    return OP(  # type: ignore[no-any-return]
         [table.offsets for table in tables],
         [table.codes for table in tables],
         [table.rows for table in tables],
         [table.item_code for table in tables],
-        *(keys.contiguous(), offsets.contiguous(), item.contiguous(), backend, threads),
+        *(keys.contiguous(), offsets.contiguous(), item.contiguous()),
+        backend=backend,
+        threads=threads,
     )
-
-
-def _lookup_pairs(
-    lists: list[Tensor],
-    codes: list[Tensor],
-    rows: list[Tensor],
-    item_codes: list[Tensor | None],
-    keys: Tensor,
-    offsets: Tensor,
-    item: Tensor,
-    backend: str,
-    threads: int,
-) -> Tensor:
-    check_at_least("threads", threads, 0)
-    tables = list(zip(lists, codes, rows, item_codes, strict=True))
-    return OP.pick(backend, item.device)(tables, keys, offsets, item, threads=threads)  # type: ignore[no-any-return]
 
 
 def _fake(
@@ -74,15 +60,12 @@ def _fake(
     keys: Tensor,
     offsets: Tensor,
     item: Tensor,
-    backend: str,
-    threads: int,
 ) -> Tensor:
     return rows[0].new_empty((item.shape[0], sum(table.shape[1] for table in rows)))
 
 
-registry.register(
-    "lookup_pairs(Tensor[] lists, Tensor[] codes, Tensor[] rows, Tensor?[] item_codes, Tensor keys, Tensor offsets,"
-    " Tensor item, str backend, int threads) -> Tensor",
-    _lookup_pairs,
+OP.register(
+    "(Tensor[] lists, Tensor[] codes, Tensor[] rows, Tensor?[] item_codes, Tensor keys, Tensor offsets, Tensor item)"
+    " -> Tensor",
     _fake,
 )

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from headrace.kernels.lookup_pairs.reference import check_input
 
-Columns = tuple[Tensor, Tensor, Tensor, Tensor | None]
 _BLOCK = 128
 
 
@@ -61,18 +60,28 @@ def _lookup_kernel(
     tl.store(out + at[:, None] * stride + column[None, :], values, mask=mask)
 
 
-def lookup_pairs(tables: Sequence[Columns], keys: Tensor, offsets: Tensor, item: Tensor, *, threads: int = 0) -> Tensor:
+def lookup_pairs(
+    lists: Sequence[Tensor],
+    codes: Sequence[Tensor],
+    rows: Sequence[Tensor],
+    item_codes: Sequence[Tensor | None],
+    keys: Tensor,
+    offsets: Tensor,
+    item: Tensor,
+    threads: int,
+) -> Tensor:
+    tables = list(zip(lists, codes, rows, item_codes, strict=True))
     check_input(tables, keys, offsets, item)
-    n, stride = len(item), sum(rows.shape[1] for _, _, rows, _ in tables)
+    n, stride = len(item), sum(table.shape[1] for table in rows)
     out = torch.empty(n, stride, device=item.device)
     owner = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=item.device), offsets.diff())
     column = 0
-    for (lists, codes, rows, item_code), key in zip(tables, keys, strict=True):
-        width = rows.shape[1]
-        longest = int(lists.diff().max()) if len(lists) > 1 else 0
+    for (starts, code, row, item_code), key in zip(tables, keys, strict=True):
+        width = row.shape[1]
+        longest = int(starts.diff().max()) if len(starts) > 1 else 0
         if n and width:
             _lookup_kernel[(triton.cdiv(n, _BLOCK),)](
-                *(lists, codes, rows, lists if item_code is None else item_code, key.contiguous(), owner, item),
+                *(starts, code, row, starts if item_code is None else item_code, key.contiguous(), owner, item),
                 *(out[:, column:], n, width, stride, longest.bit_length()),
                 BY_ITEM=item_code is None,
                 BLOCK=_BLOCK,

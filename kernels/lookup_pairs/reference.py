@@ -12,21 +12,31 @@ from headrace.kernels.checks import check_offsets
 Columns = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
-def lookup_pairs(tables: Sequence[Columns], keys: Tensor, offsets: Tensor, item: Tensor, *, threads: int = 0) -> Tensor:
+def lookup_pairs(
+    lists: Sequence[Tensor],
+    codes: Sequence[Tensor],
+    rows: Sequence[Tensor],
+    item_codes: Sequence[Tensor | None],
+    keys: Tensor,
+    offsets: Tensor,
+    item: Tensor,
+    threads: int,
+) -> Tensor:
+    tables = list(zip(lists, codes, rows, item_codes, strict=True))
     check_input(tables, keys, offsets, item)
     owner = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=item.device), offsets.diff())
     parts = []
-    for (starts, codes, rows, item_code), key in zip(tables, keys, strict=True):
+    for (starts, code, row, item_code), key in zip(tables, keys, strict=True):
         asked = key[owner]
         first, second = (item, asked) if item_code is None else (asked, item_code[item].long())
-        span = int(codes.max()) + 1 if len(codes) else 1
-        seen = torch.repeat_interleave(torch.arange(len(starts) - 1, device=item.device), starts.diff()) * span + codes
+        span = int(code.max()) + 1 if len(code) else 1
+        seen = torch.repeat_interleave(torch.arange(len(starts) - 1, device=item.device), starts.diff()) * span + code
         known = (first >= 0) & (second >= 0) & (second < span)
         pair = torch.where(known, first * span + second, -1)
         place = torch.searchsorted(seen, pair)
         found = known & (place < len(seen))
         found &= torch.where(found, seen[place.clamp_max(len(seen) - 1)] == pair, False) if len(seen) else False
-        parts.append(rows[torch.where(found, place + 1, 0)])
+        parts.append(row[torch.where(found, place + 1, 0)])
     return torch.cat(parts, 1)
 
 

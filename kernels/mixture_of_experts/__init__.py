@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_shape
+from headrace.kernels.checks import check_shape
 from headrace.kernels.mixture_of_experts.model import MixtureModel, MixtureSizes
-from headrace.kernels.registry import Op, register
+from headrace.kernels.registry import Op
 
 __all__ = ["MixtureModel", "MixtureSizes", "mixture_of_experts"]
 
@@ -69,16 +69,8 @@ def mixture_of_experts(
         check_shape(name, tensor, dtype, shape, device)
     if codes.shape[1] > MAX_FIELDS:
         raise ValueError(f"codes: expected at most {MAX_FIELDS} columns, got {codes.shape[1]}")
-    check_at_least("threads", threads, 0)
     inputs = [tensor.contiguous() for tensor, *_ in expected.values()]
-    return torch.ops.headrace.mixture_of_experts(  # type: ignore[no-any-return]
-        model.weights, model.sizes.numbers(), *inputs, backend, threads
-    )
-
-
-def _mixture_of_experts(weights: list[Tensor], sizes: list[int], *rest: object) -> Tensor:
-    *inputs, backend, threads = rest
-    return OP.pick(str(backend), weights[0].device)(weights, sizes, *inputs, threads)  # type: ignore[no-any-return]
+    return OP(model.weights, model.sizes.numbers(), *inputs, backend=backend, threads=threads)  # type: ignore[no-any-return]
 
 
 def _fake(weights: list[Tensor], sizes: list[int], *rest: object) -> Tensor:
@@ -87,9 +79,8 @@ def _fake(weights: list[Tensor], sizes: list[int], *rest: object) -> Tensor:
     return weights[0].new_empty(sizes[0], item.shape[0])
 
 
-register(
-    "mixture_of_experts(Tensor[] weights, int[] sizes, Tensor request, Tensor taste, Tensor behaviours, Tensor counts,"
-    " Tensor offsets, Tensor item, Tensor codes, Tensor dynamic, str backend, int threads) -> Tensor",
-    _mixture_of_experts,
+OP.register(
+    "(Tensor[] weights, int[] sizes, Tensor request, Tensor taste, Tensor behaviours, Tensor counts,"
+    " Tensor offsets, Tensor item, Tensor codes, Tensor dynamic) -> Tensor",
     _fake,
 )

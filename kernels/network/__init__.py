@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_shape
+from headrace.kernels.checks import check_shape
 from headrace.kernels.network.program import Program, Stage
-from headrace.kernels.registry import Op, register
+from headrace.kernels.registry import Op
 
 __all__ = ["Program", "Stage", "network"]
 
@@ -63,9 +63,8 @@ def network(
     for i, ((entries, counts), width) in enumerate(zip(sequences, program.sequences, strict=True)):
         check_shape(f"sequences[{i}]", entries, torch.float32, (batch, None, width), device)
         check_shape(f"sequences[{i}] counts", counts, torch.int32, (batch,), device)
-    check_at_least("threads", threads, 0)
     request, offsets, item, codes, pair = (tensor.contiguous() for tensor, *_ in expected.values())
-    logits = torch.ops.headrace.network(
+    logits = OP(
         program.tensors,
         program.numbers,
         request,
@@ -75,15 +74,10 @@ def network(
         item,
         codes,
         pair,
-        backend,
-        threads,
+        backend=backend,
+        threads=threads,
     )
     return logits.T  # type: ignore[no-any-return]
-
-
-def _network(tensors: list[Tensor], numbers: list[int], *rest: object) -> Tensor:
-    *inputs, backend, threads = rest
-    return OP.pick(str(backend), tensors[0].device)(tensors, numbers, *inputs, threads)  # type: ignore[no-any-return]
 
 
 def _fake(
@@ -99,9 +93,8 @@ def _fake(
     return tensors[0].new_empty(numbers[5], item.shape[0])
 
 
-register(
-    "network(Tensor[] tensors, int[] numbers, Tensor request, Tensor[] sequences, Tensor[] counts, Tensor offsets,"
-    " Tensor item, Tensor codes, Tensor pair, str backend, int threads) -> Tensor",
-    _network,
+OP.register(
+    "(Tensor[] tensors, int[] numbers, Tensor request, Tensor[] sequences, Tensor[] counts, Tensor offsets,"
+    " Tensor item, Tensor codes, Tensor pair) -> Tensor",
     _fake,
 )

@@ -104,7 +104,8 @@ class Program:
         if isinstance(step, SelfAttend) and step.width % step.heads:
             raise ValueError(f"{step}: expected heads that divide the width")
 
-    @property
+    # Made once: copied at every call, the instructions would make a GPU wait, and no graph could hold the call.
+    @cached_property
     def tensors(self) -> list[Tensor]:
         """What the backends are given: weights, rows of items and codes, and both stages' instructions."""
         codes = [stage.encoded.to(self.weights.device) for stage in (self.request, self.pair)]

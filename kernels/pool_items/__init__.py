@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from headrace.kernels import registry
 from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.registry import Op
 
 __all__ = ["pool_items"]
 
 MOST_LISTS = 63
-OP = registry.Op("pool_items", __name__, "distinct items of many lists, the best of each request", ("scalar",))
+OP = Op("pool_items", __name__, "distinct items of many lists, the best of each request", ("scalar",))
 
 
 def pool_items(
@@ -56,44 +56,18 @@ def pool_items(
         raise ValueError(f"limits: expected {count} of at least 1, got {list(limits)}")
     if not constant > -1:
         raise ValueError(f"constant: expected more than -1, got {constant}")
-    return torch.ops.headrace.pool_items(  # type: ignore[no-any-return]
-        offsets.contiguous(), item.contiguous(), score, list(limits), constant, min(k, 1 << 30), backend, threads
-    )
+    inputs = offsets.contiguous(), item.contiguous(), score, list(limits), constant, min(k, 1 << 30)
+    return OP(*inputs, backend=backend, threads=threads)  # type: ignore[no-any-return]
 
 
-def _pool_items(
-    offsets: Tensor,
-    item: Tensor,
-    score: Tensor | None,
-    limits: list[int],
-    constant: float,
-    k: int,
-    backend: str,
-    threads: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    check_at_least("threads", threads, 0)
-    function = OP.pick(backend, item.device)
-    return function(offsets, item, score, limits, constant, k, threads=threads)  # type: ignore[no-any-return]
-
-
-def _fake(
-    offsets: Tensor,
-    item: Tensor,
-    score: Tensor | None,
-    limits: list[int],
-    constant: float,
-    k: int,
-    backend: str,
-    threads: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _fake(offsets: Tensor, item: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     found = torch.library.get_ctx().new_dynamic_size()
     pooled = item.new_empty(found)
     return offsets.new_empty(offsets.shape[1]), pooled, pooled.new_empty(found, dtype=torch.float32), pooled.clone()
 
 
-registry.register(
-    "pool_items(Tensor offsets, Tensor item, Tensor? score, int[] limits, float constant, int k, str backend,"
-    " int threads) -> (Tensor, Tensor, Tensor, Tensor)",
-    _pool_items,
+OP.register(
+    "(Tensor offsets, Tensor item, Tensor? score, int[] limits, float constant, int k)"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
     _fake,
 )

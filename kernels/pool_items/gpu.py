@@ -38,7 +38,7 @@ def _sum_kernel(
 
 
 def pool_items(
-    offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float, k: int, *, threads: int = 0
+    offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float, k: int, threads: int = 0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch = offsets.shape[1] - 1
     found = reference.entries(offsets, item, score, limits, constant)

@@ -10,7 +10,7 @@ from headrace.kernels.settings import extension
 
 
 def pool_items(
-    offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float, k: int, *, threads: int = 0
+    offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float, k: int, threads: int = 0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch = offsets.shape[1] - 1
     room = min(offsets.shape[0] * item.shape[0], k * batch)

@@ -68,7 +68,7 @@ def entries(offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[in
 
 
 def pool_items(
-    offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float, k: int, *, threads: int = 0
+    offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float, k: int, threads: int = 0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch = offsets.shape[1] - 1
     found = entries(offsets, item, score, limits, constant)

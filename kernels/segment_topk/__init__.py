@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels import registry
 from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.registry import Op
 
 __all__ = ["segment_topk"]
 
-OP = registry.Op("segment_topk", __name__, "top-k inside the segments of a ragged batch", ("scalar",))
+OP = Op("segment_topk", __name__, "top-k inside the segments of a ragged batch", ("scalar",))
 
 
 def segment_topk(
@@ -33,25 +33,13 @@ def segment_topk(
         raise ValueError("offsets: expected at least 1 entry, got 0")
     if tie.shape != score.shape:
         raise ValueError(f"tie: expected {score.shape[0]} entries, one for each score, got {tie.shape[0]}")
-    index, kept = torch.ops.headrace.segment_topk(
-        offsets.contiguous(), score.contiguous(), tie.contiguous(), min(k, score.shape[0] + 1), backend, threads
-    )
+    inputs = offsets.contiguous(), score.contiguous(), tie.contiguous(), min(k, score.shape[0] + 1)
+    index, kept = OP(*inputs, backend=backend, threads=threads)
     return index, kept
 
 
-def _segment_topk(
-    offsets: Tensor, score: Tensor, tie: Tensor, k: int, backend: str, threads: int
-) -> tuple[Tensor, Tensor]:
-    check_at_least("threads", threads, 0)
-    return OP.pick(backend, score.device)(offsets, score, tie, k, threads=threads)  # type: ignore[no-any-return]
-
-
-def _fake(offsets: Tensor, score: Tensor, tie: Tensor, k: int, backend: str, threads: int) -> tuple[Tensor, Tensor]:
+def _fake(offsets: Tensor, score: Tensor, tie: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return tie.new_empty(torch.library.get_ctx().new_dynamic_size()), torch.empty_like(offsets)
 
 
-registry.register(
-    "segment_topk(Tensor offsets, Tensor score, Tensor tie, int k, str backend, int threads) -> (Tensor, Tensor)",
-    _segment_topk,
-    _fake,
-)
+OP.register("(Tensor offsets, Tensor score, Tensor tie, int k) -> (Tensor, Tensor)", _fake)

@@ -42,7 +42,7 @@ def _rank_kernel(
         tl.store(index + out + rank, mine, mask=(mine < last) & (rank < k))
 
 
-def segment_topk(offsets: Tensor, score: Tensor, tie: Tensor, k: int, *, threads: int = 0) -> tuple[Tensor, Tensor]:
+def segment_topk(offsets: Tensor, score: Tensor, tie: Tensor, k: int, threads: int = 0) -> tuple[Tensor, Tensor]:
     check_input(offsets, score)
     counts = offsets.diff()
     kept = torch.zeros_like(offsets)

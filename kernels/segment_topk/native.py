@@ -8,7 +8,7 @@ from torch import Tensor
 from headrace.kernels.settings import extension
 
 
-def segment_topk(offsets: Tensor, score: Tensor, tie: Tensor, k: int, *, threads: int = 0) -> tuple[Tensor, Tensor]:
+def segment_topk(offsets: Tensor, score: Tensor, tie: Tensor, k: int, threads: int = 0) -> tuple[Tensor, Tensor]:
     kept = torch.empty_like(offsets)
     index = torch.empty(min(score.shape[0], k * (offsets.shape[0] - 1)), dtype=torch.int64)
     arrays = (tensor.numpy() for tensor in (offsets, score, tie))

@@ -8,7 +8,7 @@ from torch import Tensor
 from headrace.kernels.checks import check_offsets
 
 
-def segment_topk(offsets: Tensor, score: Tensor, tie: Tensor, k: int, *, threads: int = 0) -> tuple[Tensor, Tensor]:
+def segment_topk(offsets: Tensor, score: Tensor, tie: Tensor, k: int, threads: int = 0) -> tuple[Tensor, Tensor]:
     check_input(offsets, score)
     segment = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=tie.device), offsets.diff())
     order = torch.argsort(tie, stable=True)

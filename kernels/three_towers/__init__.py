@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_shape
-from headrace.kernels.registry import Op, register
+from headrace.kernels.checks import check_shape
+from headrace.kernels.registry import Op
 from headrace.kernels.three_towers.model import TowersModel, TowersSizes
 
 __all__ = ["TowersModel", "TowersSizes", "three_towers"]
@@ -58,16 +58,8 @@ def three_towers(
         check_shape(name, tensor, dtype, shape, model.item_rows.device)
     if codes.shape[1] > MAX_FIELDS:
         raise ValueError(f"codes: expected at most {MAX_FIELDS} columns, got {codes.shape[1]}")
-    check_at_least("threads", threads, 0)
     inputs = [tensor.contiguous() for tensor, *_ in expected.values()]
-    return torch.ops.headrace.three_towers(  # type: ignore[no-any-return]
-        model.weights, model.sizes.numbers(), *inputs, backend, threads
-    )
-
-
-def _three_towers(weights: list[Tensor], sizes: list[int], *rest: object) -> Tensor:
-    *inputs, backend, threads = rest
-    return OP.pick(str(backend), weights[0].device)(weights, sizes, *inputs, threads)  # type: ignore[no-any-return]
+    return OP(model.weights, model.sizes.numbers(), *inputs, backend=backend, threads=threads)  # type: ignore[no-any-return]
 
 
 def _fake(
@@ -76,9 +68,8 @@ def _fake(
     return weights[0].new_empty(sizes[0], item.shape[0])
 
 
-register(
-    "three_towers(Tensor[] weights, int[] sizes, Tensor request, Tensor offsets, Tensor item, Tensor codes,"
-    " Tensor dynamic, str backend, int threads) -> Tensor",
-    _three_towers,
+OP.register(
+    "(Tensor[] weights, int[] sizes, Tensor request, Tensor offsets, Tensor item, Tensor codes,"
+    " Tensor dynamic) -> Tensor",
     _fake,
 )

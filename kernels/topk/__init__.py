@@ -5,17 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.registry import Op, register
+from headrace.kernels.registry import Op
 from headrace.kernels.topk.checks import METRICS, check_search
 
-__all__ = ["METRICS", "TopKIndex", "TopKProcesses", "TopKRanks", "TopKShards", "save_shards", "shard_paths", "topk"]
+__all__ = ["METRICS", "topk"]
 
-OP = Op(
-    "topk",
-    "headrace.kernels.topk",
-    "exact top-k by inner product, cosine or distance",
-    ("scalar", "avx2", "avx512"),
-)
+OP = Op("topk", __name__, "exact top-k by inner product, cosine or distance", ("scalar", "avx2", "avx512"))
 
 
 def topk(
@@ -24,6 +19,7 @@ def topk(
     k: int,
     metric: str = "ip",
     mask: Tensor | None = None,
+    *,
     backend: str = "auto",
     threads: int = 0,
 ) -> tuple[Tensor, Tensor]:
@@ -43,35 +39,13 @@ def topk(
     a query gets ids -1 and score NaN, and such an item is in no answer.
     """
     check_search(queries, items, k, metric, mask)
-    scores, ids = torch.ops.headrace.topk(queries.detach(), items.detach(), k, metric, mask, backend, threads)
+    scores, ids = OP(queries.detach(), items.detach(), k, metric, mask, backend=backend, threads=threads)
     return scores.float(), ids
 
 
-def _topk(
-    queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, backend: str, threads: int
-) -> tuple[Tensor, Tensor]:
-    serve = OP.pick(backend, queries.device)
-    scores, ids = serve(queries, items, k, metric, mask, threads)
-    return scores, ids
-
-
-def _fake(
-    queries: Tensor, items: Tensor, k: int, metric: str, mask: Tensor | None, backend: str, threads: int
-) -> tuple[Tensor, Tensor]:
+def _fake(queries: Tensor, items: Tensor, k: int, *_: object) -> tuple[Tensor, Tensor]:
     shape = (queries.shape[0], k)
     return queries.new_empty(shape, dtype=torch.float64), queries.new_empty(shape, dtype=torch.int64)
 
 
-register(
-    "topk(Tensor queries, Tensor items, int k, str metric, Tensor? mask, str backend, int threads)"
-    " -> (Tensor scores, Tensor ids)",
-    _topk,
-    _fake,
-)
-
-# The index calls topk, which must be there first.
-from headrace.kernels.topk.index import TopKIndex  # noqa: E402
-from headrace.kernels.topk.processes import TopKProcesses  # noqa: E402
-from headrace.kernels.topk.ranks import TopKRanks  # noqa: E402
-from headrace.kernels.topk.shard_files import save_shards, shard_paths  # noqa: E402
-from headrace.kernels.topk.sharded import TopKShards  # noqa: E402
+OP.register("(Tensor queries, Tensor items, int k, str metric, Tensor? mask) -> (Tensor scores, Tensor ids)", _fake)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headrace.kernels import settings
 from headrace.kernels.memory import zeros_on_huge_pages
-from headrace.kernels.registry import Op, register
+from headrace.kernels.registry import Op
 from headrace.kernels.topk.checks import METRICS
 
 #: In the order of the C interface (cpp/topk/topk.h). The last two keep packed vectors.
@@ -99,6 +99,7 @@ class Packed:
         k: int,
         metric: str,
         mask: Tensor | None,
+        *,
         backend: str,
         threads: int,
     ) -> tuple[Tensor, Tensor, Counts | None]:
@@ -106,9 +107,8 @@ class Packed:
 
         The arguments must have passed the checks of `topk`. items: None where the packed numbers decide.
         """
-        scores, rows, counts = torch.ops.headrace.topk_packed(
-            queries.detach(), items, self.data, self.count, k, metric, self.scan, mask, backend, threads
-        )
+        packed = queries.detach(), items, self.data, self.count, k, metric, self.scan, mask
+        scores, rows, counts = OP(*packed, backend=backend, threads=threads)
         if counts.is_cuda and torch.cuda.is_current_stream_capturing():
             return scores, rows, None
         return scores, rows, Counts(*counts.tolist())
@@ -148,40 +148,14 @@ def fastest(items: Tensor, metric: str) -> Packed | None:
     queries = items[:: count // _SAMPLE][:_SAMPLE].contiguous()
     for scan in ("int8", "bfloat16"):
         packed = Packed.of(items, metric, scan)
-        counts = packed.search(queries, items, _K, metric, None, "native", 0)[2]
+        counts = packed.search(queries, items, _K, metric, None, backend="native", threads=0)[2]
         if counts is not None and counts.rescored / len(queries) <= 2 * _K + count * dim / _PRODUCTS_OF_A_PAIR:
             return packed
     return None
 
 
-def _packed(
-    queries: Tensor,
-    items: Tensor | None,
-    packed: Tensor,
-    n_items: int,
-    k: int,
-    metric: str,
-    scan: str,
-    mask: Tensor | None,
-    backend: str,
-    threads: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    serve = OP.pick(backend, queries.device)
-    scores, ids, counts = serve(queries, items, packed, n_items, k, metric, scan, mask, threads)
-    return scores, ids, counts
-
-
 def _fake(
-    queries: Tensor,
-    items: Tensor | None,
-    packed: Tensor,
-    n_items: int,
-    k: int,
-    metric: str,
-    scan: str,
-    mask: Tensor | None,
-    backend: str,
-    threads: int,
+    queries: Tensor, items: Tensor | None, packed: Tensor, n_items: int, k: int, *_: object
 ) -> tuple[Tensor, Tensor, Tensor]:
     shape = (queries.shape[0], k)
     return (
@@ -191,9 +165,8 @@ def _fake(
     )
 
 
-register(
-    "topk_packed(Tensor queries, Tensor? items, Tensor packed, int n_items, int k, str metric, str scan, Tensor? mask,"
-    " str backend, int threads) -> (Tensor scores, Tensor ids, Tensor counts)",
-    _packed,
+OP.register(
+    "(Tensor queries, Tensor? items, Tensor packed, int n_items, int k, str metric, str scan, Tensor? mask)"
+    " -> (Tensor scores, Tensor ids, Tensor counts)",
     _fake,
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels import registry
 from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.registry import Op
 from headrace.kernels.two_hop.edges import Edges
 
 __all__ = ["Edges", "two_hop"]
 
 _MOST = 1 << 62
-OP = registry.Op("two_hop", __name__, "users to seeds to items, the best of each request", ("scalar",))
+OP = Op("two_hop", __name__, "users to seeds to items, the best of each request", ("scalar",))
 
 
 def two_hop(
@@ -59,62 +59,25 @@ def two_hop(
         if now.shape != users.shape:
             raise ValueError(f"now: expected {users.shape[0]} entries, one for each user, got {now.shape[0]}")
         now = now.contiguous()
-    return torch.ops.headrace.two_hop(  # type: ignore[no-any-return]
+    return OP(  # type: ignore[no-any-return]
         users.contiguous(),
         now,
         *(seeds.offsets, seeds.target, seeds.weight),
         *(items.offsets, items.target, items.weight, items.time),
-        *(_MOST if limit is None else min(limit, _MOST), share, min(k, 1 << 30), backend, threads),
+        *(_MOST if limit is None else min(limit, _MOST), share, min(k, 1 << 30)),
+        backend=backend,
+        threads=threads,
     )
 
 
-def _two_hop(
-    users: Tensor,
-    now: Tensor | None,
-    seed_offsets: Tensor,
-    seed: Tensor,
-    seed_weight: Tensor,
-    item_offsets: Tensor,
-    item: Tensor,
-    item_weight: Tensor | None,
-    item_time: Tensor | None,
-    limit: int,
-    share: bool,
-    k: int,
-    backend: str,
-    threads: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    check_at_least("threads", threads, 0)
-    seeds, items = (seed_offsets, seed, seed_weight), (item_offsets, item, item_weight, item_time)
-    function = OP.pick(backend, users.device)
-    return function(users, now, seeds, items, limit, share, k, threads=threads)  # type: ignore[no-any-return]
-
-
-def _fake(
-    users: Tensor,
-    now: Tensor | None,
-    seed_offsets: Tensor,
-    seed: Tensor,
-    seed_weight: Tensor,
-    item_offsets: Tensor,
-    item: Tensor,
-    item_weight: Tensor | None,
-    item_time: Tensor | None,
-    limit: int,
-    share: bool,
-    k: int,
-    backend: str,
-    threads: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _fake(users: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
     found = torch.library.get_ctx().new_dynamic_size()
     kept = users.new_empty(users.shape[0] + 1)
     return kept, users.new_empty(found), users.new_empty(found, dtype=torch.float32)
 
 
-registry.register(
-    "two_hop(Tensor users, Tensor? now, Tensor seed_offsets, Tensor seed, Tensor seed_weight, Tensor item_offsets,"
-    " Tensor item, Tensor? item_weight, Tensor? item_time, int limit, bool share, int k, str backend, int threads)"
-    " -> (Tensor, Tensor, Tensor)",
-    _two_hop,
+OP.register(
+    "(Tensor users, Tensor? now, Tensor seed_offsets, Tensor seed, Tensor seed_weight, Tensor item_offsets,"
+    " Tensor item, Tensor? item_weight, Tensor? item_time, int limit, bool share, int k) -> (Tensor, Tensor, Tensor)",
     _fake,
 )

@@ -6,20 +6,33 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.pool_items.gpu import pool_items
-from headrace.kernels.two_hop.reference import Items, Seeds, entries, expand, place_in_run, ways
+from headrace.kernels.two_hop.reference import entries, expand, place_in_run, ways
 
 
 def two_hop(
-    users: Tensor, now: Tensor | None, seeds: Seeds, items: Items, limit: int, share: bool, k: int, *, threads: int = 0
+    users: Tensor,
+    now: Tensor | None,
+    seed_offsets: Tensor,
+    seed: Tensor,
+    seed_weight: Tensor,
+    item_offsets: Tensor,
+    item: Tensor,
+    item_weight: Tensor | None,
+    item_time: Tensor | None,
+    limit: int,
+    share: bool,
+    k: int,
+    threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    seeds, items = (seed_offsets, seed, seed_weight), (item_offsets, item, item_weight, item_time)
     request, node, weight, most = ways(users, seeds, items, limit, share, k)
-    first, last = items[0][node], items[0][node + 1]
-    if items[3] is not None and now is not None:
-        first = _first_by(items[3], first, last, now[request])
+    first, last = item_offsets[node], item_offsets[node + 1]
+    if item_time is not None and now is not None:
+        first = _first_by(item_time, first, last, now[request])
     # Only what counts is laid out: a list may be far longer than what its seed gives.
-    edge, way = expand(first, torch.minimum(last, first + most.clamp_max(len(items[1]))))
-    bounds, item, worth = entries(request, weight, way, edge, place_in_run(way) + 1, items, len(users))
-    return pool_items(bounds, item, worth, [max(len(item), 1)], 0.0, k)[:3]
+    edge, way = expand(first, torch.minimum(last, first + most.clamp_max(len(item))))
+    bounds, found, worth = entries(request, weight, way, edge, place_in_run(way) + 1, items, len(users))
+    return pool_items(bounds, found, worth, [max(len(found), 1)], 0.0, k)[:3]
 
 
 def _first_by(time: Tensor, first: Tensor, last: Tensor, now: Tensor) -> Tensor:

@@ -14,18 +14,30 @@ Items = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
 
 def two_hop(
-    users: Tensor, now: Tensor | None, seeds: Seeds, items: Items, limit: int, share: bool, k: int, *, threads: int = 0
+    users: Tensor,
+    now: Tensor | None,
+    seed_offsets: Tensor,
+    seed: Tensor,
+    seed_weight: Tensor,
+    item_offsets: Tensor,
+    item: Tensor,
+    item_weight: Tensor | None,
+    item_time: Tensor | None,
+    limit: int,
+    share: bool,
+    k: int,
+    threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    seeds, items = (seed_offsets, seed, seed_weight), (item_offsets, item, item_weight, item_time)
     request, node, weight, most = ways(users, seeds, items, limit, share, k)
-    edge, way = expand(items[0][node], items[0][node + 1])
-    if items[3] is not None and now is not None:
-        there = items[3][edge] <= now[request[way]]
+    edge, way = expand(item_offsets[node], item_offsets[node + 1])
+    if item_time is not None and now is not None:
+        there = item_time[edge] <= now[request[way]]
         edge, way = edge[there], way[there]
     rank = place_in_run(way) + 1
     within = rank <= most[way]
-    bounds, item, worth = entries(request, weight, way[within], edge[within], rank[within], items, len(users))
-    found = pooling.pool_items(bounds, item, worth, [max(len(item), 1)], 0.0, k)
-    return found[:3]
+    bounds, found, worth = entries(request, weight, way[within], edge[within], rank[within], items, len(users))
+    return pooling.pool_items(bounds, found, worth, [max(len(found), 1)], 0.0, k)[:3]
 
 
 def ways(

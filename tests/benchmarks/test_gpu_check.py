@@ -52,7 +52,7 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.skipif(util.find_spec("triton") is None, reason="needs triton")
 def test_the_dry_run_needs_torch_and_numpy_alone_and_writes_a_results_file(tmp_path: Path) -> None:
     script = f"""
@@ -61,8 +61,8 @@ sys.modules.update(dict.fromkeys({OPTIONAL!r}))
 from headrace.benchmarks.gpu_check import main
 sys.exit(main(["--dry-run", "--out", {str(tmp_path)!r}]))
 """
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GPU_CHECK_SECONDS": "400"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=500)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GPU_CHECK_SECONDS": "3000"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = tmp_path.iterdir()
     results = Results.load(path)
@@ -86,7 +86,7 @@ def _broken(site: Site) -> str:
 
 def _slow(site: Site) -> str:
     time.sleep(30)
-    return ""
+    raise AssertionError("it was not interrupted")
 
 
 def _part(name: str = "exact", answer: int = 4, *checks: Check) -> Part:
@@ -131,10 +131,8 @@ def test_an_answer_of_ours_that_is_not_exact_has_no_time_and_makes_the_exit_code
 
 
 def test_what_does_not_fit_the_time_is_listed_as_skipped(tmp_path: Path) -> None:
-    start = time.monotonic()
     code, results = _run(_part("exact", 4, Check("sum", "slow", _slow), Check("sum", "later", str)), tmp_path, 2.0)
     assert code == 0
-    assert time.monotonic() - start < 20
     assert [check["name"] for check in results.checks] == ["first"]
     assert [entry["case"] for entry in results.skipped][:2] == ["slow", "later"]
     assert "took longer than" in results.skipped[0]["why"]
@@ -173,13 +171,13 @@ def test_limits_of_time_nest() -> None:
     ended = []
 
     def nested() -> None:
-        with time_limit(0.3):
+        with time_limit(2.0):
             try:
                 with time_limit(0.05):
-                    time.sleep(5)
+                    time.sleep(30)
             except OutOfTime:
                 ended.append("inner")
-            time.sleep(5)
+            time.sleep(30)
 
     with pytest.raises(OutOfTime):
         nested()

@@ -76,7 +76,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return a, b
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_each_case_gets_its_verdict_or_its_reason(
     measured: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -91,8 +91,7 @@ def test_each_case_gets_its_verdict_or_its_reason(
     assert done.exit_code == 1, done.output
     said = {line.split("│")[2].strip(): line for line in done.output.splitlines() if line.startswith("│ toy")}
     assert "A: base (asked for v1)" in done.output
-    # Two processes on a busy machine may differ in truth; test_compare holds the rule itself to account.
-    assert any(verdict in said["same"] for verdict in ("no difference", "faster", "slower"))
+    assert "no difference" in said["same"]
     assert "slower" in said["slow"]
     assert "paired, 2 launches" in said["slow"]
     assert "B: this: wrong answer: ids differ" in said["wrong"]
@@ -104,8 +103,8 @@ def test_each_case_gets_its_verdict_or_its_reason(
     files = sorted(tmp_path.glob("*.json"))
     saved = compare(*(Results.load(file) for file in files))
     verdicts = {one.case: one.verdict for one in saved}
-    assert verdicts.pop("same") in ("no difference", "faster", "slower")
     assert verdicts == {
+        "same": "no difference",
         "slow": "slower",
         **dict.fromkeys(("wrong", "dies", "hangs"), "no time"),
     }

@@ -22,6 +22,18 @@ K = 10
 Inputs = tuple[torch.Tensor, torch.Tensor]
 
 
+class Clock:
+    """Seconds that pass by calls alone, whatever the machine does meanwhile."""
+
+    now = 0.0
+
+    def read(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
 def inputs() -> Inputs:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(4, 32, generator=generator), torch.randn(2000, 32, generator=generator)
@@ -41,6 +53,7 @@ def prepare(given: Inputs, ask: dict[str, Any]) -> Call:
     def call() -> Any:
         nonlocal calls
         calls += 1
+        CLOCK.now += 1e-3 * float(ask.get("slow") or 1.0)
         if ask.get("dies") and calls > 5:
             print("about to die", file=sys.stderr)
             os.kill(os.getpid(), 11)
@@ -50,21 +63,7 @@ def prepare(given: Inputs, ask: dict[str, Any]) -> Call:
         scores, ids = topk(*given, K, threads=1)
         return scores, ids.flip(1) if ask.get("wrong") else ids
 
-    return slowed(call, float(ask.get("slow") or 1.0))
-
-
-def slowed(call: Call, times: float) -> Call:
-    """The call, taking `times` as long: it spins in proportion to what the work just took."""
-
-    def longer() -> Any:
-        start = time.perf_counter()
-        answer = call()
-        until = start + (time.perf_counter() - start) * times
-        while time.perf_counter() < until:
-            pass
-        return answer
-
-    return longer if times > 1 else call
+    return call
 
 
 def bench(**cases: dict[str, Any]) -> Bench:
@@ -93,4 +92,5 @@ def package(folder: Path, **cases: dict[str, Any]) -> Path:
 
 _behaviour = Path(__file__).with_name("behaviour.json")
 if _behaviour.exists():
+    time.perf_counter = CLOCK.read  # of the worker's whole process
     BENCH = bench(**json.loads(_behaviour.read_text()))

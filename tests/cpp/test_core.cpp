@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "core/abi.h"
+#include "core/dispatch.h"
 #include "core/pool.h"
 #include "core/status.h"
 
@@ -61,9 +62,31 @@ void settings_are_checked() {
     CHECK(hr_set_threads(0) == HR_OK);
 }
 
+void the_highest_table_of_the_level_is_picked() {
+    const int scalar = 0, avx2 = 1, avx512 = 2, amx = 3, vnni = 4;
+    hr_isa before = HR_ISA_SCALAR;
+    CHECK(hr_get_isa(&before) == HR_OK);
+    for (int level = HR_ISA_SCALAR; level <= HR_ISA_AMX; ++level) {
+        if (hr_set_isa(level) != HR_OK) continue;
+        const int plain = level < HR_ISA_AVX512 ? level : avx512;
+        const bool has =
+            level < HR_ISA_AVX512 ? level == HR_ISA_AVX2 && hr::cpu_has_avx_vnni() : hr::cpu_has_avx512_vnni();
+        hr::Tables<int> of{&scalar, &avx2, &avx512};
+        CHECK(hr::pick(of) == plain);
+        of.avxvnni = of.avx512vnni = &vnni;
+        CHECK(hr::pick(of) == (has ? vnni : plain));
+        of.amx = &amx;
+        CHECK(hr::pick(of) == (level == HR_ISA_AMX ? amx : has ? vnni : plain));
+        CHECK(hr::pick<int>({&scalar, &avx2}) == (level < HR_ISA_AVX2 ? scalar : avx2));
+        CHECK(hr::pick<int>({&scalar}) == scalar);
+    }
+    CHECK(hr_set_isa(before) == HR_OK);
+}
+
 }  // namespace
 
 int main() {
+    the_highest_table_of_the_level_is_picked();
     many_callers_share_the_pool();
     nested_calls_end();
     exceptions_reach_the_caller();

@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
+from headrace.state import State
 
 
 def made(value: int = 1, size: int = 1000) -> Snapshot:
     return Snapshot(
-        {"two_tower": {"items": torch.full((size,), value, dtype=torch.float32), "empty": torch.zeros(0)}},
+        {"two_tower": State({"items": torch.full((size,), value, dtype=torch.float32), "empty": torch.zeros(0)})},
         {"items": pa.table({"id": pa.array([3, 5, 8], pa.int64())})},
         {"value": value},
     )
@@ -40,10 +41,39 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_tensors_that_share_memory(tmp_path: Path) -> None:
     whole = torch.arange(6)
-    write_snapshot(tmp_path, Snapshot({"part": {"whole": whole, "tail": whole[3:], "again": whole}}, {}, {}))
+    write_snapshot(tmp_path, Snapshot({"part": State({"whole": whole, "tail": whole[3:], "again": whole})}, {}, {}))
     back = read_snapshot(tmp_path).states["part"]
     assert back["tail"].tolist() == [3, 4, 5]
     assert torch.equal(back["again"], whole)
+
+
+FACTS = {
+    "whole": 2**62,
+    "share": 0.1,
+    "tiny": 5e-324,
+    "words": "naïve",
+    "on": True,
+    "none": None,
+    "list": [1, 2.5, "x"],
+    "part/inner": {"a": {"b": []}},
+}
+
+
+def test_facts_come_back_as_they_were(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, Snapshot({"part": State({"x": torch.ones(2)}, FACTS), "bare": State({}, {})}, {}, {}))
+    back = read_snapshot(tmp_path).states
+    assert back["part"].facts == FACTS
+    assert {name: type(fact) for name, fact in back["part"].facts.items()} == {n: type(f) for n, f in FACTS.items()}
+    assert back["part"].under("part").facts == {"inner": {"a": {"b": []}}}
+    assert back["bare"] == State({}, {})
+
+
+@pytest.mark.parametrize("fact", [(1, 2), {3: "x"}, float("nan"), float("inf"), torch.ones(1), {"a": (1,)}, {1}])
+def test_a_fact_that_would_change_is_refused(tmp_path: Path, fact: object) -> None:
+    write_snapshot(tmp_path, made(1))
+    with pytest.raises(TypeError, match="part: odd: expected a fact that JSON holds as it is, got"):
+        write_snapshot(tmp_path, Snapshot({"part": State({}, {"odd": fact})}, {}, {}))
+    assert read_snapshot(tmp_path).info["value"] == 1
 
 
 def test_the_last_two_versions_are_kept(tmp_path: Path) -> None:
@@ -104,9 +134,10 @@ import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 import torch, pyarrow
 from headrace.snapshot import Snapshot, write_snapshot
+from headrace.state import State
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    write_snapshot({str(tmp_path)!r}, Snapshot({{"big": {{"x": torch.ones(100_000)}}}}, {{}}, {{"value": 2}}))
+    write_snapshot({str(tmp_path)!r}, Snapshot({{"big": State({{"x": torch.ones(100_000)}})}}, {{}}, {{"value": 2}}))
 except OSError as error:
     print(type(error).__name__, error)
     sys.exit(3)
@@ -117,17 +148,18 @@ except OSError as error:
     assert sum(p.is_dir() for p in tmp_path.iterdir()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_kill_9_leaves_a_whole_snapshot(tmp_path: Path) -> None:
     write_snapshot(tmp_path, made(0))
     script = f"""
 import torch
 from headrace.snapshot import Snapshot, write_snapshot
+from headrace.state import State
 print("ready", flush=True)
 value = 0
 while True:
     value += 1
-    part = {{"x": torch.full((200_000,), float(value))}}
+    part = State({{"x": torch.full((200_000,), float(value))}})
     write_snapshot({str(tmp_path)!r}, Snapshot({{"part": part}}, {{}}, {{"value": value}}))
 """
     for round_ in range(4):

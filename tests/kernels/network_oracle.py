@@ -4,8 +4,7 @@ float32 arithmetic may make of it."""
 from __future__ import annotations
 
 import numpy as np
-
-U = 2.0**-24  # one float32 rounding
+from bounds import U, within
 
 
 class Value:
@@ -48,7 +47,7 @@ class Value:
 
 def close(got, want):
     """Whether `got` (float32) lies within the bound of every Value of `want`."""
-    return bool((np.abs(got.astype(np.float64) - want.value) <= want.error).all())
+    return within(got, want.value, want.error)
 
 
 def join(*values):

@@ -9,9 +9,10 @@ import torch
 import torch.distributed as dist
 from shards_oracle import DIM, assert_same, check_all, integers, some_ids
 
-from headrace.kernels.topk import METRICS, TopKIndex
-from headrace.kernels.topk.ranks import TopKRanks
-from headrace.kernels.topk.sharded import TopKShards
+from headrace.kernels.index import TopKIndex
+from headrace.kernels.sharded.ranks import TopKRanks
+from headrace.kernels.sharded.shards import TopKShards
+from headrace.kernels.topk import METRICS
 
 
 def run(rank: int, sizes: tuple[int, ...], store: str) -> None:

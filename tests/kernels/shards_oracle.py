@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from headrace.kernels.topk import TopKIndex
-from headrace.kernels.topk.sharded import Answer
+from headrace.kernels.index import TopKIndex
+from headrace.kernels.sharded.shards import Answer
 
 DIM = 7
 #: Rows of the shards of each split.

@@ -7,7 +7,7 @@ import torch
 from dpp_oracle import dpp_objective, judge, ragged
 
 from headrace.kernels import settings
-from headrace.kernels.dpp import Rules, dpp, dpp_picks
+from headrace.kernels.diversity import Rules, dpp, dpp_picks
 
 BACKENDS = ["reference", "native"]
 SIMILARITY = np.array(

@@ -6,8 +6,7 @@ import torch
 from dpp_oracle import judge, mmr_objective, ragged
 
 from headrace.kernels import settings
-from headrace.kernels.dpp import Rules, dpp_picks
-from headrace.kernels.mmr import mmr_picks
+from headrace.kernels.diversity import Rules, dpp_picks, mmr_picks
 
 PICKS = [dpp_picks, mmr_picks]
 

@@ -8,8 +8,8 @@ import sys
 sys.path.insert(0, {folder!r})
 import torch
 from dpp_oracle import ragged
-from headrace.kernels.dpp import Rules, dpp_picks
-from headrace.kernels.mmr import mmr_picks
+from headrace.kernels.diversity import Rules, dpp_picks
+from headrace.kernels.diversity import mmr_picks
 
 lengths = [13, 0, 1, 130]
 vectors, rewards, offsets = ragged(lengths, 7, 1)
@@ -67,16 +67,16 @@ def in_order(kernel, signature):
 
 @pytest.mark.parametrize("arch", [pytest.param(80, marks=pytest.mark.slow), 90])
 def test_dpp_compiles_without_spills(arch):
-    from headrace.kernels.dpp import gpu
+    from headrace.kernels.diversity import gpu
 
-    signature = in_order(gpu._dpp_kernel, {**SHARED, "active": "*i64", "logdet": "*fp32", "window": "i32"})
-    triton_tools.compile_ptx(gpu._dpp_kernel, signature, {"BLOCK": gpu.BLOCK, "BLOCK_D": gpu.BLOCK_D}, arch)
+    signature = in_order(gpu.dpp_kernel, {**SHARED, "active": "*i64", "logdet": "*fp32", "window": "i32"})
+    triton_tools.compile_ptx(gpu.dpp_kernel, signature, {"BLOCK": gpu.BLOCK, "BLOCK_D": gpu.BLOCK_D}, arch)
 
 
 @pytest.mark.parametrize("arch", [pytest.param(80, marks=pytest.mark.slow), 90])
 @pytest.mark.parametrize("windowed", [False, True])
 def test_mmr_compiles_without_spills(arch, windowed):
-    from headrace.kernels.mmr import gpu
+    from headrace.kernels.diversity import gpu
 
     constants = {"WINDOWED": windowed, "BLOCK": gpu.BLOCK, "BLOCK_D": gpu.BLOCK_D}
-    triton_tools.compile_ptx(gpu._mmr_kernel, in_order(gpu._mmr_kernel, SHARED), constants, arch)
+    triton_tools.compile_ptx(gpu.mmr_kernel, in_order(gpu.mmr_kernel, SHARED), constants, arch)

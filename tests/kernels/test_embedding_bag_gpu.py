@@ -15,7 +15,11 @@ sys.modules["triton_tools"] = triton_tools
 _SPEC.loader.exec_module(triton_tools)
 
 SCRIPT = """
+import sys
+sys.path.insert(0, {folder!r})
 import torch
+from bounds import within
+from test_embedding_bag import brute
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 
 torch.manual_seed(0)
@@ -28,11 +32,8 @@ factors = torch.randn(len(indices))
 for dtype in ("float32", "bfloat16", "int8"):
     tables = EmbeddingTables(weights, dtype)
     for pooling, factor in (("sum", None), ("mean", None), ("sum", factors)):
-        got, expected = (
-            embedding_bag(tables, indices, offsets, pooling=pooling, weights=factor, backend=backend)
-            for backend in ("gpu", "reference")
-        )
-        torch.testing.assert_close(got, expected, rtol=1e-6, atol=2e-6)
+        got = embedding_bag(tables, indices, offsets, pooling=pooling, weights=factor, backend="gpu")
+        assert within(got, *brute(tables, indices, offsets, pooling, factor))
 indices[-1] = 8
 try:
     embedding_bag(tables, indices, offsets, backend="gpu")
@@ -45,7 +46,7 @@ assert embedding_bag(tables, indices[:0], offsets[:1], backend="gpu").shape == (
 
 
 def test_triton_equals_the_reference_in_the_interpreter() -> None:
-    triton_tools.interpret(SCRIPT)
+    triton_tools.interpret(SCRIPT.format(folder=str(_PATH.parent)))
 
 
 @pytest.mark.parametrize("arch", [80, 90])

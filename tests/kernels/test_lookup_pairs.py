@@ -83,7 +83,6 @@ def test_a_code_that_no_list_has_is_no_error(backend: str) -> None:
         ({"item": torch.tensor([0, 1, -1])}, ValueError, f"item: expected 0 to {ITEMS - 1}"),
         ({"offsets": torch.tensor([0, 2, 1])}, ValueError, "offsets: expected to run from 0 to 3"),
         ({"offsets": torch.tensor([0, 5, 3])}, ValueError, "offsets: expected no falling"),
-        ({"threads": -1}, ValueError, "threads: expected at least 0"),
     ],
 )
 def test_bad_arguments(backend: str, change: dict[str, object], error: type[Exception], words: str) -> None:

@@ -4,14 +4,13 @@ import torch
 from dpp_oracle import judge, mmr_objective, ragged
 
 from headrace.kernels import settings
-from headrace.kernels.dpp import Rules
-from headrace.kernels.mmr import mmr, mmr_picks
+from headrace.kernels.diversity import Rules, mmr, mmr_picks
 
 BACKENDS = ["reference", "native"]
 
 
 def check_against_brute_force(vectors, rewards, offsets, k, theta, window, rules=None, backend="native"):
-    picks = mmr_picks(vectors, rewards, offsets, k, theta, window, rules, None, backend)
+    picks = mmr_picks(vectors, rewards, offsets, k, theta, window, rules, None, backend=backend)
     for b, (first, last) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
         rows, r = vectors[first:last].double().numpy(), rewards[first:last].double().numpy()
         a = rows @ rows.T

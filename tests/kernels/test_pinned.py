@@ -4,8 +4,7 @@ import torch
 from dpp_oracle import dpp_objective, forbidden, mmr_objective, ragged
 
 from headrace.kernels import settings
-from headrace.kernels.dpp import Rules, dpp_picks
-from headrace.kernels.mmr import mmr_picks
+from headrace.kernels.diversity import Rules, dpp_picks, mmr_picks
 
 BACKENDS = ["reference", "native"]
 PICKS = [dpp_picks, mmr_picks]

@@ -107,7 +107,6 @@ def test_items_that_share_half_of_their_bits(backend: str) -> None:
         ({"offsets": torch.tensor([[-1, 2], [2, 4]])}, ValueError, "offsets: expected list 0 to rise within 0 to 4"),
         ({"offsets": torch.tensor([[0, 2], [2, 5]])}, ValueError, "offsets: expected list 1 to rise within 0 to 4"),
         ({"offsets": torch.zeros(64, 2, dtype=torch.int64)}, ValueError, "offsets: expected 1 to 63 rows"),
-        ({"threads": -1}, ValueError, "threads: expected at least 0"),
     ],
 )
 def test_bad_arguments(backend: str, change: dict[str, object], error: type[Exception], words: str) -> None:

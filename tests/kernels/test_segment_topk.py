@@ -90,7 +90,6 @@ def test_the_same_for_every_thread_count_and_batch() -> None:
         ({"offsets": torch.tensor([0, 3])}, ValueError, "offsets: expected to run from 0 to 4"),
         ({"offsets": torch.tensor([0, 9, 4])}, ValueError, "offsets: expected no falling"),
         ({"offsets": torch.zeros(0, dtype=torch.int64)}, ValueError, "offsets: expected at least 1"),
-        ({"threads": -1}, ValueError, "threads: expected at least 0"),
     ],
 )
 def test_bad_arguments(backend: str, change: dict[str, object], error: type[Exception], words: str) -> None:

@@ -58,7 +58,7 @@ def check_against_brute_force(
     allowed: np.ndarray | None = None,
 ) -> None:
     mask = None if allowed is None else bitset(allowed)
-    scores, ids = topk(queries, items, k, metric, mask, backend, threads)
+    scores, ids = topk(queries, items, k, metric, mask, backend=backend, threads=threads)
     true_scores, true_ids = brute_force(queries, items, k, metric, allowed)
     np.testing.assert_array_equal(ids.numpy(), true_ids)
     np.testing.assert_allclose(scores.numpy(), true_scores, rtol=1e-6, atol=1e-12)
@@ -312,7 +312,7 @@ def test_any_small_problem(data: st.DataObject) -> None:
     items = torch.from_numpy(rng.integers(-3, 4, (n_items, dim)).astype(np.float32))
     allowed = rng.random((n_queries, n_items)) < rng.random()
     mask = bitset(allowed) if data.draw(st.booleans()) else None
-    found = topk(queries, items, k, metric, mask, "native", threads)
-    expected = topk(queries, items, k, metric, mask, "reference")
+    found = topk(queries, items, k, metric, mask, backend="native", threads=threads)
+    expected = topk(queries, items, k, metric, mask, backend="reference")
     assert torch.equal(found[1], expected[1])
     assert torch.equal(found[0], expected[0])

@@ -86,7 +86,7 @@ same(normal(2, 40), normal(1000, 40), 3, {metric!r}, scans=[{scan!r}])
     )
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
 def test_scans_decide_at_awkward_sizes(metric: str) -> None:
     tools.interpret(
@@ -123,7 +123,7 @@ same(queries, items, 2, "ip", bits(one))
     )
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_extreme_numbers() -> None:
     tools.interpret(
         PRELUDE
@@ -143,7 +143,7 @@ for metric in METRICS:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_what_does_not_fit_falls_back_on_the_device_and_agrees() -> None:
     tools.interpret(
         PRELUDE
@@ -162,7 +162,7 @@ same(torch.cat([normal(1, 4), normal(1, 4) * 1e30]), normal(300, 4), 3, "ip", sc
     )
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_parts_agree() -> None:
     tools.interpret(
         PRELUDE
@@ -177,7 +177,7 @@ same(queries, items[:0], 3, "ip")
     )
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_values_that_are_not_finite_are_named() -> None:
     tools.interpret(
         PRELUDE
@@ -204,7 +204,7 @@ for metric in METRICS:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_capture_never_waits_for_the_device() -> None:
     """Reading a value, or a shape that depends on values, would end the capture of a CUDA graph."""
     tools.interpret(
@@ -294,7 +294,7 @@ UNITS = {"float32": "tf32", "bfloat16": "bf16", "int8": "s8"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", [80, 90])
+@pytest.mark.parametrize("arch", [pytest.param(80, marks=pytest.mark.rare), 90])
 @pytest.mark.parametrize("scan", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("batch", [1, 64, 1024])
 def test_scans_use_matrix_units_and_no_local_memory(arch: int, scan: str, batch: int) -> None:
@@ -339,7 +339,7 @@ def _compiled(kernel: Any, constants: dict[str, Any], arch: int, warps: int, fus
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", [80, 90])
+@pytest.mark.parametrize("arch", [pytest.param(80, marks=pytest.mark.rare), 90])
 @pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
 def test_the_other_kernels_use_no_local_memory(arch: int, metric: str) -> None:
     from headrace.kernels.topk import exact_gpu, gpu, masks_gpu, queries_gpu, select_gpu

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import settings
-from headrace.kernels.topk import METRICS, TopKIndex, topk
+from headrace.kernels.index import TopKIndex
+from headrace.kernels.topk import METRICS, topk
 from headrace.kernels.topk.packed import Packed, fastest
 
 SCANS = ("bfloat16", "int8")
@@ -33,7 +34,9 @@ def check(queries: Tensor, items: Tensor, k: int, metric: str, scan: str, mask: 
         copies = 8 if isa == "amx" else 1  # fewer than 8 queries use no tiles
         masks = mask if mask is None or mask.dim() == 1 else mask.repeat(copies, 1)
         with settings.isa(isa):
-            scores, found, _ = packed.search(queries.repeat(copies, 1), items, k, metric, masks, "native", threads)
+            scores, found, _ = packed.search(
+                queries.repeat(copies, 1), items, k, metric, masks, backend="native", threads=threads
+            )
         assert torch.equal(found, rows.repeat(copies, 1)), (isa, threads)
         assert torch.equal(scores.float(), expected.repeat(copies, 1)), (isa, threads)
 
@@ -121,7 +124,7 @@ def test_subnormals_that_the_process_flushes(scan: str) -> None:
     packed = Packed.of(items, "ip", scan)
     assert torch.set_flush_denormal(True)
     try:
-        found = packed.search(queries, items, 30, "ip", None, "native", 1)[1]
+        found = packed.search(queries, items, 30, "ip", None, backend="native", threads=1)[1]
     finally:
         torch.set_flush_denormal(False)
     assert torch.equal(found, expected)
@@ -248,7 +251,7 @@ def test_what_arrives_wrong_is_named() -> None:
     with pytest.raises(ValueError, match=r"queries: expected finite values, got NaN or infinity in row 1$"):
         index.search(torch.tensor([[0.0] * 8, [torch.nan] * 8]), 1)
     with pytest.raises(ValueError, match=r"packed: expected \d+ bytes, got \d+"):
-        packed.search(normal(2, 8), normal(600, 8), 1, "ip", None, "native", 0)
+        packed.search(normal(2, 8), normal(600, 8), 1, "ip", None, backend="native", threads=0)
     items[280, 3] = torch.inf
     with pytest.raises(ValueError, match=r"items: expected finite values, got NaN or infinity in row 280$"):
         Packed.of(items, "ip", "int8")

@@ -138,7 +138,6 @@ def test_the_same_for_every_thread_count_and_caller() -> None:
         ({"users": torch.zeros(1)}, TypeError, "users: expected int64"),
         ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
         ({"limit": 0}, ValueError, "limit: expected at least 1, got 0"),
-        ({"threads": -1}, ValueError, "threads: expected at least 0"),
         ({"now": None}, ValueError, "now: expected the times of the requests"),
         ({"now": torch.tensor([1, 2])}, ValueError, "now: expected 1 entries"),
         ({"node": 2}, ValueError, "seeds.target: expected 0 to 1, got 2"),

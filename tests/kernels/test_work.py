@@ -9,15 +9,14 @@ from headrace import kernels
 from headrace.kernels import spans
 from headrace.kernels.beam_search.work import work as beam_search_work
 from headrace.kernels.bloom.work import contains_work, insert_work
-from headrace.kernels.dpp.work import of_lists as dpp_of_lists
-from headrace.kernels.dpp.work import work as dpp_work
+from headrace.kernels.diversity.work import dpp_work, dpp_work_of, mmr_work
 from headrace.kernels.embedding_bag.work import work as embedding_bag_work
-from headrace.kernels.mmr.work import work as mmr_work
 from headrace.kernels.network import instructions as ins
 from headrace.kernels.network.work import flops_of
 from headrace.kernels.network.work import work as network_work
 from headrace.kernels.topk.work import work as topk_work
 from headrace.kernels.work import Counted, Work
+from headrace.models.blocks.path_network import PathNetwork
 
 
 def counted(call, *arguments, **options):
@@ -73,7 +72,7 @@ def test_beam_search():
     moved = rows + weights + batch * user_dim * 4 + batch * beam * (depth * 4 + 4)
     expected = Work(flops, moved, "float64", random=rows > moved - rows)
     assert beam_search_work(batch, user_dim, depth, nodes, hidden, beam) == expected
-    model = kernels.PathModel.from_module(kernels.PathNetwork(user_dim, nodes, depth, 6, hidden))
+    model = kernels.PathModel.from_module(PathNetwork(user_dim, nodes, depth, 6, hidden))
     assert counted(kernels.beam_search, torch.randn(batch, user_dim), model, beam) == Counted(2, 14, expected)
 
 
@@ -151,7 +150,7 @@ def test_dpp(k, window):
 
 
 def test_dpp_of_nothing():
-    assert dpp_of_lists(torch.zeros(0, dtype=torch.int64).numpy(), 6, 4) == Work(0, 8)
+    assert dpp_work_of(torch.zeros(0, dtype=torch.int64).numpy(), 6, 4) == Work(0, 8)
 
 
 def test_mmr():

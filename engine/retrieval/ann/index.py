@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +152,7 @@ class AnnIndex:
             "shape": list(self.items.shape),
             "metric": self.metric,
             "method": self.method,
-            "settings": asdict(self.settings),
+            "settings": self.settings.model_dump(),
             "fallback": self.fallback,
             "faster_exact": self._faster_exact,
         }

@@ -240,7 +240,7 @@ def test_round_trip(tmp_path):
     assert [texts[c] for c in again.catalogue.category.values] == [mine[c] for c in data.catalogue.category.values]
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_whole_size():
     made = generate()
     log, truth = made.dataset.log, made.truth

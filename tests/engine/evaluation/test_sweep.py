@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from headrace.evaluation.diversity import intra_list_distance
 from headrace.evaluation.sweep import ranked, sweep, wanted_of
-from headrace.jagged import offsets_of
-from headrace.kernels.dpp import dpp
+from headrace.jagged import offsets_of, standardise
+from headrace.kernels.diversity import dpp
 from headrace.reranking import Reranker, RerankSettings
-from headrace.reranking.diversity import standardise
+from headrace.reranking.variety import intra_list_distance
 from headrace.types import Candidates
 
 N = 200
@@ -80,6 +79,6 @@ def test_nothing_to_pick_from():
 
 def test_short_lists_are_left_out(engine):
     requests = engine.requests(np.array([0, 1, -1]))
-    counts = engine.funnel.run(requests, 5).stages["ranking"].counts
+    counts = engine.funnel.run(requests, 5).ranked.counts
     (found,) = ranked(engine.funnel, [requests], int(counts.max()) // 2)
     assert found.counts.tolist() == [int(c) if c >= int(counts.max()) // 2 * 2 else 0 for c in counts]

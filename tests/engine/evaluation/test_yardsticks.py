@@ -6,7 +6,7 @@ import torch
 
 from headrace.evaluation.yardsticks import RIDGE, msd, page_value, ssd, swap_search
 from headrace.jagged import offsets_of
-from headrace.kernels.dpp import dpp
+from headrace.kernels.diversity import dpp
 
 
 def lists(counts, d=6, seed=0):

@@ -151,12 +151,12 @@ def test_an_empty_log_is_refused():
 def test_content_similarity_to_the_last_clicks():
     dataset = made_up(300)
     store = FeatureStore.fit(dataset, FeatureSettings(refresh_ms=0, behaviours=5, content_dim=3))
-    content, log = store.items.content.numpy(), dataset.log
-    assert np.allclose(np.linalg.norm(content, axis=1), 1, atol=1e-6)
+    content, log = store.items.content.double().numpy(), dataset.log
+    assert np.allclose(np.linalg.norm(content, axis=1), 1, rtol=0, atol=8 * 2.0**-24)
     requests, item = requests_of(log), torch.from_numpy(log.item).long()
     got = store._raw_cross(requests, None, item)[:, -2:].numpy()
     for row in range(len(log)):
         mine = (log.user == log.user[row]) & (log.signals["click"] == 1) & (log.time < log.time[row])
         last = log.item[mine][::-1][:5]
         similar = content[last] @ content[log.item[row]] if len(last) else np.zeros(1)
-        assert got[row] == pytest.approx([similar.mean(), similar.max()], abs=1e-6)
+        assert got[row] == pytest.approx([similar.mean(), similar.max()], rel=0, abs=(5 + 3 + 3) * 2.0**-24)

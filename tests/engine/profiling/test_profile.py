@@ -30,7 +30,7 @@ def made_up_batches():
         for first, last in kernels:
             counted = Counted(8, 4, Work(2e9, 1e9))
             spans.append(Span("kernel", "topk", 1, first, last, 8, 4, "native", counted))
-        spans.append(Span("stage", "two_tower", 1, start, start + 60, 100, 20))
+        spans.append(Span("channel", "two_tower", 1, start, start + 60, 100, 20))
         spans.append(Span("stage", "merge", 1, start + 60, start + 90, 20, 10))
         spans.append(Span("batch", "recommend", 1, start, start + 100, 100, 10))
     for span in spans:
@@ -55,9 +55,15 @@ def test_the_table_adds_up():
     assert [row[0].strip() for row in stage_table(found, 2, 2).rows].count(REST.replace(" ", "\u00a0")) == 1
 
 
+def test_a_channel_and_a_stage_of_one_name_are_two_rows():
+    spans = [Span("channel", "merge", 1, 0, 4), Span("stage", "merge", 1, 5, 6), Span("batch", "recommend", 1, 0, 9)]
+    found = rows(nest(spans), requests=1)
+    assert [(row.kind, row.total_ms) for row in found if row.name == "merge"] == [("channel", 4e-6), ("stage", 1e-6)]
+
+
 def test_the_flame_graph_is_as_wide_as_the_time():
     root = frames(made_up_batches())
-    graph = draw(root, ["two_tower"])
+    graph = draw(root)
     widths = dict(re.findall(r'width:([\d.]+)%[^>]*title="([^:]+):', graph))
     assert {name: float(width) for width, name in widths.items()} == {
         "recommend (batch)": 100,
@@ -66,8 +72,8 @@ def test_the_flame_graph_is_as_wide_as_the_time():
         "merge (stage)": 30,
     }
     assert 'class="frame recall kernel"' in graph
-    assert "&lt;b&gt;" in draw(frames(nest([Span("batch", "<b>", 1, 0, 10)])), [])
-    assert draw(frames([]), [])
+    assert "&lt;b&gt;" in draw(frames(nest([Span("batch", "<b>", 1, 0, 10)])))
+    assert draw(frames([]))
 
 
 def test_a_span_that_is_off_costs_a_known_share():
@@ -91,7 +97,7 @@ def measured(snapshot: Path) -> Profile:
 
 
 def test_a_profile_holds_every_stage_and_kernel(measured: Profile, engine: Engine):
-    names = [row.name for row in measured.rows if row.kind == "stage"]
+    names = [row.name for row in measured.rows if row.kind in ("channel", "stage")]
     channels = [channel.name for channel in engine.funnel.channels]
     assert names == [*channels, "merge", "exposure filter", "pre-ranking", "ranking", "re-ranking"]
     kernels = {row.name: row for row in measured.rows if row.kind == "kernel"}
@@ -100,7 +106,13 @@ def test_a_profile_holds_every_stage_and_kernel(measured: Profile, engine: Engin
     assert measured.overhead.pairs >= 2
     assert measured.overhead.spans == sum(1 for root in measured.batches for _ in root.walk()) / 5
     assert measured.requests_per_second > 0
-    assert {call.span.kind for root in measured.traced for call in root.walk()} == {"batch", "stage", "kernel", "torch"}
+    assert {call.span.kind for root in measured.traced for call in root.walk()} == {
+        "batch",
+        "channel",
+        "stage",
+        "kernel",
+        "torch",
+    }
     assert any(row.name.startswith("aten::") for row in measured.operators)
     assert not spans.active()
 

@@ -7,11 +7,11 @@ from headrace.ranking.layers import FieldEmbedding, SplitLinear, attend, gate_dr
 
 def test_gates_are_masked_renormalised_and_never_all_masked():
     torch.manual_seed(0)
-    gates = torch.softmax(torch.randn(20_000, 3), -1)
+    gates = torch.softmax(torch.randn(20_000, 3).double(), -1)
     out = gate_dropout(gates, 0.1)
-    assert torch.allclose(out.sum(-1), torch.ones(20_000))
+    assert torch.allclose(out.sum(-1), torch.ones(20_000).double(), rtol=0, atol=1e-12)
     assert (out == 0).float().mean().item() == pytest.approx(0.1, abs=0.01)
-    assert torch.allclose(gate_dropout(gates, 0.999999), gates)
+    assert torch.allclose(gate_dropout(gates, 0.999999), gates, rtol=0, atol=1e-12)
 
 
 def test_target_attention():
@@ -26,12 +26,12 @@ def test_target_attention():
 def test_attention_over_ragged_candidates_equals_one_by_one(counts):
     torch.manual_seed(0)
     offsets = torch.tensor([0, *counts]).cumsum(0)
-    sequence, present = torch.randn(3, 5, 4), torch.rand(3, 5) < 0.6
+    sequence, present = torch.randn(3, 5, 4).double(), torch.rand(3, 5) < 0.6
     present[1] = False
-    query = torch.randn(int(offsets[-1]), 4)
+    query = torch.randn(int(offsets[-1]), 4).double()
     owner = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
     got = attend(sequence, present, query, offsets)
-    assert torch.allclose(got, attend(sequence[owner], present[owner], query, None), atol=1e-6)
+    assert torch.allclose(got, attend(sequence[owner], present[owner], query, None), rtol=0, atol=1e-12)
     assert bool((got[owner == 1] == 0).all())
 
 
@@ -42,11 +42,12 @@ def test_mean_of_a_sequence_and_of_none():
 
 
 def test_split_linear_is_a_linear_layer_over_both():
-    layer = SplitLinear(3, 2, 4)
-    request, candidate, owner = torch.randn(2, 3), torch.randn(5, 2), torch.tensor([0, 0, 1, 1, 1])
+    layer = SplitLinear(3, 2, 4).double()
+    request, candidate = torch.randn(2, 3).double(), torch.randn(5, 2).double()
+    owner = torch.tensor([0, 0, 1, 1, 1])
     weight = torch.cat([layer.request.weight, layer.candidate.weight], 1)
     want = torch.cat([request[owner], candidate], 1) @ weight.T + layer.candidate.bias
-    assert torch.allclose(layer(request, candidate, owner), want, atol=1e-6)
+    assert torch.allclose(layer(request, candidate, owner), want, rtol=0, atol=1e-12)
 
 
 def test_fields_do_not_share_rows():

@@ -96,7 +96,8 @@ def test_scores_do_not_depend_on_the_batch(ranker, preranker, counts):
         for b in range(len(counts)):
             alone, part = score(*one(requests, candidates, b)), one(requests, whole, b)[1]
             assert torch.equal(alone.item, part.item)
-            assert torch.allclose(alone.score, part.score, atol=1e-6)
+            # Sigmoids and powers may round otherwise elsewhere in a batch: at most 16 units in the last place in all.
+            torch.testing.assert_close(alone.score, part.score, rtol=2**-19, atol=0)
 
 
 def test_preranker_keeps_the_best_of_each_request(preranker):

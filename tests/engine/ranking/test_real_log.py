@@ -20,7 +20,7 @@ def smoothed_log_odds(key, click, size):
     return np.log(rate / (1 - rate))
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.exists(), reason=f"KuaiRand-Pure is not at {DATA}")
 def test_models_beat_the_naive_rates_on_the_last_two_days():

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from headrace.jagged import offsets_of, top_per_segment
+from headrace.jagged import offsets_of, standardise, top_per_segment
 from headrace.ranking.two_part import TwoPart
-from headrace.reranking.diversity import standardise
 from headrace.types import Candidates
 
 VECTORS = torch.nn.functional.normalize(torch.randn(300, 8, generator=torch.Generator().manual_seed(5)), dim=1)

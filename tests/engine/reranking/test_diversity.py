@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from headrace.data import Catalogue, IdMap, Jagged
-from headrace.jagged import offsets_of
-from headrace.kernels.dpp import dpp
+from headrace.jagged import offsets_of, standardise
+from headrace.kernels.diversity import dpp
 from headrace.reranking import MaxInPrefix, MaxRun, OneInWindow, Reranker, RerankSettings
-from headrace.reranking.diversity import standardise
 from headrace.types import Candidates
 
 N = 400
@@ -102,7 +101,7 @@ def test_relaxed_rules_are_counted_for_each_request():
 @pytest.mark.parametrize("rules", [(), (MaxRun(kind="author", k=2), OneInWindow(kind="marked", window=9))])
 def test_state_round_trip(rules):
     reranker = Reranker.from_catalogue(RerankSettings(theta=0.4, window=None, rules=rules), catalogue())
-    again = Reranker.from_state({name: tensor.clone() for name, tensor in reranker.state().items()})
+    again = Reranker.from_state(reranker.state(), reranker.settings)
     assert again.settings == reranker.settings
     given = candidates([60, 31])
     assert torch.equal(again.rerank(given, 20).item, reranker.rerank(given, 20).item)

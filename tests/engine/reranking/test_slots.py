@@ -87,7 +87,7 @@ def test_pages_have_what_was_given_away(method):
     )
     lists = [torch.randperm(N, generator=torch.Generator().manual_seed(b))[:60].tolist() for b in range(6)]
     reranker = Reranker.from_catalogue(settings, catalogue())
-    again = Reranker.from_state({name: tensor.clone() for name, tensor in reranker.state().items()})
+    again = Reranker.from_state(reranker.state(), reranker.settings)
     given = candidates(lists)
     page = reranker.rerank(given, 20)
     assert torch.equal(again.rerank(given, 20).item, page.item)

@@ -25,7 +25,7 @@ def likeness(vectors, truth, items):
     return float((truth[items] @ truth.T).gather(1, near.topk(10, 1).indices).mean())
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_two_tower_vectors_of_rare_items_say_little():
     world = generate(users=4000, items=6000, events=400_000, seed=0)
     log = world.dataset.log

@@ -26,7 +26,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def build(items: Tensor, metric: str, tables: int, bits: int, seed: int = 0, width: float | None = None) -> LshFinder:
-    return LshFinder.build(items, metric, Lsh(tables, bits, width).of(*items.shape), seed)
+    return LshFinder.build(items, metric, Lsh(n_tables=tables, n_bits=bits, width=width).of(*items.shape), seed)
 
 
 def pairs(finder: LshFinder, queries: Tensor) -> set[tuple[int, int]]:

@@ -1,0 +1,99 @@
+import pytest
+import torch
+from model_worlds import CASES, SETS, bounded, in_doubles, network_of, world
+from network_oracle import close
+from program_oracle import brute
+
+from headrace.models.lower import Staged, lower
+from headrace.models.lower.staged import StagedReady
+
+#: From the bound of float32 arithmetic to that of float64, for the network and for its program. The network's sums run
+#: over at most 32 times as many terms as the shortest of the parts that its program splits them into.
+DOUBLE = 2.0**-29 * (32 + 1)
+every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value))
+every_set = pytest.mark.parametrize("columns", SETS)
+
+
+@every_set
+@every_case
+@pytest.mark.parametrize("live", [False, True], ids=["after the log", "within the log"])
+def test_a_program_before_it_is_rounded_is_the_network(name, options, columns, live):
+    columns, targets = SETS[columns]
+    network, given = network_of(name, columns, targets, options), world(columns, live=live)
+    value, error = bounded(lower(network, columns, live=live), given)
+    want = in_doubles(network, given.each())
+    assert bool(((value - want).abs() <= DOUBLE * error).all())
+    # The bound says something: it is far below what any column adds to a logit.
+    assert float((DOUBLE * error).max()) < 1e-9
+
+
+@every_set
+@every_case
+def test_the_native_kernel_holds_its_bound(name, options, columns):
+    columns, targets = SETS[columns]
+    network, given = network_of(name, columns, targets, options, seed=1), world(columns, counts=(1, 17, 0, 2), seed=1)
+    ready = lower(network, columns).with_items(given.items, 6)
+    n = len(given.item)
+    arguments = {
+        "request": ready.lowered.request_inputs(given.request, len(given.offsets) - 1),
+        "sequences": ready.lowered.entries(given.request),
+        "offsets": given.offsets,
+        "item": given.item,
+        "codes": ready.lowered.codes(given.pair, n),
+        "pair": ready.lowered.pair_inputs(given.pair, n),
+    }
+    few = slice(0, 4)
+    exact = brute(ready.program, {**arguments, "offsets": given.offsets.clamp_max(4)})
+    for backend in ("reference", "native"):
+        logits = ready(given.request, given.pair, given.offsets, given.item, backend=backend)
+        assert close(logits[few].numpy(), exact), backend
+
+
+@every_set
+@every_case
+def test_the_same_stages_in_torch_are_the_network(name, options, columns):
+    columns, targets = SETS[columns]
+    network, given = network_of(name, columns, targets, options, seed=2), world(columns, seed=2)
+    ready = Staged(network, columns, {}, "for a test").with_items(given.items, 6)
+    assert isinstance(ready, StagedReady)
+    logits = ready(given.request, given.pair, given.offsets, given.item)
+    assert logits.dtype == torch.float32
+    want = in_doubles(network, given.each())
+    # Half a unit of float32, and as much again of float64 as any of these networks can lose.
+    assert bool(((logits - want).abs() <= want.abs() * 2.0**-24 + 1e-9).all())
+
+
+@every_case
+def test_rows_are_rounded_once(name, options):
+    columns, targets = SETS["all"]
+    network, given = network_of(name, columns, targets, options), world(columns)
+    lowered = lower(network, columns)
+    program = lowered.with_items(given.items, 6).program
+    assert torch.equal(program.item_rows, lowered.exact_items(given.items, 6).float())
+    assert torch.equal(program.code_rows, lowered.code_rows.float())
+    assert torch.equal(program.weights, lowered.weights.float())
+
+
+@every_case
+def test_lowering_leaves_the_network_as_it_was(name, options):
+    columns, targets = SETS["all"]
+    network = network_of(name, columns, targets, options).train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    lower(network, columns)
+    assert network.training
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_an_empty_batch_and_no_items_are_served():
+    columns, targets = SETS["all"]
+    given = world(columns, counts=(0, 0), items=1)
+    ready = lower(network_of("mmoe", columns, targets), columns).with_items(given.items, 1)
+    assert ready(given.request, given.pair, given.offsets, given.item).shape == (0, targets)
+    none = {name: values[:0] for name, values in given.items.items()}
+    assert lower(network_of("mmoe", columns, targets), columns).item_rows(none, 0).shape[0] == 0
+
+
+def test_the_default_networks_stay_in_the_first_level_of_cache():
+    columns, _ = SETS["all"]
+    for name, most in (("mmoe", 256), ("three_towers", 128)):
+        assert lower(network_of(name, columns, 9), columns).pair.columns <= most
