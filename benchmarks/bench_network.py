@@ -18,6 +18,7 @@ from headrace.benchmarks.harness.case import Bench, Call, Case, Provider
 from headrace.benchmarks.harness.curves import THREADS, curves
 from headrace.benchmarks.harness.keep import keep
 from headrace.benchmarks.network_programs import mixture_call, mixture_program, towers_call, towers_program
+from headrace.benchmarks.networks import Asked
 from headrace.kernels import Program, network
 
 AXES = {"batch": (1, 4, 16, 64, 256), "threads": THREADS}
@@ -57,7 +58,7 @@ def make_towers(batch: int, each: int, items: int) -> Ranked:
     return Ranked(towers, ranking, towers_of(items), towers_call(given))
 
 
-def candidates(asked: mixture.Asked) -> dict[str, Tensor]:
+def candidates(asked: Asked) -> dict[str, Tensor]:
     return {"offsets": asked.offsets, "item": asked.item, "codes": asked.ages, "dynamic": asked.dynamic}
 
 
@@ -88,7 +89,7 @@ def prepare_own(ranked: Ranked, case: Case) -> Call:
 
 def _case(batch: int, each: int, items: int = 100_000, *, pre_ranking: bool = False) -> Case:
     of, make = (towers, make_towers) if pre_ranking else (mixture, make_mixture)
-    like = of._case(batch, each, items)
+    like: Case = of._case(batch, each, items)
     name = "three towers" if pre_ranking else "mixture"
     return replace(
         like,
