@@ -9,6 +9,7 @@
 #include "embedding_bag/embedding_bag.h"
 #include "lookup_pairs/lookup_pairs.h"
 #include "mixture_of_experts/mixture_of_experts.h"
+#include "network/network.h"
 #include "pool_items/pool_items.h"
 #include "segment_topk/segment_topk.h"
 #include "three_towers/three_towers.h"

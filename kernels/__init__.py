@@ -8,6 +8,7 @@ from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 from headrace.kernels.lookup_pairs import PairTable, lookup_pairs
 from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes, mixture_of_experts
 from headrace.kernels.mmr import mmr, mmr_picks
+from headrace.kernels.network import Program, Stage, network
 from headrace.kernels.pool_items import pool_items
 from headrace.kernels.segment_topk import segment_topk
 from headrace.kernels.three_towers import TowersModel, TowersSizes, three_towers
@@ -24,7 +25,9 @@ __all__ = [
     "PathModel",
     "PathNetwork",
     "Picks",
+    "Program",
     "Rules",
+    "Stage",
     "TopKIndex",
     "TopKProcesses",
     "TopKRanks",
@@ -45,6 +48,7 @@ __all__ = [
     "mixture_of_experts",
     "mmr",
     "mmr_picks",
+    "network",
     "pool_items",
     "save_shards",
     "segment_topk",

@@ -214,6 +214,43 @@ hr_status three_towers() {
     return hr_three_towers(&model, a.batch, inputs.data(), &candidates, 1, logits.data());
 }
 
+// A request of 84 inputs; rows of 240 columns, of which 8 attend to 20 entries; layers of 64 and of 9 targets.
+hr_status network() {
+    Asked a{4, 200, 1000};
+    Draw draw;
+    const int64_t width = 240, inputs = 84, own = 10, codes = 24, past = 20, dim = 8, count = 40'000;
+    const int64_t first = 1, second = first + inputs * width, third = second + own * width, last = third + 64 * 240;
+    const std::vector<int64_t> request{0, 0,  inputs, -1, -1,     -1,    0,     0,  0, 0, 0, 0,  //
+                                       1, 84, width,  0,  inputs, first, width, -1, 0, 0, 0, 0};
+    const std::vector<int64_t> pair{0, 0,   width, 0,   0,     0,      -1,    0,  0, 0, 0, 0,  //
+                                    0, 240, own,   -1,  -1,    -1,     0,     0,  0, 0, 0, 0,  //
+                                    8, 250, dim,   0,   0,     0,      0,     0,  0, 0, 0, 0,  //
+                                    1, 0,   width, 240, own,   second, width, -2, 1, 0, 0, 0,  //
+                                    1, 258, 64,    0,   width, third,  64,    -1, 1, 0, 0, 0,  //
+                                    1, 322, 9,     250, 72,    last,   9,     -1, 0, 0, 0, 0};
+    const auto weights = draw.units<float>(count), item_rows = draw.units<float>(a.items * width),
+               code_rows = draw.units<float>(codes * width), given = draw.units<float>(a.batch * inputs),
+               entries = draw.units<float>(a.batch * past * dim), features = draw.units<float>(a.n * own);
+    const hr_network_program program{{2, request.data(), 84 + width, 84, width},
+                                     {6, pair.data(), 331, 322, 9},
+                                     count,
+                                     weights.data(),
+                                     a.items,
+                                     width,
+                                     item_rows.data(),
+                                     codes,
+                                     width,
+                                     code_rows.data(),
+                                     inputs,
+                                     own};
+    const std::vector<int32_t> counts(a.batch, past), code(a.n, 7);
+    const hr_network_sequence sequence{dim, past, entries.data(), counts.data()};
+    const hr_network_requests requests{a.batch, given.data(), 1, &sequence};
+    const hr_network_candidates candidates{a.n, a.offsets.data(), a.item.data(), 1, code.data(), features.data()};
+    std::vector<float> logits(9 * a.n);
+    return hr_network(&program, &requests, &candidates, 1, logits.data());
+}
+
 hr_status segment_topk() {
     Asked a{8, 1300, 100000};
     const int64_t k = 500;
@@ -299,6 +336,7 @@ const Case cases[] = {
     {"hr_beam_search", "beam search B4 D3 K104 beam20", beam_search},
     {"hr_mixture_of_experts", "mixture of experts B4 x 200", mixture_of_experts},
     {"hr_three_towers", "three towers B4 x 1000", three_towers},
+    {"hr_network", "network B4 x 200", network},
     {"hr_segment_topk", "segment topk B8 x 1300 k500", segment_topk},
     {"hr_pool_items", "pool items B8 5 x 350", pool_items},
     {"hr_lookup_pairs", "lookup pairs B8 x 1300", lookup_pairs},

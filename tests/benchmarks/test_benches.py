@@ -16,6 +16,7 @@ from headrace.benchmarks import bench_bloom, bench_dpp, bench_embedding_bag, ben
 from headrace.benchmarks import bench_closeness as close
 from headrace.benchmarks import bench_lookup_pairs as lookup
 from headrace.benchmarks import bench_mixture_of_experts as mixture
+from headrace.benchmarks import bench_network as networks
 from headrace.benchmarks import bench_pool_items as pool
 from headrace.benchmarks import bench_segment_topk as segment
 from headrace.benchmarks import bench_three_towers as towers
@@ -58,6 +59,8 @@ SMALL = [
     mixture._case(9, 13, items=1000),
     mixture._case(1, 13, items=1000),
     towers._case(5, 31, items=1000),
+    networks._case(9, 13, items=1000),
+    networks._case(1, 31, items=1000, pre_ranking=True),
     segment._case(5, 40, 33, items=1000),
     segment._case(5, 700, 16, items=1000),
     close._case(9, 33, 5, items=1000),

@@ -13,6 +13,9 @@ from headrace.kernels.dpp.work import of_lists as dpp_of_lists
 from headrace.kernels.dpp.work import work as dpp_work
 from headrace.kernels.embedding_bag.work import work as embedding_bag_work
 from headrace.kernels.mmr.work import work as mmr_work
+from headrace.kernels.network import instructions as ins
+from headrace.kernels.network.work import flops_of
+from headrace.kernels.network.work import work as network_work
 from headrace.kernels.topk.work import work as topk_work
 from headrace.kernels.work import Counted, Work
 
@@ -72,6 +75,57 @@ def test_beam_search():
     assert beam_search_work(batch, user_dim, depth, nodes, hidden, beam) == expected
     model = kernels.PathModel.from_module(kernels.PathNetwork(user_dim, nodes, depth, 6, hidden))
     assert counted(kernels.beam_search, torch.randn(batch, user_dim), model, beam) == Counted(2, 14, expected)
+
+
+def test_network():
+    request = (ins.Rows(0, 6, pair=0), ins.Affine(6, 5, 0, 6, 0, 5))
+    pair = (ins.Rows(0, 4, request=0, item=1, codes=2), ins.Attend(4, 3, 0, 0, 0), ins.Affine(7, 2, 0, 7, 0, 2))
+    program = kernels.Program(
+        request=kernels.Stage(request, 11, 6, 5),
+        pair=kernels.Stage(pair, 9, 7, 2),
+        weights=torch.randn(30),
+        item_rows=torch.randn(9, 5),
+        code_rows=torch.randn(3, 6),
+        request_inputs=6,
+        pair_inputs=1,
+        fields=2,
+        sequences=(3,),
+    )
+    # A request: 6 x 5 products. A candidate: 4 rows added up, 7 entries of 3 twice and a softmax, 7 x 2 products.
+    flops = 2 * 2 * 30 + 10 * (3 * 4 + 7 * (4 * 3 + 4) + 2 * 14)
+    moved = 10 * (20 + 8 + 2 * (4 + 24) + 4 + 8) + 2 * (24 + 8 + 7 * 12 + 4)
+    assert network_work(program, 2, 10, [7]) == Work(flops, moved, random=True)
+    found = counted(
+        kernels.network,
+        program,
+        request=torch.randn(2, 6),
+        sequences=[(torch.randn(2, 7, 3), torch.tensor([7, 7], dtype=torch.int32))],
+        offsets=torch.tensor([0, 4, 10]),
+        item=torch.zeros(10, dtype=torch.int64),
+        codes=torch.zeros(10, 2, dtype=torch.int32),
+        pair=torch.randn(10, 1),
+    )
+    assert found == Counted(10, 20, network_work(program, 2, 10, [7]))
+
+
+def test_network_by_instruction():
+    steps = {
+        ins.Fold(9, 3, 0, 2, 0, 0, 3): 12,
+        ins.Constant(0, 3, 0): 0,
+        ins.Unary(0, 3, 0, 0): 0,
+        ins.Unary(0, 3, 0, 1): 3,
+        ins.Binary(0, 3, 0, 0, 0, 1, 3): 3,
+        ins.Softmax(0, 3, 2): 24,
+        ins.Mix(9, 3, 0, 0, 2): 12,
+        ins.Mean(0, 3, 0): 0,
+        ins.FM(9, 3, 0, 2): 18,
+        ins.Pairs(9, 3, 0, 0, 3, 0): 9,
+        ins.Pairs(9, 3, 0, 0, 3, 1): 18,
+        ins.SelfAttend(9, 4, 0, 0, 0, 3, 2, 0): 216,
+        ins.Reduce(9, 3, 0, 2, 0): 6,
+        ins.Normalise(0, 3, 0, 2, 0): 30,
+    }
+    assert {step: flops_of(step, (), 0) for step in steps} == steps
 
 
 def by_loop(counts, dim, k, window):
