@@ -23,7 +23,7 @@ from headrace.benchmarks.harness.clock import Timing
 from headrace.benchmarks.harness.keep import keep
 from headrace.benchmarks.vectors import make_items, make_queries
 from headrace.kernels import TopKIndex, settings, topk
-from headrace.retrieval.ann import AnnIndex
+from headrace.search.ann import AnnIndex
 
 #: Settings that are built, and of each those that are searched with.
 BUILT: dict[str, list[tuple[dict[str, Any], list[dict[str, int]]]]] = {

@@ -8,24 +8,25 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-import headrace
 from headrace.build import fit_channels, fit_exposure
 from headrace.data import Dataset, generate
 from headrace.features import FeatureStore
 from headrace.ranking import train_preranker, train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
-from headrace.retrieval.two_tower import TwoTower
-from headrace.serving.engine import Engine
-from headrace.serving.storage import assemble, save_engine
 from headrace.settings import Settings
-from headrace.training.loop import TrainSettings, fit
-from headrace.training.two_tower import Objective
+from headrace.storage import assemble, save
+from headrace.training.build import Build
+from headrace.training.loop import FitReport, TrainSettings
+from headrace.version import __version__
 
 CACHE = Path("runs/bench-cache")
 USERS, EVENTS, SEED = 20_000, 2_000_000, 0
@@ -38,13 +39,27 @@ EXPOSURES = "exposures.npz"
 SETTINGS = Settings.model_validate({"exposure": {"fpr": 1e-5}})
 
 
+@dataclass(eq=False)
+class SampledBuild(Build):
+    """A build that counts all rows and trains on at most `sample` of them, in large batches."""
+
+    sample: int = SAMPLE
+
+    def train(
+        self, model: nn.Module, rows: int, loss_of: Callable[[Tensor], Tensor], settings: TrainSettings, label: str
+    ) -> FitReport:
+        drawn = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed))[: self.sample]
+        large = settings.model_copy(update={"batch_size": 4096})
+        return super().train(model, len(drawn), lambda index: loss_of(drawn[index]), large, label)
+
+
 def snapshot_of(items: int) -> Path:
     """The folder of the snapshot with `items` items, made on the first call.
 
     That takes half a minute for 100k items, a minute or two for 1M. It lies in `runs/bench-cache`, and is made anew
     when the sizes, the settings or the release change.
     """
-    sizes = f"{USERS} {items} {EVENTS} {SEED} {SAMPLE} {headrace.__version__} {SETTINGS.model_dump_json()}"
+    sizes = f"{USERS} {items} {EVENTS} {SEED} {SAMPLE} {__version__} {SETTINGS.model_dump_json()}"
     folder = CACHE / f"{items}-{hashlib.sha256(sizes.encode()).hexdigest()[:12]}"
     if not folder.exists():
         started = time.monotonic()
@@ -64,12 +79,11 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
 
     sample: rows of the log that the networks are trained on.
     """
-    channels = fit_channels(dataset, settings)
+    channels = fit_channels(SampledBuild(dataset, settings.seed, sample=sample), settings.channels)
+    _say("  channels made")
     exposure = fit_exposure(dataset, settings)
     reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
-    _say("  channels and exposures indexed")
-    channels.insert(1, _two_tower(dataset, settings, sample))
-    _say("  two towers trained")
+    _say("  exposures indexed")
     store = FeatureStore.fit(dataset, settings.features)
     every = np.arange(0, len(dataset.log), max(len(dataset.log) // sample, 1))
     taught = with_unshown(dataset.log.take(every), len(dataset.catalogue), settings.unshown, settings.seed)
@@ -79,20 +93,8 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
     ranker, _ = train_ranker(rows, store, settings.ranker.model_copy(update=train), fusion=settings.fusion)
     _say("  pre-ranking and ranking trained")
     funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
-    as_of = int(dataset.log.time[-1]) + 1
-    save_engine(Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings), dataset, folder)
+    save(funnel, dataset, int(dataset.log.time[-1]) + 1, settings, folder)
     np.savez(folder / EXPOSURES, user=dataset.log.user, item=dataset.log.item)
-
-
-def _two_tower(dataset: Dataset, settings: Settings, sample: int) -> TwoTower:
-    """The towers after a few steps, with the vectors of every item and the last items of every user."""
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        objective = Objective(dataset, settings.two_tower)
-    rows = torch.randperm(len(objective.positives), generator=torch.Generator().manual_seed(settings.seed))[:sample]
-    short = settings.two_tower.model_copy(update={"batch_size": 4096})
-    fit(objective.model, len(rows), lambda index: objective(rows[index]), short, label="two_tower")
-    return objective.channel(dataset)
 
 
 def _say(text: str) -> None:

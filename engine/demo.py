@@ -102,6 +102,7 @@ def measure(
         training=[_training(fit) for fit in built.fits],
         settings=settings.model_dump(mode="json"),
     )
+    report.notes.extend(f"Channel {name} was left out: {why}." for name, why in built.left_out.items())
     report.notes.append(f"Trained on the rows before the cut; measured on {words}.")
     report.notes.append(
         "Statistics are frozen at the cut, as a snapshot serves them; nothing after the cut enters any feature."

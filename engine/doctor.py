@@ -1,4 +1,5 @@
-"""What `headrace doctor` prints: the machine, the libraries, and for each kernel which backends are on and why not."""
+"""What `headrace doctor` prints: the machine, the libraries, for each kernel which backends are on and why not, and the
+recall channels."""
 
 from __future__ import annotations
 
@@ -72,8 +73,10 @@ def _version(package: str) -> str:
 
 
 def print_report(console: Console) -> None:
-    """Prints the machine and every kernel's backends, for CPU tensors and for CUDA tensors."""
+    """Prints the machine, every kernel's backends, for CPU tensors and for CUDA tensors, and the recall channels."""
     from rich.table import Table
+
+    from headrace.channels import CHANNELS
 
     facts = Table(title="Machine", show_header=False, title_justify="left")
     for name, value in machine().items():
@@ -96,3 +99,9 @@ def print_report(console: Console) -> None:
     console.print(ops)
     for reason in reasons:
         console.print(reason)
+    channels = Table(title="Recall channels", title_justify="left")
+    for heading in ("channel", "what it is", "default quota"):
+        channels.add_column(heading)
+    for name, kind in CHANNELS.items():
+        channels.add_row(name, kind.Settings.__doc__, str(kind.Settings().quota))
+    console.print(channels)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from headrace.channels import Channel
+from headrace.channels.merge import merge
 from headrace.exposure import ExposureFilter
 from headrace.kernels import spans
 from headrace.ranking import PreRanker, Ranker
 from headrace.reranking import Reranker
-from headrace.retrieval.channel import Channel
-from headrace.retrieval.merge import merge
 from headrace.types import Candidates, Requests
 
 #: Field of the trace -> what people call the stage that it comes from; channels go by their names.

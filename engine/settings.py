@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from headrace.channels import CHANNELS, ChannelSettings
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
 from headrace.ranking.targets import PREDICTIONS
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.section import Section, first_problem
-from headrace.training.matrix_completion import MatrixCompletionSettings
-from headrace.training.two_tower import TwoTowerSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,20 +31,22 @@ else:
     import tomli as tomllib
 
 
-class RecallSettings(Section):
-    """Items that each channel may bring, and how many the merge keeps (thousands)."""
+class MergeSettings(Section):
+    """The merge of what the channels found."""
 
-    itemcf: int = Field(default=500, ge=1, description="items that item-based collaborative filtering may bring")
-    two_tower: int = Field(default=1000, ge=1, description="items that the two-tower channel may bring")
-    matrix_completion: int = Field(
-        default=0, ge=0, description="items that matrix completion may bring; 0: it is not trained"
-    )
-    author_latest: int = Field(default=300, ge=1, description="items of the user's authors")
-    popular_in_category: int = Field(default=300, ge=1, description="popular items of the user's categories")
-    popular: int = Field(default=300, ge=1, description="popular items; what users without history get")
-    total: int = Field(default=2000, ge=1, description="items that the merge keeps")
-    neighbours: int = Field(default=50, ge=1, description="ItemCF's neighbours of an item")
-    min_common: int = Field(default=2, ge=1, description="users that two items must share to be ItemCF's neighbours")
+    total: int = Field(default=2000, ge=1, description="items that the merge keeps (thousands)")
+
+
+def _by_registry(value: Any) -> dict[str, ChannelSettings]:
+    """Settings of every channel there is, from what is said of some."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a section for each channel, got {value!r}")
+    for name in value:
+        if name not in CHANNELS:
+            raise ValueError(f"{name}: expected one of {', '.join(CHANNELS)}")
+    fields: dict[str, Any] = {name: (kind.Settings, kind.Settings()) for name, kind in CHANNELS.items()}
+    model = create_model("channels", __config__=ConfigDict(extra="forbid"), **fields)
+    return dict(model.model_validate(dict(value)))
 
 
 class ExposureSettings(Section):
@@ -69,6 +81,14 @@ class PageRules(RerankSettings):
     )
 
 
+#: Sections that older settings files have -> where they went.
+_MOVED = {
+    "recall": "[channels.<name>] quota, [channels.itemcf] and [merge] total",
+    "two_tower": "[channels.two_tower]",
+    "matrix_completion": "[channels.matrix_completion]",
+}
+
+
 class Settings(Section):
     """All settings of a build."""
 
@@ -79,11 +99,10 @@ class Settings(Section):
         description="rows of items never shown that the ranking models see for each row of the log",
     )
     unshown_most: int = Field(default=1_000_000, ge=0, description="the most of them")
-    recall: RecallSettings = Field(default=RecallSettings(), description="how many items each channel brings")
-    two_tower: TwoTowerSettings = Field(default=TwoTowerSettings(), description="the two-tower channel")
-    matrix_completion: MatrixCompletionSettings = Field(
-        default=MatrixCompletionSettings(), description="the matrix completion channel"
+    channels: Annotated[dict[str, SerializeAsAny[ChannelSettings]], BeforeValidator(_by_registry)] = Field(
+        default_factory=lambda: _by_registry({}), description="each recall channel, by name"
     )
+    merge: MergeSettings = Field(default=MergeSettings(), description="the merge of what the channels found")
     exposure: ExposureSettings = Field(default=ExposureSettings(), description="what was shown already")
     features: FeatureSettings = Field(default=FeatureSettings(), description="how features are made")
     preranker: PreRankerSettings = Field(default=PreRankerSettings(), description="the pre-ranker")
@@ -91,6 +110,14 @@ class Settings(Section):
     fusion: FusionSettings = Field(default=FusionSettings(), description="from predictions to one score")
     page: PageSettings = Field(default=PageSettings(), description="how many items go from stage to stage")
     reranking: PageRules = Field(default=PageRules(), description="how a page is picked")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_moved_section(cls, value: Any) -> Any:
+        for name in _MOVED:
+            if isinstance(value, Mapping) and name in value:
+                raise ValueError(f"{name}: this section is now {_MOVED[name]}")
+        return value
 
     @field_validator("fusion")
     @classmethod
@@ -102,12 +129,19 @@ class Settings(Section):
         return fusion
 
 
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What a TOML file says. Raises ValueError naming the file."""
+    try:
+        with open(path, "rb") as file:
+            found: dict[str, Any] = tomllib.load(file)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: not TOML: {error}") from error
+    return found
+
+
 def load_settings(path: str | Path) -> Settings:
     """Reads a TOML file. Raises ValueError naming the file, the setting, what was expected and what came."""
     try:
-        with open(path, "rb") as file:
-            return Settings.model_validate(tomllib.load(file))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: not TOML: {error}") from error
+        return Settings.model_validate(read_toml(path))
     except ValidationError as error:
         raise ValueError(f"{path}: {first_problem(error)}") from error

@@ -3,6 +3,7 @@ facts of some parts stood apart."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,11 +22,23 @@ def migrate(
     facts = info.get("meta", {})
     states = {name: read(parts[name], facts.get(name, {})) for name, read in READERS.items() if name in parts}
     rest = {name: value for name, value in info.items() if name != "meta"}
+    if "settings" in rest:
+        rest["settings"] = _settings(rest["settings"])
     return states, rest, tuple(name for name in parts if name not in READERS)
 
 
 def _as_it_is(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
     return State(tensors, facts)
+
+
+def _ranking(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
+    """Training had a seed of its own."""
+    return State(tensors, {**facts, "settings": _without_seed(facts["settings"])})
+
+
+def _without_seed(settings: dict[str, Any]) -> dict[str, Any]:
+    train = settings["train"] and {name: value for name, value in settings["train"].items() if name != "seed"}
+    return {**settings, "train": train}
 
 
 def _exposure(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
@@ -41,16 +54,49 @@ def _reranker(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
     return State({"pins": tensors["vectors"].new_zeros(0).long(), **kinds})
 
 
+def _slashes(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
+    """The names of a part's own parts ended with a dot."""
+    return State({_SLASHED.sub(r"\1/", name): tensor for name, tensor in tensors.items()}, facts)
+
+
+def _two_tower(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
+    """The sizes of the fields were tensors, in the order of the names."""
+    state = _slashes({name.replace("user.", "users/", 1) if name.startswith("user.") else name: tensor
+                      for name, tensor in tensors.items() if "_field." not in name}, facts)  # fmt: skip
+    for side in ("user", "item"):
+        prefix = f"{side}_field."
+        names = sorted(name for name in tensors if name.startswith(prefix))
+        state.facts[f"{side}_fields"] = [[name.removeprefix(prefix), int(tensors[name])] for name in names]
+    return state
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Quotas stood together, each trained channel had a section of its own, and training a seed of its own."""
+    if "recall" not in settings:
+        return settings
+    recall = settings["recall"]
+    rest = {name: value for name, value in settings.items() if name not in ("recall", *_TRAINED)}
+    channels = {name: {"quota": quota} for name, quota in recall.items() if name not in ("total", *_OF_ITEMCF)}
+    channels["itemcf"] |= {name: recall[name] for name in _OF_ITEMCF}
+    for name in _TRAINED:
+        channels[name] |= {key: value for key, value in settings[name].items() if key != "seed"}
+    ranking = {name: _without_seed(settings[name]) for name in ("preranker", "ranker")}
+    return {**rest, **ranking, "channels": channels, "merge": {"total": recall["total"]}}
+
+
+_SLASHED = re.compile(r"^(history|model|index)\.")
+_TRAINED = ("two_tower", "matrix_completion")
+_OF_ITEMCF = ("neighbours", "min_common")
 #: Part -> what reads it; a part that is not here is lost.
 READERS: dict[str, Reader] = {
     "features": _as_it_is,
-    "preranker": _as_it_is,
-    "ranker": _as_it_is,
+    "preranker": _ranking,
+    "ranker": _ranking,
     "exposure": _exposure,
     "reranker": _reranker,
-    "channel-itemcf": _as_it_is,
-    "channel-two_tower": _as_it_is,
-    "channel-matrix_completion": _as_it_is,
+    "channel-itemcf": _slashes,
+    "channel-two_tower": _two_tower,
+    "channel-matrix_completion": _slashes,
     "channel-author_latest": _as_it_is,
     "channel-popular_in_category": _as_it_is,
     "channel-popular": _as_it_is,

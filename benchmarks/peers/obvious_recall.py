@@ -14,33 +14,51 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from headrace.retrieval.two_tower import TwoTower
+from headrace.channels.two_tower import TwoTower
+from headrace.state import State
 
 Ints = NDArray[np.int64]
-State = dict[str, Tensor]
 #: Float32 vectors [B, d], k -> ids int64 [B, k], best first.
 Search = Callable[[NDArray[np.float32], int], Ints]
+#: Float32 vectors [N, d] -> what searches them.
+Index = Callable[[NDArray[np.float32]], Search]
 
 #: Of each rank in reciprocal rank fusion.
 _SHARES = [1.0 / (60 + rank) for rank in range(1, 10_001)]
 
 
 class Recall(Protocol):
-    """users: rows, -1 unknown. Returns at most `quota` items for each, best first."""
+    """One channel. state: its part of the snapshot. search: makes an index of vectors."""
 
-    def __call__(self, users: Sequence[int], time: int, quota: int) -> list[list[int]]: ...
+    def __init__(self, state: State, search: Index) -> None: ...
+
+    def __call__(self, users: Sequence[int], time: int, quota: int) -> list[list[int]]:
+        """users: rows, -1 unknown. Returns at most `quota` items for each, best first."""
+        ...
 
 
+#: Channel -> how one writes it today.
+PEERS: dict[str, type[Recall]] = {}
+
+
+def peer_of(name: str) -> Callable[[type[Recall]], type[Recall]]:
+    """Registers a class as the peer of the channel of that name."""
+    return lambda peer: PEERS.setdefault(name, peer)
+
+
+@peer_of("itemcf")
 class ItemCF:
     """Last items of the users times similar items, one sparse product for the batch."""
 
-    def __init__(self, state: State, items: int) -> None:
-        offsets = state["history.offsets"].numpy()
+    def __init__(self, state: State, search: Index) -> None:
+        items = len(state["offsets"]) - 1
+        history = state.under("history")
+        offsets = history["offsets"].numpy()
         # One row more, empty: row -1 is the unknown user's.
         self.history = csr_array(
             (
-                state["history.interest"].double().numpy(),
-                state["history.item"].numpy(),
+                history["interest"].double().numpy(),
+                history["item"].numpy(),
                 np.append(offsets, offsets[-1]),
             ),
             shape=(len(offsets), items),
@@ -54,10 +72,11 @@ class ItemCF:
         return [best(found.indices[a:b], found.data[a:b], quota) for a, b in pairwise(bounds)]
 
 
+@peer_of("two_tower")
 class NearestVectors:
     """The user tower in torch, its neighbours by FAISS."""
 
-    def __init__(self, state: State, search: Callable[[NDArray[np.float32]], Search]) -> None:
+    def __init__(self, state: State, search: Index) -> None:
         tower = TwoTower.from_state(state)
         self.rows = tower.rows.numpy()
         self.search = search(tower.vectors.numpy())
@@ -76,10 +95,11 @@ class NearestVectors:
         return [next(lists) if one else [] for one in asked.tolist()]
 
 
+@peer_of("author_latest")
 class LatestOfAuthors:
     """A list of favourite authors for each user, a list of items for each author, newest first."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, search: Index) -> None:
         authors = split(state["author"], state["user_offsets"])
         interests = split(state["interest"], state["user_offsets"])
         self.favourites = [list(zip(a, i, strict=True)) for a, i in zip(authors, interests, strict=True)] + [[]]
@@ -100,10 +120,11 @@ class LatestOfAuthors:
         return [item for _, item in scored[:quota]]
 
 
+@peer_of("popular_in_category")
 class PopularOfCategories:
     """Each of the user's categories gives its popular items for its share of the quota."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, search: Index) -> None:
         offsets = state["user_offsets"].tolist()
         category, interest = state["category"].tolist(), state["interest"].tolist()
         self.users = [list(zip(category[a:b], interest[a:b], strict=True)) for a, b in pairwise(offsets)] + [[]]
@@ -127,10 +148,11 @@ class PopularOfCategories:
         return best(found, np.bincount(place, np.concatenate(scores)), quota)
 
 
+@peer_of("popular")
 class PopularOfAll:
     """The same list for everybody."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, search: Index) -> None:
         self.items = state["item"].tolist()
 
     def __call__(self, users: Sequence[int], time: int, quota: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ Headrace's kernels. docs/funnel-benchmark.md says what it does at each stage and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,19 +21,7 @@ from torch import Tensor
 from headrace.benchmarks.funnel_snapshot import EXPOSURES
 from headrace.benchmarks.peers.obvious_features import FeatureTables
 from headrace.benchmarks.peers.obvious_page import greedy, standardise
-from headrace.benchmarks.peers.obvious_recall import (
-    ItemCF,
-    LatestOfAuthors,
-    Merged,
-    NearestVectors,
-    PopularOfAll,
-    PopularOfCategories,
-    Recall,
-    Search,
-    exposed,
-    faiss_flat,
-    merge,
-)
+from headrace.benchmarks.peers.obvious_recall import PEERS, Index, Merged, exposed, faiss_flat, merge
 from headrace.ranking.heads import Heads
 from headrace.ranking.multitarget import RankingNetwork
 from headrace.ranking.ranker import network_state
@@ -42,6 +30,7 @@ from headrace.ranking.towers import ThreeTowers
 from headrace.reranking import Reranker
 from headrace.settings import Settings
 from headrace.snapshot import read_snapshot
+from headrace.state import State
 from headrace.types import Requests
 
 _CHUNK = 1 << 14
@@ -70,21 +59,20 @@ class ObviousStack:
     Raises ValueError for a snapshot whose fusion, re-ranking or statistics are not those of the default settings.
     """
 
-    def __init__(self, folder: Path, search: Callable[[NDArray[np.float32]], Search] = faiss_flat) -> None:
+    def __init__(self, folder: Path, search: Index = faiss_flat) -> None:
         snapshot = read_snapshot(folder, verify=False)
         states = {name: state.tensors for name, state in snapshot.states.items()}
         meta = {name: state.facts for name, state in snapshot.states.items()}
         self.settings = Settings.model_validate(snapshot.info["settings"])
         self.features = FeatureTables(states["features"], meta["features"])
-        items, users = len(self.features.items), len(self.features.user_codes) - 1
-        makers: dict[str, Callable[[dict[str, Tensor]], Recall]] = {
-            "itemcf": lambda state: ItemCF(state, items),
-            "two_tower": lambda state: NearestVectors(state, search),
-            "author_latest": LatestOfAuthors,
-            "popular_in_category": PopularOfCategories,
-            "popular": PopularOfAll,
+        users = len(self.features.user_codes) - 1
+        missing = [name for name in snapshot.info["channels"] if name not in PEERS]
+        if missing:
+            raise ValueError(f"folder: expected channels with a peer ({', '.join(PEERS)}), got {', '.join(missing)}")
+        self.channels = {
+            name: PEERS[name](State(states[f"channel-{name}"], meta[f"channel-{name}"]), search)
+            for name in snapshot.info["channels"]
         }
-        self.channels = {name: makers[name](states[f"channel-{name}"]) for name in snapshot.info["channels"]}
         shown = np.load(folder / EXPOSURES)
         self.exposed = exposed(shown["user"], shown["item"], users)
         self._load_networks(states, meta)
@@ -119,10 +107,10 @@ class ObviousStack:
         users, at = requests.user.tolist(), int(requests.time[0])
         for name, channel in self.channels.items():
             with served.stage(name):
-                served.items[name] = channel(users, at, getattr(settings.recall, name))
+                served.items[name] = channel(users, at, settings.channels[name].quota)
         with served.stage("merge"):
             each = zip(*(served.items[name] for name in self.channels), strict=True)
-            merged = [merge(found, settings.recall.total) for found in each]
+            merged = [merge(found, settings.merge.total) for found in each]
             served.items["merge"] = [one.items for one in merged]
         with served.stage("exposure filter"):
             served.items["exposure filter"] = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from headrace.cli.shared import SettingsFile, errors, friendly, progress_bar
+from headrace.cli.shared import OverlayFile, SettingsFile, errors, friendly, progress_bar
 
 if TYPE_CHECKING:
     from headrace.data import RowReport
@@ -71,7 +71,9 @@ def build(
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log)
         _print_rows(dataset.name, dataset.rows)
-        make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
+        built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
+        for name, why in built.left_out.items():
+            errors.print(f"channel {name} was left out: {why}", highlight=False, soft_wrap=True)
         Console().print(f"wrote snapshot {out}")
 
 
@@ -80,12 +82,13 @@ def recommend(
     users: Annotated[str, typer.Option(help="User ids separated by commas, or - for standard input.")],
     k: Annotated[int | None, typer.Option("-k", "--k", min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
+    overlay: OverlayFile = None,
 ) -> None:
     """Print one JSON line a user: the page's items, scores and channels."""
     from headrace.serving import Engine
 
     with friendly():
-        engine = Engine.load(snapshot)
+        engine = Engine.load(snapshot, overlay=overlay)
         words = (
             sys.stdin.read().split() if users == "-" else [word.strip() for word in users.split(",") if word.strip()]
         )

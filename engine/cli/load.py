@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from headrace.cli.shared import errors, friendly, progress_bar
+from headrace.cli.shared import OverlayFile, errors, friendly, progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,7 @@ def load(
     seconds: Annotated[float | None, typer.Option(help="Measured in each step [default: 4; 1.5 with --quick]")] = None,
     quick: Annotated[bool, typer.Option(help="Fewer and shorter steps.")] = False,
     seed: int = 0,
+    overlay: OverlayFile = None,
     timeout: Annotated[float, typer.Option(help="Seconds that an HTTP answer may take.")] = 10.0,
     out: Annotated[Path | None, typer.Option(help="Folder for load.html and load.json.")] = None,
 ) -> None:
@@ -61,7 +62,9 @@ def load(
     with friendly():
         if out:
             page.environment()  # a missing extra should be told before the work, not after it
-        target, ids = _endpoint(url, body, timeout, users, snapshot) if url else _engine(snapshot, body, users, k, seed)
+        target, ids = (
+            _endpoint(url, body, timeout, users, snapshot) if url else _engine(snapshot, overlay, body, users, k, seed)
+        )
         threads = threads or usable_cores()
         step = seconds if seconds is not None else 1.5 if quick else 4.0
         plan = Plan(
@@ -89,7 +92,7 @@ def load(
 
 
 def _engine(
-    snapshot: Path | None, body: str | None, users: str | None, k: int | None, seed: int
+    snapshot: Path | None, overlay: Path | None, body: str | None, users: str | None, k: int | None, seed: int
 ) -> tuple[EngineTarget, NDArray[np.generic]]:
     import numpy as np
 
@@ -100,10 +103,12 @@ def _engine(
     if body is not None:
         raise ValueError("body: expected --url with it, got none")
     if snapshot is None:
+        if overlay is not None:
+            raise ValueError("overlay: expected --snapshot with it, got none")
         with progress_bar() as progress:
             engine = synthetic_engine(seed, progress)
     else:
-        engine = Engine.load(snapshot)
+        engine = Engine.load(snapshot, overlay=overlay)
     return EngineTarget(engine, k), engine.users.ids if users is None else np.array(engine.parse_ids(_words(users)))
 
 

@@ -15,6 +15,11 @@ errors = Console(stderr=True)
 
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="A TOML file of settings; see docs/settings.md.")]
 
+OverlayFile = Annotated[
+    Path | None,
+    typer.Option("--overlay", help="A TOML file of settings to use instead of the snapshot's; see docs/settings.md."),
+]
+
 
 @contextmanager
 def friendly() -> Iterator[None]:

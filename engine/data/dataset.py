@@ -75,8 +75,8 @@ class Catalogue:
 
     ids: external id <-> row. author, city: int32 [n] codes, -1 unknown. category, keyword: Jagged codes, most specific
     first. publish_time: int64 [n] ms since the epoch (negative before 1970), -1 unknown. duration_ms: int32 [n], -1
-    unknown. vector: float32 [n, d] content vectors. marked: bool [n], items promoted by operations. names: column ->
-    text of each code.
+    unknown. vector: float32 [n, d] content vectors. marked: bool [n], items promoted by operations. latitude,
+    longitude: float64 [n], degrees, NaN unknown. names: column -> text of each code.
     """
 
     ids: IdMap
@@ -88,6 +88,8 @@ class Catalogue:
     duration_ms: NDArray[np.int32] | None = None
     vector: NDArray[np.float32] | None = None
     marked: NDArray[np.bool_] | None = None
+    latitude: NDArray[np.float64] | None = None
+    longitude: NDArray[np.float64] | None = None
     names: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -19,7 +19,8 @@ from headrace.data.ids import IdMap
 
 LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
 _ITEM_COLUMNS = (
-    "item", "author", "category", "keyword", "city", "publish_time", "duration_ms", "vector", "marked"
+    "item", "author", "category", "keyword", "city", "publish_time", "duration_ms", "vector", "marked", "latitude",
+    "longitude",
 )  # fmt: skip
 _LONGEST = 2**31 - 1
 
@@ -31,7 +32,8 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop")
     history.parquet (optional): older interactions, the same columns but no context, cleaned the same way.
     catalogue.parquet (optional): item; any of author, city (integer or string), category, keyword (one value or a
         list, most specific first), publish_time (int64 ms or timestamp), duration_ms (integer), vector (list of
-        float32, one length), marked (boolean). It lists every item there is: rows of the log with others are dropped.
+        float32, one length), marked (boolean), latitude, longitude (degrees). It lists every item there is: rows of
+        the log with others are dropped.
         Without it, the catalogue is the items of the log.
     users.parquet (optional): user and any categorical columns (integer, boolean or string). It lists every user there
         is, as the catalogue does the items. Without it, the users are those of the log.
@@ -123,6 +125,8 @@ def _catalogue(table: pa.Table) -> Catalogue:
         duration_ms=_times(table["duration_ms"], "duration_ms").astype(np.int32) if "duration_ms" in have else None,
         vector=_vectors(table["vector"]) if "vector" in have else None,
         marked=_marked(table["marked"]) if "marked" in have else None,
+        latitude=_degrees(table["latitude"], "latitude", 90) if "latitude" in have else None,
+        longitude=_degrees(table["longitude"], "longitude", 180) if "longitude" in have else None,
         names={name: texts for name, (_, texts) in (codes | lists).items()},
     )
 
@@ -160,6 +164,16 @@ def _marked(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     if not (pa.types.is_boolean(array.type) or pa.types.is_null(array.type)):
         raise ValueError(f"{CATALOGUE}: marked: expected booleans, got {array.type}")
     return np.asarray(array.cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def _degrees(column: pa.ChunkedArray, name: str, most: int) -> NDArray[np.float64]:
+    array = plain(column)
+    if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
+        raise ValueError(f"{CATALOGUE}: {name}: expected degrees, got {array.type}")
+    degrees = np.array(array.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    if (np.abs(degrees) > most).any():
+        raise ValueError(f"{CATALOGUE}: {name}: expected -{most} to {most}, got {degrees[np.abs(degrees) > most][0]}")
+    return degrees
 
 
 def _nullable(values: NDArray[np.integer]) -> pa.Array:
@@ -207,4 +221,7 @@ def _catalogue_table(catalogue: Catalogue) -> pa.Table:
         columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, catalogue.vector.shape[1])
     if catalogue.marked is not None:
         columns["marked"] = pa.array(catalogue.marked)
+    for name, degrees in (("latitude", catalogue.latitude), ("longitude", catalogue.longitude)):
+        if degrees is not None:
+            columns[name] = pa.array(degrees, mask=np.isnan(degrees))
     return pa.table(columns)

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from headrace.channels import Channel
 from headrace.data import Catalogue
 from headrace.evaluation.held_out import HeldOut, best, in_order
 from headrace.funnel import Funnel
 from headrace.jagged import top_per_segment
 from headrace.report.model import Diversity, DiversityRow, Kind, Quality, QualityRow
 from headrace.reranking.variety import page_diversity
-from headrace.retrieval.channel import Channel
 from headrace.types import Candidates, Requests
 
 _BATCH = 128

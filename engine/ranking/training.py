@@ -48,6 +48,7 @@ def train_ranker(
     training_set: TrainingSet | None = None,
     initial: Ranker | None = None,
     maps: CodeMaps | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
 ) -> tuple[Ranker, FitReport]:
@@ -58,7 +59,7 @@ def train_ranker(
     """
     settings = settings or RankerSettings()
     labels = labels_of(dataset.log)
-    torch.manual_seed(settings.train.seed if settings.train else 0)
+    torch.manual_seed(seed)
     network = RankingNetwork(store.spec, len(labels.names), settings)
     if initial is not None:
         warm_start(network, initial.network, labels.names, initial.heads.targets, maps)
@@ -70,6 +71,7 @@ def train_ranker(
         settings,
         label="ranker",
         warm=initial is not None,
+        seed=seed,
         progress=progress,
         checkpoint=checkpoint,
     )
@@ -86,13 +88,14 @@ def train_preranker(
     training_set: TrainingSet | None = None,
     initial: PreRanker | None = None,
     maps: CodeMaps | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
 ) -> tuple[PreRanker, FitReport]:
     """Trains a pre-ranker; the arguments are those of `train_ranker`. Play time is left to the ranker."""
     settings = settings or PreRankerSettings()
     labels = labels_of(dataset.log).without(PLAY_TIME)
-    torch.manual_seed(settings.train.seed if settings.train else 0)
+    torch.manual_seed(seed)
     network = ThreeTowers(store.spec, len(labels.names), settings)
     if initial is not None:
         warm_start(network, initial.network, labels.names, initial.heads.targets, maps)
@@ -104,6 +107,7 @@ def train_preranker(
         settings,
         label="pre-ranker",
         warm=initial is not None,
+        seed=seed,
         progress=progress,
         checkpoint=checkpoint,
     )
@@ -120,12 +124,13 @@ def _fit(
     *,
     label: str,
     warm: bool,
+    seed: int,
     progress: Progress | None,
     checkpoint: Path | None,
 ) -> FitReport:
     """Fits `network` (Inputs -> logits [n, T]) to the rows that are a sample of at least one target."""
     train = train_settings(settings, len(rows))
-    known = negatives_kept(labels, settings.negative_rate, train.seed)
+    known = negatives_kept(labels, settings.negative_rate, seed)
     weights = torch.tensor([settings.weights.get(name, 1.0) for name in labels.names])
     timed = torch.tensor([name == PLAY_TIME for name in labels.names])
     if not warm:
@@ -137,7 +142,7 @@ def _fit(
         index = used[index]
         return targets_loss(network(rows.inputs(index)), labels.value[index], known[index], timed, weights)
 
-    return fit(network, len(used), loss_of, train, label=label, progress=progress, checkpoint=checkpoint)
+    return fit(network, len(used), loss_of, train, label=label, seed=seed, progress=progress, checkpoint=checkpoint)
 
 
 def _heads(

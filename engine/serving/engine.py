@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 
 from headrace.data.ids import IdMap
 from headrace.funnel import Funnel, Trace
+from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
 from headrace.serving.pages import broken_of, pages_of
+from headrace.settings import Settings
+from headrace.storage import load
 from headrace.types import Page, Requests
-
-if TYPE_CHECKING:
-    from headrace.settings import Settings
 
 
 class Engine:
@@ -43,14 +42,15 @@ class Engine:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, folder: str | Path, verify: bool = True) -> Engine:
+    def load(cls, folder: str | Path, *, overlay: Overlay | None = None, verify: bool = True) -> Engine:
         """Loads the current version of a snapshot folder; verify=False skips the checksums of large files.
 
-        Raises SnapshotError, naming the file and the reason.
+        overlay: settings to be used instead of the snapshot's, a mapping or a TOML file: quotas of its channels (0
+        leaves one out), the merge, the page, the fusion, the selection and the re-ranking.
+        Raises SnapshotError, naming the file and the reason; ValueError, naming the setting, for an overlay of what is
+        fixed when a snapshot is built.
         """
-        from headrace.serving.storage import load_engine
-
-        return load_engine(Path(folder), verify)
+        return cls(*load(Path(folder), verify, overlay))
 
     def recommend(
         self,

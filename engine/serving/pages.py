@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from headrace.channels import Channel
 from headrace.data.ids import IdMap
 from headrace.funnel import Trace
-from headrace.retrieval.channel import Channel
 from headrace.types import Candidates, Page, Requests
 
 #: Columns of the re-ranking that say what the rules did, the same for a whole page.

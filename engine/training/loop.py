@@ -25,7 +25,6 @@ class TrainSettings(Section):
     batch_size: int = Field(default=4096, ge=1, description="rows a step")
     learning_rate: float = Field(default=1e-3, gt=0, description="of dense weights")
     embedding_learning_rate: float = Field(default=1e-2, gt=0, description="of embeddings")
-    seed: int = Field(default=0, ge=0, description="of the order of the rows and of every draw; a build gives its own")
 
 
 @dataclass
@@ -83,11 +82,14 @@ def fit(
     settings: TrainSettings,
     *,
     label: str,
+    seed: int = 0,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: float = 30.0,
 ) -> FitReport:
     """Minimises `loss_of(row indices int64 [batch])`, a scalar mean, over `rows` rows.
+
+    seed: of the order of the rows and of every draw.
 
     With `checkpoint` the state is written there atomically about every `checkpoint_every` seconds and at the end of
     every epoch, and a run that finds one goes on from it and ends with the same weights as an unbroken run. Raises
@@ -100,8 +102,9 @@ def fit(
     per_epoch = -(-rows // settings.batch_size)
     total = per_epoch * settings.epochs
     report = FitReport(label, rows, sum(p.numel() for p in model.parameters()))
+    told = {**settings.model_dump(), "seed": seed}
     if checkpoint and checkpoint.exists():
-        _resume(checkpoint, model, optimizers, settings, report)
+        _resume(checkpoint, model, optimizers, told, report)
     model.train()
     task = progress.add_task(label, total=total, completed=report.steps) if progress else None
     started, before, last_saved = time.monotonic(), report.seconds, time.monotonic()
@@ -113,9 +116,9 @@ def fit(
         while report.steps < total:
             epoch, place = divmod(report.steps, per_epoch)
             if place == 0 or order.numel() == 0:
-                order = torch.randperm(rows, generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch))
+                order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
             # Dropout and other draws depend on the step alone, so that a resumed run repeats them.
-            torch.manual_seed(settings.seed * 1_000_003 + report.steps)
+            torch.manual_seed(seed * 1_000_003 + report.steps)
             optimizers.zero_grad()
             loss = loss_of(order[place * settings.batch_size : (place + 1) * settings.batch_size])
             loss.backward()
@@ -131,7 +134,7 @@ def fit(
                 progress.advance(task)
             # Only where no loss is pending: a resumed run then reports the same losses, and never saves a bad one.
             if checkpoint and not recent and (ends_epoch or time.monotonic() - last_saved > checkpoint_every):
-                _save(checkpoint, model, optimizers, settings, report)
+                _save(checkpoint, model, optimizers, told, report)
                 last_saved = time.monotonic()
     model.eval()
     return report
@@ -158,13 +161,13 @@ def _smoothed(losses: list[Tensor], step: int, total: int, label: str) -> float:
     return float(values.mean())
 
 
-def _save(path: Path, model: nn.Module, optimizers: Optimizers, settings: TrainSettings, report: FitReport) -> None:
+def _save(path: Path, model: nn.Module, optimizers: Optimizers, told: dict[str, Any], report: FitReport) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(path.suffix + ".partial")
     state = {
         "model": model.state_dict(),
         "optimizers": optimizers.state_dict(),
-        "settings": settings.model_dump(),
+        "settings": told,
         "report": vars(report),
     }
     with open(partial, "wb") as file:
@@ -174,7 +177,7 @@ def _save(path: Path, model: nn.Module, optimizers: Optimizers, settings: TrainS
     os.replace(partial, path)
 
 
-def _resume(path: Path, model: nn.Module, optimizers: Optimizers, settings: TrainSettings, report: FitReport) -> None:
+def _resume(path: Path, model: nn.Module, optimizers: Optimizers, told: dict[str, Any], report: FitReport) -> None:
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         saved, found = state["report"], state["settings"]
@@ -183,8 +186,8 @@ def _resume(path: Path, model: nn.Module, optimizers: Optimizers, settings: Trai
         raise ValueError(
             f"checkpoint {path}: expected a training checkpoint, got an unreadable file: {error}"
         ) from error
-    if found != settings.model_dump():
-        raise ValueError(f"checkpoint {path}: expected the settings {settings.model_dump()}, got {found}")
+    if found != told:
+        raise ValueError(f"checkpoint {path}: expected the settings {told}, got {found}")
     for name in ("label", "rows", "parameters"):
         if saved[name] != getattr(report, name):
             raise ValueError(f"checkpoint {path}: expected {name} {getattr(report, name)!r}, got {saved[name]!r}")

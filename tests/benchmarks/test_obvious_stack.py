@@ -33,7 +33,8 @@ USERS = 120
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quotas = {"itemcf": 60, "two_tower": 80, "author_latest": 40, "popular_in_category": 40, "popular": 60}
     settings = Settings.model_validate({
-        "recall": {**quotas, "total": 150},
+        "channels": {name: {"quota": quota} for name, quota in quotas.items()},
+        "merge": {"total": 150},
         "page": {"ranked": 80, "shown": 20},
         "exposure": {"fpr": 1e-5},
     })  # fmt: skip

@@ -15,7 +15,10 @@ from headrace.settings import Settings
 @pytest.fixture(scope="session")
 def small_settings() -> Settings:
     quotas = {"itemcf": 60, "two_tower": 80, "author_latest": 40, "popular_in_category": 40, "popular": 60}
-    return Settings.model_validate({"recall": {**quotas, "total": 200}, "page": {"ranked": 100, "shown": 20}})
+    channels = {name: {"quota": quota} for name, quota in quotas.items()}
+    return Settings.model_validate(
+        {"channels": channels, "merge": {"total": 200}, "page": {"ranked": 100, "shown": 20}}
+    )
 
 
 @pytest.fixture(scope="session")

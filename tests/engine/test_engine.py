@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 import headrace
 from headrace.build import build
+from headrace.channels.popular import Popular
 from headrace.cli import app
 from headrace.data import Dataset, generate
-from headrace.retrieval import Popular
 from headrace.serving import Engine
 from headrace.settings import Settings, load_settings
 

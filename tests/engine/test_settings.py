@@ -118,9 +118,9 @@ def test_a_page_of_any_section() -> None:
     ("text", "name"),
     [
         ("sed = 3", "sed"),
-        ("[recall]\nitem_cf = 3", "recall.item_cf"),
-        ("[two_tower]\ndims = 3", "two_tower.dims"),
-        ("[matrix_completion]\nregularization = 0.1", "matrix_completion.regularization"),
+        ("[channels.itemcf]\nquotas = 3", "channels.itemcf.quotas"),
+        ("[channels.two_tower]\ndims = 3", "channels.two_tower.dims"),
+        ("[channels.matrix_completion]\nregularization = 0.1", "channels.matrix_completion.regularization"),
         ("[features]\nbehaviors = 3", "features.behaviors"),
         ("[preranker]\ntowers = 3", "preranker.towers"),
         ("[ranker]\nexpert = 3", "ranker.expert"),

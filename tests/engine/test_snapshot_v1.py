@@ -14,10 +14,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from headrace.channels.author_latest import AuthorLatest
+from headrace.channels.itemcf import ItemCF
+from headrace.channels.popular import Popular
+from headrace.channels.popular_in_category import PopularInCategory
+from headrace.channels.two_tower import TwoTower
 from headrace.exposure import ExposureFilter
 from headrace.reranking import MaxRun, Reranker, RerankSettings
-from headrace.retrieval import AuthorLatest, ItemCF, Popular, PopularInCategory
-from headrace.retrieval.two_tower import TwoTower
 from headrace.serving import Engine
 from headrace.snapshot import SnapshotError, read_snapshot
 from headrace.snapshot_v1 import READERS
@@ -102,6 +105,9 @@ def old(engine: Engine, snapshot: Path, tmp_path: Path) -> Path:
     parts |= {"exposure": exposure_v1(funnel.exposure), "reranker": reranker_v1(funnel.reranker)}
     parts |= {f"channel-{channel.name}": channel_v1(channel) for channel in funnel.channels}
     meta = {name: today.states[name].facts for name in ("features", "preranker", "ranker")}
+    for name in ("preranker", "ranker"):
+        chosen = meta[name]["settings"]
+        meta[name] = {**meta[name], "settings": {**chosen, "train": {**chosen["train"], "seed": 0}}}
     settings = json.loads((Path(__file__).parent / "settings_v1.json").read_text())
     write_v1(tmp_path / "old", parts, today.tables, {**today.info, "settings": settings, "meta": meta})
     return tmp_path / "old"

@@ -47,6 +47,8 @@ CATALOGUE = {
     "duration_ms": [None, 5, 6],
     "vector": pa.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], pa.list_(pa.float32(), 2)),
     "marked": [None, True, False],
+    "latitude": [-33.25, None, 90.0],
+    "longitude": pa.array([-180, None, 7], pa.int32()),
 }
 USERS = {"user": [2, 1], "gender": ["f", None], "age": [18, 25]}
 
@@ -148,6 +150,8 @@ def test_history_that_is_gone_is_removed(tmp_path):
         ("item", ["a", "a", "b"], "repeated"),
         ("item", ["a", None, "b"], "item: expected no nulls, got 1"),
         ("title", ["a", "b", "c"], "unknown column title"),
+        ("latitude", [1.0, 2.0, 90.5], "latitude: expected -90 to 90, got 90.5"),
+        ("longitude", ["1", "2", "3"], "longitude: expected degrees, got string"),
         ("vector", [[1.0], [1.0, 2.0], [3.0]], "vector: expected one length"),
         ("vector", [[1.0], [float("nan")], [3.0]], "vector: expected finite values"),
         ("vector", [[1.0], None, [3.0]], "vector: expected one length and no nulls"),

@@ -11,9 +11,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from headrace.channels.two_tower import TwoTower
 from headrace.data import Catalogue, generate
 from headrace.reranking.vectors import content_vectors, hashed_vectors
-from headrace.training.two_tower import TwoTowerSettings, train_two_tower
+from headrace.training.build import Build
 
 CLICKS = ((0, 0), (1, 2), (3, 9), (10, 29), (30, 10**9))
 
@@ -25,6 +26,10 @@ def likeness(vectors, truth, items):
     return float((truth[items] @ truth.T).gather(1, near.topk(10, 1).indices).mean())
 
 
+def train(dataset):
+    return TwoTower.fit(Build(dataset), TwoTower.Settings(epochs=3)).vectors
+
+
 @pytest.mark.rare
 def test_two_tower_vectors_of_rare_items_say_little():
     world = generate(users=4000, items=6000, events=400_000, seed=0)
@@ -33,8 +38,8 @@ def test_two_tower_vectors_of_rare_items_say_little():
     truth = torch.from_numpy(world.truth.item_vector)
     bare = replace(world.dataset, catalogue=Catalogue(world.dataset.catalogue.ids))
     vectors = {
-        "two-tower, ids": train_two_tower(bare, TwoTowerSettings(epochs=3))[0].vectors,
-        "two-tower, with content": train_two_tower(world.dataset, TwoTowerSettings(epochs=3))[0].vectors,
+        "two-tower, ids": train(bare),
+        "two-tower, with content": train(world.dataset),
         "content": content_vectors(world.dataset.catalogue),
         "hashed fields": hashed_vectors(world.dataset.catalogue),
         "the truth itself": truth,

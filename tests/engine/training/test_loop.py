@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from headrace.training.loop import FitReport, TrainSettings, fit
 
-SETTINGS = TrainSettings(epochs=3, batch_size=16, seed=5)
+SETTINGS = TrainSettings(epochs=3, batch_size=16)
 
 
 class Net(nn.Module):
@@ -86,7 +86,7 @@ def test_same_seed_same_weights_and_another_seed_others() -> None:
     train(a)
     torch.manual_seed(99)
     train(b)
-    train(c, TrainSettings(epochs=3, batch_size=16, seed=6))
+    train(c, seed=6)
     assert_same(a, b)
     assert not torch.equal(a.out.weight, c.out.weight)
 
@@ -145,7 +145,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     train(net(), checkpoint=path)
     with pytest.raises(ValueError, match=r"net\.pt: expected the settings .*'seed': 6"):
-        train(net(), TrainSettings(epochs=3, batch_size=16, seed=6), checkpoint=path)
+        train(net(), seed=6, checkpoint=path)
     with pytest.raises(ValueError, match=r"net\.pt: expected rows 90, got 100"):
         train(net(), rows=90, checkpoint=path)
     model = net()
@@ -178,7 +178,7 @@ def test_no_rows_is_an_error(rows: int) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"epochs": 0}, {"batch_size": 0}, {"seed": -1}, {"learning_rate": 0.0}, {"embedding_learning_rate": float("nan")}],
+    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"embedding_learning_rate": float("nan")}],
 )
 def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"{next(iter(wrong))}\n  Input should be"):

@@ -1,0 +1,75 @@
+"""Recall channels: one file (or folder) each, found by their names; `merge.py` joins what they find.
+
+What several of them need is in `shared/`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import Field
+
+from headrace.data.dataset import Dataset
+from headrace.registry import Registry
+from headrace.section import Section
+from headrace.state import State
+from headrace.training.build import Build
+from headrace.types import Candidates, Requests
+
+
+class ChannelSettings(Section):
+    """What every channel can be told."""
+
+    quota: int = Field(default=0, ge=0, description="items it may bring a request; 0: it is not built")
+
+
+class Channel(ABC):
+    """One way to find candidates.
+
+    name: by which settings, snapshots and pages know it. personalised: whether it can tell users apart. Settings: what
+    it can be told, with its default quota.
+    """
+
+    name: ClassVar[str]
+    personalised: ClassVar[bool]
+    Settings: ClassVar[type[ChannelSettings]] = ChannelSettings
+
+    @classmethod
+    def needs(cls, dataset: Dataset) -> str | None:
+        """What `dataset` lacks for such a channel, in words; None where it lacks nothing."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, build: Build, settings: Any) -> Channel:
+        """The channel of a dataset that lacks nothing. settings: of its own `Settings`."""
+
+    @abstractmethod
+    def recall(self, requests: Requests, quota: int) -> Candidates:
+        """At most `quota` items for each request, best first, each item once.
+
+        `score` is on the channel's own scale and `channels` zero: the merge sets the bit. A request that the channel
+        can say nothing about gets none. A request gets the same in any batch. Raises ValueError for a quota below 1.
+        """
+
+    @abstractmethod
+    def state(self) -> State:
+        """All that `from_state` needs."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, state: State) -> Channel:
+        """The channel whose `state` this is."""
+
+
+#: Every channel by name. One outside this folder is found by an entry point of the group "headrace.channels".
+CHANNELS: Registry[type[Channel]] = Registry("channel", __name__)
+
+_C = TypeVar("_C", bound=type[Channel])
+
+
+def channel(cls: _C) -> _C:
+    """Registers a channel by its name."""
+    CHANNELS.add(cls.name, cls)
+    return cls

@@ -1,0 +1,97 @@
+"""How a channel of vectors searches them: a setting names the index, a snapshot holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from headrace.channels import ChannelSettings
+from headrace.jagged import offsets_of
+from headrace.kernels import TopKIndex
+from headrace.search.ann import AnnIndex
+from headrace.search.ann.faiss_finder import load_faiss
+from headrace.search.ann.settings import method_settings
+from headrace.state import State
+from headrace.types import Candidates, Requests
+
+IndexName = Literal["exact", "ivf", "ivfpq", "hnsw", "lsh"]
+VectorIndex = TopKIndex | AnnIndex
+
+
+class VectorSettings(ChannelSettings):
+    """What every channel of vectors can be told."""
+
+    index: IndexName = Field(default="exact", description="what searches the items' vectors ([ann.md](ann.md))")
+    ann: dict[str, int | float] = Field(
+        default={}, description="settings of an approximate index, by the names of its method ([ann.md](ann.md))"
+    )
+
+    @model_validator(mode="after")
+    def _ann_is_of_the_index(self) -> VectorSettings:
+        if self.ann and self.index == "exact":
+            raise ValueError(f"ann: expected none for an exact index, got {', '.join(self.ann)}")
+        if self.index != "exact":
+            try:
+                method_settings(self.index, dict(self.ann))
+            except TypeError as error:
+                raise ValueError(f"ann.{error}") from error
+        return self
+
+
+def check_index(settings: VectorSettings) -> None:
+    """Raises ImportError for an index that needs FAISS where it is not installed."""
+    if settings.index not in ("exact", "lsh"):
+        load_faiss()
+
+
+def build_index(vectors: Tensor, settings: VectorSettings, seed: int = 0) -> VectorIndex:
+    """An index over the rows of float32 [N, d], by inner product; approximate ones as `AnnIndex` has them."""
+    check_index(settings)
+    if settings.index == "exact":
+        return TopKIndex(vectors)
+    ann: dict[str, Any] = settings.ann
+    return AnnIndex(vectors, method=settings.index, seed=seed, **ann)
+
+
+def index_state(index: VectorIndex) -> State:
+    """What `index_of` needs beside the vectors; nothing for an exact index, which is built as fast as it is read."""
+    return State(index.state()) if isinstance(index, AnnIndex) else State()
+
+
+def index_of(vectors: Tensor, state: State) -> VectorIndex:
+    """The index whose `index_state` this is."""
+    return AnnIndex.from_state(vectors, None, state.tensors) if state.tensors else TopKIndex(vectors)
+
+
+def recall_nearest(
+    requests: Requests,
+    quota: int,
+    known: Tensor,
+    rows: Tensor,
+    index: VectorIndex,
+    vectors_of: Callable[[Tensor], Tensor],
+) -> Candidates:
+    """The `quota` best items of each request by its user's vector; none for a user who is not `known`.
+
+    known: bool [U]. rows: int64 [M], the item of each row of the index. vectors_of: users int64 [m] -> float32 [m, d].
+    Raises ValueError for a quota below 1 or a user row outside the table.
+    """
+    if quota < 1:
+        raise ValueError(f"quota: expected at least 1, got {quota}")
+    user = requests.user
+    outside = (user < -1) | (user >= len(known))
+    if bool(outside.any()):
+        raise ValueError(f"user: expected rows from -1 to {len(known) - 1}, got {int(user[outside][0])}")
+    asked = known.index_select(0, user.clamp_min(0)) & (user >= 0) if len(known) else user >= 0
+    count = min(quota, len(rows))
+    if count == 0 or not bool(asked.any()):
+        return Candidates.empty(len(requests))
+    score, found = index.search(vectors_of(user[asked]), count)
+    there = found >= 0
+    counts = torch.zeros_like(user).masked_scatter_(asked, there.sum(1))
+    item = rows.index_select(0, found[there])
+    return Candidates(offsets_of(counts), item, score[there], torch.zeros_like(item))

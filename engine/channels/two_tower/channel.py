@@ -1,0 +1,172 @@
+"""The two-tower channel: the items whose stored vectors are nearest a live user vector (Yi et al., RecSys 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import InitVar, dataclass, field
+
+import torch
+from torch import Tensor
+
+from headrace.channels import Channel, channel
+from headrace.channels.shared.positives import Positives, positives_of
+from headrace.channels.shared.vector_index import (
+    VectorIndex,
+    build_index,
+    check_index,
+    index_of,
+    index_state,
+    recall_nearest,
+)
+from headrace.channels.two_tower.features import id_keys
+from headrace.channels.two_tower.model import Features, TwoTowerModel
+from headrace.channels.two_tower.objective import Objective, TwoTowerSettings
+from headrace.channels.two_tower.warm import Rows, copy_tables
+from headrace.data import Dataset
+from headrace.kernels import TopKIndex
+from headrace.state import State
+from headrace.training.build import Build
+from headrace.types import Candidates, Requests
+
+
+@channel
+@dataclass(eq=False)
+class TwoTower(Channel):
+    """Recall by trained towers.
+
+    users: the users' features. item_fields: field -> rows of the item tower's feature table.
+    recent: int32 [U, n], each user's last positive items at the cut, newest first, -1 pad.
+    known: bool [U], users the towers can tell apart: with a positive item or a feature; others get nothing.
+    rows: int64 [M] ascending, the items recalled. vectors: float32 [M, dim], their unit vectors.
+    user_keys, item_keys: int64 [U], [N], what stands for each external id when a later training starts from this one.
+    index: what searches `vectors`, row by row, by inner product; an exact index where none is given.
+    """
+
+    name = "two_tower"
+    personalised = True
+    Settings = TwoTowerSettings
+
+    model: TwoTowerModel
+    users: Features
+    item_fields: dict[str, int]
+    recent: Tensor
+    known: Tensor
+    rows: Tensor
+    vectors: Tensor
+    user_keys: Tensor
+    item_keys: Tensor
+    index: InitVar[VectorIndex | None] = None
+    _index: VectorIndex = field(init=False, repr=False)
+
+    def __post_init__(self, index: VectorIndex | None) -> None:
+        self._index = TopKIndex(self.vectors) if index is None else index
+
+    @classmethod
+    def fit(cls, build: Build, settings: TwoTowerSettings) -> TwoTower:
+        """Train on every interaction with interest, of the log and of the older history; each once an epoch.
+
+        Where the build starts from an earlier engine, users and items are matched by their ids, and codes of features
+        must mean what they meant then. Raises ValueError when there are no positives, a content vector is not finite,
+        or the earlier channel has another `dim`, `hidden` or content width; ImportError, before any training, where the
+        index needs FAISS and it is not installed.
+        """
+        check_index(settings)
+        dataset = build.dataset
+        with build.seeded():
+            objective = Objective(dataset, build.once(positives_of), settings)
+        rows = Rows(
+            id_keys(dataset.users.ids),
+            id_keys(dataset.catalogue.ids),
+            objective.user_features.sizes,
+            objective.item_features.sizes,
+        )
+        earlier = build.warm.get(cls.name)
+        if isinstance(earlier, cls):
+            copy_tables(earlier.model, earlier.table_rows, objective.model, rows)
+        build.train(objective.model, len(objective.positives), objective, settings, cls.name)
+        return cls._of(objective, rows, dataset, build.seed)
+
+    @classmethod
+    @torch.inference_mode()
+    def _of(cls, objective: Objective, rows: Rows, dataset: Dataset, seed: int) -> TwoTower:
+        """The channel of the trained model, with each user's last positives at the end of the log."""
+        positives, settings = objective.positives, objective.settings
+        everyone = torch.arange(len(dataset.users))
+        recalled = (objective.clicks >= settings.min_positives).nonzero().squeeze(1)
+        vectors = objective.model.item_vectors(recalled, objective.item_features, objective.content)
+        return cls(
+            objective.model.eval(),
+            objective.user_features,
+            rows.item_fields,
+            recent=positives.last(everyone, positives.offsets[1:], settings.last_n).int(),
+            known=_known(positives, dataset),
+            rows=recalled,
+            vectors=vectors,
+            user_keys=rows.user_keys,
+            item_keys=rows.item_keys,
+            index=build_index(vectors, settings, seed),
+        )
+
+    @property
+    def table_rows(self) -> Rows:
+        """What the rows of the model's tables stand for."""
+        return Rows(self.user_keys, self.item_keys, self.users.sizes, self.item_fields)
+
+    def recall(self, requests: Requests, quota: int) -> Candidates:
+        """The `quota` items of largest cosine; score is the cosine (float32). Unknown users get none.
+
+        An approximate index may bring fewer, or others, with their true cosines.
+        Items that the user has seen are not left out: the exposure filter does that.
+        Raises ValueError for a quota below 1 or a user row outside the table.
+        """
+        return recall_nearest(requests, quota, self.known, self.rows, self._index, self.user_vectors)
+
+    @torch.inference_mode()
+    def user_vectors(self, users: Tensor) -> Tensor:
+        """float32 [m, dim] unit vectors of the known `users` (int64 [m])."""
+        recent = self.recent[users].long()
+        return self.model.user_vectors(users, recent, self.users, torch.float64).float()
+
+    def state(self) -> State:
+        """The weights under "model", the users' features under "users", an approximate index under "index", and every
+        other tensor. The fields' sizes are lists of pairs: their order is that of the table."""
+        users = {name: getattr(self.users, name) for name in ("offsets", "codes", "weights")}
+        return State.of(
+            model=State(dict(self.model.state_dict())),
+            users=State(users),
+            index=index_state(self._index),
+            user_fields=[list(pair) for pair in self.users.sizes.items()],
+            item_fields=[list(pair) for pair in self.item_fields.items()],
+            **{name: getattr(self, name) for name in _TENSORS},
+        )
+
+    @classmethod
+    def from_state(cls, state: State) -> TwoTower:
+        weights = state.under("model").tensors
+        content = weights.get("content.weight")
+        hidden, dim = weights["user.inner.weight"].shape
+        model = TwoTowerModel(
+            len(weights["user_id.weight"]) - 1,
+            len(weights["item_id.weight"]) - 1,
+            len(weights["user.fields.weight"]),
+            len(weights["item.fields.weight"]),
+            0 if content is None else content.shape[1],
+            dim,
+            hidden,
+        )
+        model.load_state_dict(weights)
+        users = Features(**state.under("users").tensors, sizes=dict(state["user_fields"]))
+        tensors = {name: state[name] for name in _TENSORS}
+        index = index_of(tensors["vectors"], state.under("index"))
+        return cls(model.eval(), users, dict(state["item_fields"]), **tensors, index=index)
+
+
+_TENSORS = ("recent", "known", "rows", "vectors", "user_keys", "item_keys")
+
+
+def _known(positives: Positives, dataset: Dataset) -> Tensor:
+    """bool [U]: users with a positive item or a feature."""
+    known = positives.offsets.diff() > 0
+    if dataset.users.features:
+        codes = torch.stack([torch.from_numpy(codes) for codes in dataset.users.features.values()])
+        known |= (codes >= 0).any(0)
+    return known

@@ -1,0 +1,143 @@
+"""A funnel as a snapshot, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.channels import CHANNELS, Channel
+from headrace.data import Catalogue, Dataset, IdMap
+from headrace.exposure import ExposureFilter
+from headrace.features import FeatureStore
+from headrace.funnel import Funnel
+from headrace.overlay import Overlay, overlaid
+from headrace.ranking import PreRanker, Ranker
+from headrace.ranking.two_part import TwoPart
+from headrace.reranking import Reranker
+from headrace.reranking.slots import pinned_rows
+from headrace.settings import Settings
+from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
+from headrace.state import State
+
+
+class Loaded(NamedTuple):
+    """What a snapshot holds: the funnel, the ids, the moment it describes (ms since the epoch), and its settings."""
+
+    funnel: Funnel
+    users: IdMap
+    items: IdMap
+    as_of: int
+    settings: Settings
+
+
+def assemble(
+    channels: list[Channel],
+    exposure: ExposureFilter,
+    preranker: PreRanker,
+    ranker: Ranker,
+    reranker: Reranker,
+    settings: Settings,
+) -> Funnel:
+    """The funnel of these parts, used as the settings say; channels whose quota is 0 are left out.
+
+    Raises ValueError when that leaves none.
+    """
+    page, chosen = settings.page, settings.preranker
+    used = [(one, settings.channels[one.name].quota) for one in channels if settings.channels[one.name].quota]
+    if not used:
+        raise ValueError("channels: expected a quota above 0 for at least one, got none")
+    preranker.variety = TwoPart(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
+    preranker.heads.fusion = ranker.heads.fusion = settings.fusion
+    return Funnel(
+        len(ranker.store.items),
+        [one for one, _ in used],
+        [quota for _, quota in used],
+        settings.merge.total,
+        exposure,
+        preranker,
+        page.ranked,
+        ranker,
+        reranker,
+    )
+
+
+def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folder: Path) -> Path:
+    """Writes the funnel as the current version of the snapshot in `folder`; returns the version's folder."""
+    states = {
+        "features": State(*funnel.ranker.store.state()),
+        "preranker": State(*funnel.preranker.state()),
+        "ranker": State(*funnel.ranker.state()),
+        "exposure": funnel.exposure.state(),
+        "reranker": funnel.reranker.state(),
+        **{f"channel-{channel.name}": channel.state() for channel in funnel.channels},
+    }
+    info: dict[str, Any] = {
+        "dataset": dataset.name,
+        "as_of": as_of,
+        "settings": settings.model_dump(mode="json"),
+        "channels": [channel.name for channel in funnel.channels],
+    }
+    tables = {"items": _items_table(dataset.catalogue), "users": pa.table({"id": _ids(dataset.users.ids)})}
+    return write_snapshot(folder, Snapshot(states, tables, info))
+
+
+def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> Loaded:
+    """Reads the current version of the snapshot in `folder`; overlay: see `overlaid`.
+
+    Raises SnapshotError naming the file and the reason, ValueError for an overlay that cannot be.
+    """
+    snapshot = read_snapshot(folder, verify)
+    info, states = snapshot.info, snapshot.states
+    if snapshot.lost:
+        raise SnapshotError(
+            f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read; "
+            f"build it again from {info['dataset']}: headrace build"
+        )
+    if missing := [name for name in info["channels"] if name not in CHANNELS]:
+        raise SnapshotError(
+            f"{folder}: expected channels of {', '.join(CHANNELS)}, which are installed here; got {', '.join(missing)}"
+        )
+    users, items = (IdMap(snapshot.tables[name].column("id").to_numpy()) for name in ("users", "items"))
+    try:
+        settings = Settings.model_validate(_of_known_channels(info["settings"]))
+        store = FeatureStore.from_state(states["features"].tensors, states["features"].facts)
+        channels = [CHANNELS[name].from_state(states[f"channel-{name}"]) for name in info["channels"]]
+        exposure = ExposureFilter.from_state(states["exposure"])
+        preranker = PreRanker.from_state(states["preranker"].tensors, states["preranker"].facts, store)
+        ranker = Ranker.from_state(states["ranker"].tensors, states["ranker"].facts, store)
+        reranker = Reranker.from_state(states["reranker"], settings.reranking)
+    except (KeyError, ValueError, TypeError) as error:
+        raise SnapshotError(f"{folder}: its parts do not fit this release: {error!r}") from error
+    if overlay is not None:
+        settings = overlaid(settings, overlay, info["channels"])
+        pins = pinned_rows(settings.reranking.pins, items)
+        reranker = Reranker(settings.reranking, reranker.vectors, reranker.kinds, pins)
+    funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
+    return Loaded(funnel, users, items, int(info["as_of"]), settings)
+
+
+def _of_known_channels(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those of channels that were not built and are not installed here."""
+    return {**settings, "channels": {name: one for name, one in settings["channels"].items() if name in CHANNELS}}
+
+
+def _ids(ids: IdMap) -> pa.Array:
+    return pa.array(ids.ids)
+
+
+def _items_table(catalogue: Catalogue) -> pa.Table:
+    """Ids with what people want to read beside them; the models keep their own copies."""
+    columns: dict[str, Any] = {"id": _ids(catalogue.ids)}
+    category = catalogue.first_category()
+    for name, codes in (("author", catalogue.author), ("category", category)):
+        texts = catalogue.names.get(name)
+        if codes is not None and texts:
+            columns[name] = pa.DictionaryArray.from_arrays(
+                pa.array(codes, pa.int32(), mask=np.asarray(codes < 0)), pa.array(texts)
+            )
+    if catalogue.publish_time is not None:
+        columns["publish_time"] = pa.array(catalogue.publish_time)
+    return pa.table(columns)

@@ -1,0 +1,86 @@
+"""What every fit of a build is given, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from headrace.data.dataset import Dataset, InteractionLog
+from headrace.training.loop import FitReport, TrainSettings, fit
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@dataclass(eq=False)
+class Build:
+    """The dataset, the seed of every draw, and how models are trained; a fit is told its own settings beside it.
+
+    device: where models train. progress: where bars are shown. work: the folder of the trainings' checkpoints; None:
+    none are written. warm: name of a part -> that part of an earlier engine, which training starts from. fits: what the
+    trainings so far reported. left_out: name of a part that could not be built -> why.
+    """
+
+    dataset: Dataset
+    seed: int = 0
+    device: str = "cpu"
+    progress: Progress | None = None
+    work: Path | None = None
+    warm: Mapping[str, Any] = field(default_factory=dict)
+    fits: list[FitReport] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def logs(self) -> list[InteractionLog]:
+        """The older history, where there is one, and the log."""
+        history, log = self.dataset.history, self.dataset.log
+        return [log] if history is None else [history, log]
+
+    def once(self, make: Callable[Concatenate[Build, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """`make(self, ...)`, called once for all fits that ask for the same; the arguments can be hashed."""
+        key = make, args, tuple(sorted(kwargs.items()))
+        if key not in self._made:
+            self._made[key] = make(self, *args, **kwargs)
+        found: _T = self._made[key]
+        return found
+
+    @contextmanager
+    def seeded(self) -> Iterator[None]:
+        """Draws inside depend on the seed alone, and the caller's own draws go on as if there had been none."""
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(self.seed)
+            yield
+
+    def train(
+        self, model: nn.Module, rows: int, loss_of: Callable[[Tensor], Tensor], settings: TrainSettings, label: str
+    ) -> FitReport:
+        """`headrace.training.loop.fit` with the build's seed, progress and a checkpoint named by `label`, which no
+        other training of the build has; what it reports is kept in `fits`."""
+        report = fit(
+            model,
+            rows,
+            loss_of,
+            settings,
+            seed=self.seed,
+            label=label,
+            progress=self.progress,
+            checkpoint=self.work / f"{label}.pt" if self.work else None,
+        )
+        self.fits.append(report)
+        return report
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[None]:
+        """One bar for a piece of work without steps of its own."""
+        task = self.progress.add_task(label, total=1) if self.progress else None
+        yield
+        if self.progress and task is not None:
+            self.progress.advance(task)
