@@ -34,7 +34,7 @@ class Machine {
             const NetworkStep& step = code.steps[i];
             switch (step.numbers[0]) {
                 case kRows:
-                    add(as<RowsStep>(step), block);
+                    i += add(code, i, block);
                     break;
                 case kAffine:
                     i += affine(code, i);
@@ -98,32 +98,47 @@ class Machine {
     const float* row() const { return kept_ + plan_.program->request.out; }
     Sequence sequence(int64_t s) const { return sequence_of(plan_.requests->sequences[s], request_); }
 
-    void add(const RowsStep& s, const BlockRows* block) {
-        if constexpr (!L::kSingle) {
-            rows(s, *block, row(), at(s.out));
-        } else {
+    // Step i and those after it that it is one with; returns how many those are.
+    int64_t add(const NetworkCode& code, int64_t i, const BlockRows* block) {
+        const auto s = as<RowsStep>(code.steps[i]);
+        if constexpr (L::kSingle) {
             float* out = at(s.out);
             std::memset(out, 0, static_cast<size_t>(s.width) * sizeof(float));
-            if (s.pair < 0) return;
+            if (s.pair < 0) return 0;
             const float* inputs = plan_.requests->inputs + request_ * plan_.program->request_inputs + s.pair;
             std::memcpy(out, inputs, static_cast<size_t>(s.width) * sizeof(float));
+            return 0;
+        } else {
+            // What all candidates have in common is a bias to the sums that go on from it.
+            const bool common = s.request >= 0 && s.item < 0 && s.codes < 0 && s.pair < 0;
+            if (common && goes_on(code, i + 1, s.out, s.width)) return 1 + affine(code, i + 1, row() + s.request);
+            rows(s, *block, row(), at(s.out));
+            return 0;
         }
+    }
+
+    // Whether step i is affine and goes on with the sums that these columns hold.
+    bool goes_on(const NetworkCode& code, int64_t i, int64_t out, int64_t width) const {
+        if (i >= code.count || code.steps[i].numbers[0] != kAffine) return false;
+        const auto s = as<AffineStep>(code.steps[i]);
+        return s.start == kHeld && s.out == out && s.width == width;
     }
 
     Term term(const AffineStep& s) const {
         return {at(s.x), (s.own ? row() : weights_) + s.weight, s.inputs, s.stride};
     }
 
-    // Step i and those after it that go on with its sums; returns how many those are.
-    int64_t affine(const NetworkCode& code, int64_t i) {
+    // Step i, from `bias` on where that is given, and those after it that go on with its sums.
+    int64_t affine(const NetworkCode& code, int64_t i, const float* bias = nullptr) {
         auto s = as<AffineStep>(code.steps[i]);
         const int64_t out = s.out, width = s.width;
-        Sum sum{{term(s)}, 1, s.start >= 0 ? weights_ + s.start : nullptr, s.start == kHeld, false};
-        while (!s.relu && i + sum.count < code.count && sum.count < Sum::kMost) {
-            const NetworkStep& next = code.steps[i + sum.count];
-            const auto more = as<AffineStep>(next);
-            if (more.kind != kAffine || more.start != kHeld || more.out != out || more.width != width) break;
-            s = more;
+        Sum sum;
+        sum.held = !bias && s.start == kHeld;
+        sum.bias = s.start >= 0 ? weights_ + s.start : bias;
+        sum.terms[0] = term(s);
+        sum.count = 1;
+        while (!s.relu && sum.count < Sum::kMost && goes_on(code, i + sum.count, out, width)) {
+            s = as<AffineStep>(code.steps[i + sum.count]);
             sum.terms[sum.count++] = term(s);
         }
         sum.relu = s.relu;
@@ -170,11 +185,15 @@ class Machine {
     Between& between_;
 };
 
+// Tiles of all layers, as `sum_tiles` cuts them; at least one.
 inline int64_t tiles(const NetworkCode& code) {
     int64_t count = 0;
-    for (int64_t i = 0; i < code.count; ++i)
-        if (code.steps[i].numbers[0] == kAffine) count += as<AffineStep>(code.steps[i]).width / kTile;
-    return count;
+    for (int64_t i = 0; i < code.count; ++i) {
+        if (code.steps[i].numbers[0] != kAffine) continue;
+        const int64_t width = as<AffineStep>(code.steps[i]).width;
+        count += width / kTile + __builtin_popcountll(static_cast<uint64_t>(width % kTile));
+    }
+    return count ? count : 1;
 }
 
 void request(const NetworkPlan& plan, int64_t b, float* kept, float* scratch) {
@@ -187,7 +206,7 @@ void request(const NetworkPlan& plan, int64_t b, float* kept, float* scratch) {
 void candidates(const NetworkPlan& plan, const NetworkTask& task, float* scratch) {
     const hr_network_program& p = *plan.program;
     const hr_network_stage& stage = p.pair;
-    Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair));
+    Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair) - 1);
     Machine<Lanes, Ahead> machine(plan, task.request, task.kept, scratch, scratch + stage.columns * kBlock, ahead);
     BlockRows block;
     for (int64_t first = 0; first < task.count; first += kBlock) {

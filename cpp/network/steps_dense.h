@@ -25,34 +25,41 @@ template <int O>
 inline void sum_tile(const Sum& s, int64_t o, float* out) {
     constexpr int L = Vec::kLanes;
     Vec sum[O][kBlockVecs];
-    for (int i = 0; i < O; ++i)
-        for (int v = 0; v < kBlockVecs; ++v)
-            sum[i][v] = s.bias ? Vec::all(s.bias[o + i]) : s.held ? Vec::load(out + i * kBlock + v * L) : Vec::zero();
-    for (int t = 0; t < s.count; ++t) {
-        const float *x = s.terms[t].x, *weight = s.terms[t].weight + o;
-        const int64_t inputs = s.terms[t].inputs, stride = s.terms[t].stride;
-        for (int64_t k = 0; k < inputs; ++k) {
+    if (s.bias) {
+        for (int i = 0; i < O; ++i)
+            for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = Vec::all(s.bias[o + i]);
+    } else if (s.held) {
+        for (int i = 0; i < O; ++i)
+            for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = Vec::load(out + i * kBlock + v * L);
+    } else {
+        for (int i = 0; i < O; ++i)
+            for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = Vec::zero();
+    }
+    for (const Term *term = s.terms, *end = term + s.count; term < end; ++term) {
+        const float *x = term->x, *weight = term->weight + o;
+        const int64_t stride = term->stride;
+        for (int64_t k = term->inputs; k > 0; --k, x += kBlock, weight += stride) {
             Vec a[kBlockVecs];
-            for (int v = 0; v < kBlockVecs; ++v) a[v] = Vec::load(x + k * kBlock + v * L);
+            for (int v = 0; v < kBlockVecs; ++v) a[v] = Vec::load(x + v * L);
             for (int i = 0; i < O; ++i) {
-                const Vec w = Vec::all(weight[k * stride + i]);
+                const Vec w = Vec::all(weight[i]);
                 for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = fused(a[v], w, sum[i][v]);
             }
         }
     }
+    if (s.relu)
+        for (int i = 0; i < O; ++i)
+            for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = max(sum[i][v], Vec::zero());
     for (int i = 0; i < O; ++i)
-        for (int v = 0; v < kBlockVecs; ++v) {
-            const Vec y = s.relu ? max(sum[i][v], Vec::zero()) : sum[i][v];
-            y.store(out + i * kBlock + v * L);
-        }
+        for (int v = 0; v < kBlockVecs; ++v) sum[i][v].store(out + i * kBlock + v * L);
 }
 
-// Tiles of O outputs, then of O / 2, ... 1; `between` runs after each.
+// Tiles of O outputs, then of O / 2, ... 1; `between` runs after each, as often as it has terms.
 template <int O, class Between>
 inline void sum_tiles(const Sum& s, int64_t o, int64_t width, float* out, Between& between) {
     for (; o + O <= width; o += O) {
         sum_tile<O>(s, o, out + o * kBlock);
-        between();
+        for (int t = 0; t < s.count; ++t) between();
     }
     if constexpr (O > 1)
         if (o < width) sum_tiles<O / 2>(s, o, width, out, between);

@@ -53,7 +53,12 @@ def settings_page(settings: Section) -> str:
 
 def _networks() -> Iterator[str]:
     """The settings of every ranking network, of which the page's own sections have those that are used."""
-    yield from ("## Ranking networks", "", "What `network` may hold, by the `model` of the ranker or the pre-ranker.", "")
+    yield from (
+        "## Ranking networks",
+        "",
+        "What `network` may hold, by the `model` of the ranker or the pre-ranker.",
+        "",
+    )
     for name, model in MODELS.items():
         yield from (f"### `{name}`", "", inspect.cleandoc(model.__doc__ or ""), "")
         yield from _section("network.", model.Settings, _own(model.Settings))

@@ -5,26 +5,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from headrace.kernels.network.products_gpu import block_rows
 from headrace.kernels.network.steps_gpu import LOWEST, at, field, get, put
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def sequence(
-    entries: tl.tensor, counts: tl.tensor, longest: tl.tensor, number: tl.tensor, owner: tl.tensor
-) -> tl.tensor:
-    """Of sequence `number`: its entries [B, N, d], N, how many entries each row's request has, and the most of them.
-
-    entries, counts, longest: tuples over the sequences.
-    """
-    chosen, count, length = entries[0], counts[0], tl.full([], longest[0], tl.int32)
-    for s in tl.static_range(1, len(entries)):
-        if number == s:
-            chosen, count, length = entries[s], counts[s], tl.full([], longest[s], tl.int32)
-    present = tl.minimum(tl.load(count + owner), length)
-    return chosen, length, present, tl.max(present, 0)
-
-
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def attend(
     step: tl.tensor,
     held: tl.tensor,
@@ -33,23 +18,24 @@ def attend(
     counts: tl.tensor,
     longest: tl.tensor,
     owner: tl.tensor,
-    row: tl.tensor,
+    block: tl.tensor,
+    n: tl.tensor,
     ROWS: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ) -> None:
-    """One entry after another, the sums scaled down whenever a higher logit comes."""
-    out, width, query, number = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
+    """One entry after another, the sums scaled down whenever a higher logit comes. entries: [B, longest, d]."""
+    request = tl.load(owner + block_rows(block, n, ROWS)).to(tl.int64)
+    present = tl.minimum(tl.load(counts + request), longest)
+    out, width, query = field(step, 0), field(step, 1), field(step, 2)
     scale = tl.load(weights + field(step, 4))
-    request = tl.load(owner + row)
-    chosen, length, present, most = sequence(entries, counts, longest, number, request)
     d = tl.arange(0, BLOCK_D)
     x = get(held, query + d, d < width, ROWS)
     peak = tl.full([ROWS], LOWEST, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     mean = tl.zeros([BLOCK_D, ROWS], tl.float32)
-    for b in range(most):
+    for b in range(tl.max(present, 0)):
         mask = (d < width)[:, None] & (b < present)[None, :]
-        y = tl.load(chosen + ((request * length + b) * width)[None, :] + d[:, None], mask=mask, other=0.0)
+        y = tl.load(entries + ((request * longest + b) * width)[None, :] + d[:, None], mask=mask, other=0.0)
         logit = tl.where(b < present, tl.sum(x * y, 0) * scale, LOWEST)
         higher = tl.maximum(peak, logit)
         keep, term = tl.exp(peak - higher), tl.where(b < present, tl.exp(logit - higher), 0.0)
@@ -59,7 +45,7 @@ def attend(
     put(held, out + d, d < width, mean / tl.where(present > 0, total, 1.0)[None, :], ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def mean(
     step: tl.tensor,
     held: tl.tensor,
@@ -67,22 +53,23 @@ def mean(
     counts: tl.tensor,
     longest: tl.tensor,
     owner: tl.tensor,
-    row: tl.tensor,
+    block: tl.tensor,
+    n: tl.tensor,
     ROWS: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ) -> None:
-    out, width, number = field(step, 0), field(step, 1), field(step, 2)
-    request = tl.load(owner + row)
-    chosen, length, present, most = sequence(entries, counts, longest, number, request)
+    request = tl.load(owner + block_rows(block, n, ROWS)).to(tl.int64)
+    present = tl.minimum(tl.load(counts + request), longest)
+    out, width = field(step, 0), field(step, 1)
     d = tl.arange(0, BLOCK_D)
     total = tl.zeros([BLOCK_D, ROWS], tl.float32)
-    for b in range(most):
+    for b in range(tl.max(present, 0)):
         mask = (d < width)[:, None] & (b < present)[None, :]
-        total += tl.load(chosen + ((request * length + b) * width)[None, :] + d[:, None], mask=mask, other=0.0)
+        total += tl.load(entries + ((request * longest + b) * width)[None, :] + d[:, None], mask=mask, other=0.0)
     put(held, out + d, d < width, total / tl.maximum(present, 1)[None, :], ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def self_attend(step: tl.tensor, held: tl.tensor, weights: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     """TILE pairs of a field and a head at a time; the results are summed up where they belong."""
     out, width, q, k, v = field(step, 0), field(step, 1), field(step, 2), field(step, 3), field(step, 4)

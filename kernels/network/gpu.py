@@ -10,14 +10,13 @@ from torch import Tensor
 
 from headrace.kernels.network import instructions as ins
 from headrace.kernels.network.attention_gpu import attend, mean, self_attend
-from headrace.kernels.network.products_gpu import affine, block_rows, inside, rows
+from headrace.kernels.network.products_gpu import affine, answer, rows
 from headrace.kernels.network.steps_gpu import (
     binary,
     constant,
     field,
     fm,
     fold,
-    get,
     mix,
     normalise,
     pairs,
@@ -26,9 +25,15 @@ from headrace.kernels.network.steps_gpu import (
     unary,
 )
 
-ROWS, TILE, BLOCK_O, BLOCK_K, WARPS = 32, 16, 64, 32, 4
-#: Programs that share a multiprocessor.
-RESIDENT = 4
+ROWS, TILE, BLOCK_O, BLOCK_K, WARPS = 32, 16, 64, 16, 4
+#: Programs that share a multiprocessor, and the registers that this leaves to a thread.
+RESIDENT, REGISTERS = 3, 168
+
+#: The arguments of `stage_kernel` that are numbers.
+SIZES = (
+    *("n", "steps", "columns", "result", "width", "items", "item_width", "code_count", "code_width"),
+    *("request_width", "input_width", "fields", "row_stride", "target_stride"),
+)
 
 ENCODED = tl.constexpr(ins.ENCODED)
 AFFINE = tl.constexpr(ins.INSTRUCTIONS.index(ins.Affine))
@@ -47,7 +52,8 @@ REDUCE = tl.constexpr(ins.INSTRUCTIONS.index(ins.Reduce))
 NORMALISE = tl.constexpr(ins.INSTRUCTIONS.index(ins.Normalise))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+# One build serves every size: it takes seconds.
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def stage_kernel(
     code: tl.tensor,
     weights: tl.tensor,
@@ -85,20 +91,19 @@ def stage_kernel(
 ) -> None:
     """out[row, t]: the stage's result; NaN where the item or a code does not exist. Grid: any number of programs.
 
-    owner: int64 [n], whose request, sequences and request's row each row has, not falling. entries, counts, longest:
+    owner: int32 [n], whose request, sequences and request's row each row has, not falling. entries, counts, longest:
     tuples over the sequences. The other arguments are as the launcher passes them.
     """
     held = scratch + tl.program_id(0).to(tl.int64) * columns * ROWS
     for block in range(tl.program_id(0), tl.cdiv(n, ROWS), tl.num_programs(0)):
-        row = block_rows(block, n, ROWS)
         for i in range(steps):
             step = code + i * ENCODED
-            kind = tl.load(step)
+            kind = tl.load(step).to(tl.int32)
             if kind == AFFINE:
                 if field(step, 1) <= TILE:
-                    affine(step, held, weights, request_rows, request_width, owner, row, ROWS, TILE, BLOCK_K)
+                    affine(step, held, weights, request_rows, request_width, owner, block, n, ROWS, TILE, BLOCK_K)
                 else:
-                    affine(step, held, weights, request_rows, request_width, owner, row, ROWS, BLOCK_O, BLOCK_K)
+                    affine(step, held, weights, request_rows, request_width, owner, block, n, ROWS, BLOCK_O, BLOCK_K)
             elif kind == FOLD:
                 fold(step, held, weights, ROWS, TILE)
             elif kind == CONSTANT:
@@ -112,11 +117,13 @@ def stage_kernel(
             elif kind == MIX:
                 mix(step, held, ROWS, TILE)
             elif kind == ATTEND:
-                if BLOCK_D > 0:
-                    attend(step, held, weights, entries, counts, longest, owner, row, ROWS, BLOCK_D)
+                for s in tl.static_range(len(entries)):
+                    if field(step, 3) == s:
+                        attend(step, held, weights, entries[s], counts[s], longest[s], owner, block, n, ROWS, BLOCK_D)
             elif kind == MEAN:
-                if BLOCK_D > 0:
-                    mean(step, held, entries, counts, longest, owner, row, ROWS, BLOCK_D)
+                for s in tl.static_range(len(entries)):
+                    if field(step, 2) == s:
+                        mean(step, held, entries[s], counts[s], longest[s], owner, block, n, ROWS, BLOCK_D)
             elif kind == FM:
                 fm(step, held, ROWS, TILE)
             elif kind == PAIRS:
@@ -129,19 +136,14 @@ def stage_kernel(
                 normalise(step, held, weights, ROWS, TILE)
             else:
                 rows(
-                    step, held, item_rows, code_rows, request_rows, inputs, owner, item, codes, row, items, item_width,
-                    code_count, code_width, request_width, input_width, fields, ROWS, TILE,
+                    step, held, item_rows, code_rows, request_rows, inputs, owner, item, codes, block, n, items,
+                    item_width, code_count, code_width, request_width, input_width, fields, ROWS, TILE,
                 )  # fmt: skip
             tl.debug_barrier()  # the next step reads what others wrote
-        good = inside(tl.load(item + row), items)
-        for f in range(fields):
-            good = good & inside(tl.load(codes + row * fields + f), code_count)
-        place = (block * ROWS + tl.arange(0, ROWS)).to(tl.int64)
-        for first in range(0, width, TILE):
-            t = first + tl.arange(0, TILE)
-            values = tl.where(good[None, :], get(held, result + t, t < width, ROWS), float("nan"))
-            where = place[None, :] * row_stride + t[:, None].to(tl.int64) * target_stride
-            tl.store(out + where, values, mask=(t < width)[:, None] & (place < n)[None, :])
+        answer(
+            out, held, item, codes, block, n, result, width, items, code_count, fields, row_stride, target_stride, ROWS,
+            TILE,
+        )  # fmt: skip
         tl.debug_barrier()  # the next block writes what this one read
 
 
@@ -164,19 +166,20 @@ def network(
         return out
     everyone = torch.arange(batch, device=request.device)
     places = torch.arange(n, device=request.device)
-    owner = torch.searchsorted(offsets[1:], places, right=True).clamp_(max=batch - 1)
+    owner = torch.searchsorted(offsets[1:], places, right=True, out_int32=True).clamp_(max=batch - 1)
     shared = (weights, item_rows, code_rows, rows)
     lists = (tuple(sequences), tuple(counts), tuple(values.shape[1] for values in sequences))
     sizes = (item_rows.shape[1], len(code_rows), code_rows.shape[1], request_width)
     blocks = {
-        **{"ROWS": ROWS, "TILE": TILE, "BLOCK_O": BLOCK_O, "BLOCK_K": BLOCK_K, "num_warps": WARPS},
+        **{"ROWS": ROWS, "TILE": TILE, "BLOCK_O": BLOCK_O, "BLOCK_K": BLOCK_K},
         "BLOCK_D": max((block(values.shape[2]) for values in sequences), default=0),
+        **{"num_warps": WARPS, "num_stages": 1, "maxnreg": REGISTERS},
     }
     if request_width:
         programs, scratch = room(batch, numbers[0], request)
         # A request stands for its own item, so that every row is good.
         stage_kernel[(programs,)](
-            *(request_code, *shared, request, everyone, everyone, codes, scratch, rows, *lists),
+            *(request_code, *shared, request, everyone.int(), everyone, codes, scratch, rows, *lists),
             *(batch, len(request_code), *numbers[:3], batch, *sizes, request.shape[1], 0, request_width, 1),
             **blocks,
         )

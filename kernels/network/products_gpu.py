@@ -1,4 +1,4 @@
-"""Triton: the instructions of a network program that read its tables and multiply with its matrices."""
+"""Triton: the instructions of a network program that read its tables and multiply with its matrices; the answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def inside(index: tl.tensor, count: tl.tensor) -> tl.tensor:
     return (index >= 0) & (index < count)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def rows(
     step: tl.tensor,
     held: tl.tensor,
@@ -33,7 +33,8 @@ def rows(
     owner: tl.tensor,
     item: tl.tensor,
     codes: tl.tensor,
-    row: tl.tensor,
+    block: tl.tensor,
+    n: tl.tensor,
     items: tl.tensor,
     item_width: tl.tensor,
     code_count: tl.tensor,
@@ -45,6 +46,7 @@ def rows(
     TILE: tl.constexpr,
 ) -> None:
     """A row of an item or a code that does not exist counts as zeros."""
+    row = block_rows(block, n, ROWS)
     out, width, request, own = field(step, 0), field(step, 1), field(step, 2), field(step, 5)
     of_item, of_codes = field(step, 3), field(step, 4)
     for first in range(0, width, TILE):
@@ -52,7 +54,7 @@ def rows(
         used = (j < width)[:, None]
         total = tl.zeros([TILE, ROWS], tl.float32)
         if request >= 0:
-            place = (tl.load(owner + row) * request_width)[None, :] + (request + j)[:, None]
+            place = (tl.load(owner + row).to(tl.int64) * request_width)[None, :] + (request + j)[:, None]
             total += tl.load(request_rows + place, mask=used, other=0.0)
         if of_item >= 0:
             number = tl.load(item + row)
@@ -69,7 +71,7 @@ def rows(
         put(held, out + j, j < width, total, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def affine(
     step: tl.tensor,
     held: tl.tensor,
@@ -77,7 +79,8 @@ def affine(
     request_rows: tl.tensor,
     request_width: tl.tensor,
     owner: tl.tensor,
-    row: tl.tensor,
+    block: tl.tensor,
+    n: tl.tensor,
     ROWS: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -86,10 +89,10 @@ def affine(
 
     Weights of the requests' own: one request of the block after another, each for its own rows; most blocks have one.
     """
+    row = block_rows(block, n, ROWS)
     out, width, x, inputs = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
     weight, stride, start, relu, own = field(step, 4), field(step, 5), field(step, 6), field(step, 7), field(step, 8)
-    least, most = tl.full([], 0, tl.int64), tl.full([], 0, tl.int64)
-    matrices = weights
+    least, most, matrices = 0, 0, weights
     if own != 0:
         request = tl.load(owner + row)
         least, most, matrices = tl.min(request, 0), tl.max(request, 0), request_rows
@@ -104,7 +107,7 @@ def affine(
         for who in range(least, most + 1):
             mine = (tl.load(owner + row) == who) | (own == 0)
             if tl.max(mine.to(tl.int32), 0) > 0:
-                matrix = matrices + who * request_width + weight
+                matrix = matrices + tl.full([], who, tl.int64) * request_width + weight
                 product = total
                 for k_first in range(0, inputs, BLOCK_K):
                     k = k_first + tl.arange(0, BLOCK_K)
@@ -116,3 +119,35 @@ def affine(
         if relu != 0:
             total = tl.maximum(total, 0.0, propagate_nan=tl.PropagateNan.ALL)
         put(held, out + o, used, total, ROWS)
+
+
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
+def answer(
+    out: tl.tensor,
+    held: tl.tensor,
+    item: tl.tensor,
+    codes: tl.tensor,
+    block: tl.tensor,
+    n: tl.tensor,
+    result: tl.tensor,
+    width: tl.tensor,
+    items: tl.tensor,
+    code_count: tl.tensor,
+    fields: tl.tensor,
+    row_stride: tl.tensor,
+    target_stride: tl.tensor,
+    ROWS: tl.constexpr,
+    TILE: tl.constexpr,
+) -> None:
+    """The result of the block's rows, NaN where the item or a code does not exist."""
+    row = block_rows(block, n, ROWS)
+    good = inside(tl.load(item + row), items)
+    for f in range(fields):
+        good = good & inside(tl.load(codes + row * fields + f), code_count)
+    place = block * ROWS + tl.arange(0, ROWS)
+    to = place.to(tl.int64) * row_stride
+    for first in range(0, width, TILE):
+        t = first + tl.arange(0, TILE)
+        values = tl.where(good[None, :], get(held, result + t, t < width, ROWS), float("nan"))
+        mask = (t < width)[:, None] & (place < n)[None, :]
+        tl.store(out + to[None, :] + (t.to(tl.int64) * target_stride)[:, None], values, mask=mask)

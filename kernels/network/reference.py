@@ -50,7 +50,8 @@ def network(
     check_finite("pair", pair)
     lists = [(values.double(), count) for values, count in zip(sequences, counts, strict=True)]
     doubles = weights.double()
-    rows = run(decoded(request_code), *numbers[:3], Sources(doubles, request.double(), sequences=lists))
+    columns, out, width = numbers[:3]
+    rows = run(decoded(request_code), columns, out, width, Sources(doubles, request.double(), sequences=lists))
     owner = torch.repeat_interleave(offsets.diff())
     sources = Sources(
         doubles,
@@ -60,7 +61,8 @@ def network(
         code_rows[codes].double().sum(1),
         [(values[owner], count[owner]) for values, count in lists],
     )
-    return run(decoded(pair_code), *numbers[3:6], sources).float().T.contiguous()
+    columns, out, width = numbers[3:6]
+    return run(decoded(pair_code), columns, out, width, sources).float().T.contiguous()
 
 
 def run(code: Sequence[ins.Instruction], columns: int, out: int, width: int, sources: Sources) -> Tensor:
@@ -140,7 +142,12 @@ def _unary(step: Any, held: Tensor, sources: Sources) -> None:
 
 
 def _binary(step: Any, held: Tensor, sources: Sources) -> None:
-    functions = {"add": torch.add, "subtract": torch.sub, "multiply": torch.mul, "maximum": torch.maximum}
+    functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "add": torch.add,
+        "subtract": torch.sub,
+        "multiply": torch.mul,
+        "maximum": torch.maximum,
+    }
     at = torch.arange(step.width, device=held.device) // step.group % step.period
     b = held[:, step.b + at]
     _put(held, step.out, functions[ins.BINARY[step.kind]](_part(held, step.a, step.width), b))

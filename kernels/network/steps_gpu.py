@@ -48,7 +48,7 @@ def put(held: tl.tensor, column: tl.tensor, used: tl.tensor, values: tl.tensor, 
     tl.store(at(held, column, ROWS), values, mask=used[:, None])
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def fold(step: tl.tensor, held: tl.tensor, weights: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, x, inputs = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
     weight, times, stride = field(step, 4), field(step, 5), field(step, 6)
@@ -62,7 +62,7 @@ def fold(step: tl.tensor, held: tl.tensor, weights: tl.tensor, ROWS: tl.constexp
         put(held, out + e, used, values, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def constant(step: tl.tensor, held: tl.tensor, weights: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, weight = field(step, 0), field(step, 1), field(step, 2)
     for first in range(0, width, TILE):
@@ -71,7 +71,7 @@ def constant(step: tl.tensor, held: tl.tensor, weights: tl.tensor, ROWS: tl.cons
         put(held, out + j, j < width, tl.zeros([TILE, ROWS], tl.float32) + values[:, None], ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def unary(step: tl.tensor, held: tl.tensor, weights: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, a, kind = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
     factor = 1.0
@@ -95,7 +95,7 @@ def unary(step: tl.tensor, held: tl.tensor, weights: tl.tensor, ROWS: tl.constex
         put(held, out + j, j < width, values, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def binary(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, a, b = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
     kind, group, period = field(step, 4), field(step, 5), field(step, 6)
@@ -114,7 +114,7 @@ def binary(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.conste
         put(held, out + j, j < width, values, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def softmax(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, groups = field(step, 0), field(step, 1), field(step, 2)
     for first in range(0, groups, TILE):
@@ -131,7 +131,7 @@ def softmax(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.const
             put(held, run + j, used, tl.exp(get(held, run + j, used, ROWS) - peak) / total, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def mix(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, gates = field(step, 0), field(step, 1), field(step, 2)
     vectors, experts = field(step, 3), field(step, 4)
@@ -145,7 +145,7 @@ def mix(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr
         put(held, out + h, h < width, total, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def fm(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, a, fields = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
     for first in range(0, width, TILE):
@@ -159,7 +159,7 @@ def fm(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr)
         put(held, out + k, k < width, (total * total - squares) * 0.5, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def pairs(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     """For each f, its pairs lie side by side: so do the columns of b that they read."""
     out, width, a, b = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
@@ -183,7 +183,7 @@ def pairs(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constex
                 put(held, out + before + g, g < after, total, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def reduce(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, a = field(step, 0), field(step, 1), field(step, 2)
     groups, kind = field(step, 3), field(step, 4)
@@ -198,7 +198,7 @@ def reduce(step: tl.tensor, held: tl.tensor, ROWS: tl.constexpr, TILE: tl.conste
         put(held, out + e, e < count, total, ROWS)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def normalise(step: tl.tensor, held: tl.tensor, weights: tl.tensor, ROWS: tl.constexpr, TILE: tl.constexpr) -> None:
     out, width, a, groups = field(step, 0), field(step, 1), field(step, 2), field(step, 3)
     epsilon = tl.load(weights + field(step, 4))

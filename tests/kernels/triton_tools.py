@@ -28,18 +28,20 @@ def interpret(script: str) -> None:
 
 def compile_ptx(
     kernel: Any,
-    signature: Mapping[str, str],
+    signature: Mapping[str, str | tuple[str, ...]],
     constexprs: Mapping[str, Any],
     arch: int,
     num_warps: int = 4,
     num_stages: int = 3,
     whole: Collection[str] = (),
     fused: bool = True,
+    registers: int | None = None,
 ) -> str:
     """Compiles a `triton.jit` kernel for sm_80 (arch=80), sm_90 (90)... and returns its PTX.
 
     signature: argument name -> Triton type ("*fp32", "i32", "constexpr"). whole: the arguments known to be multiples of
-    16, as a launch finds out. fused: may use fused multiply-adds. Fails when ptxas reports a spill or a stack.
+    16, as a launch finds out. fused: may use fused multiply-adds. registers: of a thread, at most. Fails when ptxas
+    reports a spill or a stack.
     """
     import triton
     from triton.backends.compiler import GPUTarget
@@ -48,7 +50,7 @@ def compile_ptx(
     types = {**signature, **dict.fromkeys(constexprs, "constexpr")}
     attributes = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in whole}
     source = ASTSource(fn=kernel, signature=types, constexprs=dict(constexprs), attrs=attributes)
-    options = {"num_warps": num_warps, "num_stages": num_stages, "enable_fp_fusion": fused}
+    options = {"num_warps": num_warps, "num_stages": num_stages, "enable_fp_fusion": fused, "maxnreg": registers}
     compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
     ptx: str = compiled.asm["ptx"]
     report = ptxas_report(ptx)
