@@ -37,6 +37,13 @@ class Built:
     fits: list[FitReport]
     left_out: dict[str, str]
 
+    @property
+    def slow(self) -> dict[str, str]:
+        """What is served by torch rather than by the network kernel -> why."""
+        funnel = self.engine.funnel
+        reasons = {"preranker": funnel.preranker.reason, "ranker": funnel.ranker.reason}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
 
 def build(
     dataset: Dataset, settings: Settings, out: Path, progress: Progress | None = None, warm: Engine | None = None

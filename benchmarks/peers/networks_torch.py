@@ -7,22 +7,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from headrace.features.columns import Side
 from headrace.models import WithPrior
 from headrace.models.blocks import Features, attend, mean_of_sequence
+from headrace.models.blocks.features import SIDES
 from headrace.models.mmoe import MMoE
 from headrace.models.three_towers import ThreeTowers
 
 Made = dict[str, Tensor]
 _CHUNK = 1 << 14
-_SIDES = ("request", "item", "pair")
 
 
-def fields_of(features: Features, side: str, made: Made) -> Tensor:
+def fields_of(features: Features, side: Side, made: Made) -> Tensor:
     """float32 [m, F dim]: the vectors of a side's columns, side by side."""
     embedding = features.embedding
     assert embedding is not None
-    names = features.codes[features.starts[side] : features.ends[side]]
-    parts = [embedding(made[name], field=name) for name in names]
+    parts = [embedding(made[name], field=name) for name in features.codes[features.spans[side]]]
     if side == "request":
         for name in features.sequences:
             parts.append(mean_of_sequence(embedding(made[name], field="item"), made[name] > 0))
@@ -31,9 +31,9 @@ def fields_of(features: Features, side: str, made: Made) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def statistics_of(features: Features, side: str, made: Made) -> Tensor:
+def statistics_of(features: Features, side: Side, made: Made) -> Tensor:
     """float32 [m, S]."""
-    return torch.cat([made[name] for name in features.statistics[side]], 1)  # type: ignore[index]
+    return torch.cat([made[name] for name in features.statistics[side]], 1)
 
 
 class Towers:
@@ -47,7 +47,8 @@ class Towers:
         parts = []
         for first in range(0, count, _CHUNK):
             chunk = {name: column[first : first + _CHUNK] for name, column in items.items()}
-            parts.append(self._model.item(fields_of(features, "item", chunk)))
+            content = [chunk["content"]] if features.content_width else []
+            parts.append(self._model.item(torch.cat([fields_of(features, "item", chunk), *content], 1)))
         self._vectors = torch.cat(parts)
         self._statistics = statistics_of(features, "item", items)
 
@@ -76,14 +77,14 @@ class Mixture:
     def __call__(self, made: Made, pairs: Made, owner: Tensor, item: Tensor) -> Tensor:
         model, features = self._model, self._model.features
         items = {name: column.index_select(0, item) for name, column in self._items.items()}
-        given = {"request": made, "item": items, "pair": pairs}
-        fields = {side: fields_of(features, side, given[side]) for side in _SIDES}
-        statistics = {side: statistics_of(features, side, given[side]) for side in _SIDES}
+        given: dict[Side, Made] = {"request": made, "item": items, "pair": pairs}
+        fields = {side: fields_of(features, side, given[side]) for side in SIDES}
+        statistics = {side: statistics_of(features, side, given[side]) for side in SIDES}
         matched = self._matched(made, items, owner)
         sizes = [
             sum(part.shape[1] for part in matched),
-            *(fields[side].shape[1] for side in _SIDES),
-            *(statistics[side].shape[1] for side in _SIDES),
+            *(fields[side].shape[1] for side in SIDES),
+            *(statistics[side].shape[1] for side in SIDES),
         ]
         w = model.first.weight.split(sizes, 1)
         request = F.linear(torch.cat([fields["request"], statistics["request"]], 1), torch.cat([w[1], w[4]], 1))
@@ -114,4 +115,5 @@ class Mixture:
         return parts
 
 
-PEERS = {"mmoe": Mixture, "three_towers": Towers}
+#: Model -> its peer.
+PEERS: dict[str, type[Mixture] | type[Towers]] = {"mmoe": Mixture, "three_towers": Towers}

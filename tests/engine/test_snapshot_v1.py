@@ -22,7 +22,6 @@ from headrace.channels.two_tower import TwoTower
 from headrace.exposure import ExposureFilter
 from headrace.reranking import MaxRun, Reranker, RerankSettings
 from headrace.serving import Engine
-from headrace.settings import Settings
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
 
 Tensors = dict[str, Tensor]

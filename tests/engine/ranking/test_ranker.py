@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from headrace.data import generate
 from headrace.features import FeatureStore
 from headrace.jagged import segment_of
+from headrace.models import MODELS, Model, WithPrior, model
 from headrace.models.lower import lowered as serving
 from headrace.ranking import FusionSettings, NetworkSettings, Ranker
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.heads import Heads
+from headrace.section import Section
 from headrace.types import Requests
 
 TARGETS = ("click", "like", "completion")
@@ -143,24 +146,24 @@ def test_requests_within_the_log_leave_the_others_as_they_are(store, kind):
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_changed_weights_are_seen(store, kind):
-    model, asked = make(store, kind), ask(store)
-    before = model.predict(*asked)["p_click"]
-    optimizer = torch.optim.SGD(model.network.parameters(), lr=1.0)
+    ranker, asked = make(store, kind), ask(store)
+    before = ranker.predict(*asked)["p_click"]
+    optimizer = torch.optim.SGD(ranker.network.parameters(), lr=1.0)
     with torch.no_grad():
-        for weight in model.network.parameters():
+        for weight in ranker.network.parameters():
             weight.grad = torch.full_like(weight, 0.01)
     optimizer.step()
-    changed = served(model, asked)
+    changed = served(ranker, asked)
     assert not torch.equal(changed[:, 0], before)
-    check(model, asked)
-    model.network.set_prior(torch.zeros(3))
-    assert not torch.equal(served(model, asked), changed)
-    model.network.load_state_dict(make(store, kind).network.state_dict())
-    assert torch.equal(model.predict(*asked)["p_click"], before)
-    for weight in model.network.parameters():
+    check(ranker, asked)
+    ranker.network.set_prior(torch.zeros(3))
+    assert not torch.equal(served(ranker, asked), changed)
+    ranker.network.load_state_dict(make(store, kind).network.state_dict())
+    assert torch.equal(ranker.predict(*asked)["p_click"], before)
+    for weight in ranker.network.parameters():
         weight.data += 0.01
-    model.clear_cache()
-    assert not torch.equal(model.predict(*asked)["p_click"], before)
+    ranker.clear_cache()
+    assert not torch.equal(ranker.predict(*asked)["p_click"], before)
 
 
 class Spy:
@@ -209,3 +212,33 @@ def test_the_first_use_may_come_from_many_threads(store, monkeypatch):
         thread.join()
     assert not wrong
     assert spy.items == store.items
+
+
+def test_a_network_that_is_no_program_runs_in_torch_and_says_why(store):
+    @model
+    class Sorted(Model):
+        """Reads its statistics in order, for which there is no instruction."""
+
+        name = "sorted"
+
+        class Settings(Section):
+            """None."""
+
+        def __init__(self, columns, targets, settings):
+            super().__init__(columns, targets, settings)
+            self.out = nn.Linear(columns["item_statistics"].size + columns["request_statistics"].size, targets)
+
+        def forward(self, columns):
+            joined = torch.cat([columns["item_statistics"], columns["request_statistics"]], 1)
+            return self.out(joined.sort(1).values)
+
+    try:
+        settings = NetworkSettings(model="sorted")
+    finally:
+        MODELS.remove("sorted")
+    network = WithPrior(Sorted(store.columns, len(TARGETS), settings.network), len(TARGETS)).eval()
+    other = Ranker(store, network, settings, Heads(TARGETS, {}, CompletionCurve.flat(), FusionSettings()))
+    assert make(store, "mmoe").reason is None
+    assert "sort" in (other.reason or "")
+    for live in (False, True):
+        check(other, ask(store, live=live))
