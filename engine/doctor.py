@@ -96,7 +96,7 @@ def lowered_networks() -> dict[str, str | None]:
 
 
 def print_report(console: Console) -> None:
-    """Prints the machine, every kernel's backends, for CPU tensors and for CUDA tensors, recall channels and networks."""
+    """Prints the machine, every kernel's backends, for CPU and CUDA tensors, recall channels and ranking networks."""
     from rich.table import Table
 
     from headrace.channels import CHANNELS
