@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from headrace import kernels
+from headrace.kernels.network.instructions import Rows
 
 OFFSETS, CODES = torch.tensor([0, 2]), torch.zeros(2, 1, dtype=torch.int32)
 PAIR, ONE = torch.randn(2, 3), torch.tensor([0])
@@ -35,6 +36,11 @@ def _pair_table() -> kernels.PairTable:
     return kernels.PairTable(OFFSETS, torch.tensor([0, 1]).int(), torch.zeros(3, 2), None)
 
 
+def _program() -> kernels.Program:
+    rows = kernels.Stage((Rows(0, 3, item=0),), 3, 0, 3)
+    return kernels.Program(kernels.Stage((), 0, 0, 0), rows, torch.zeros(0), PAIR, PAIR[:0], 0, 0, 0)
+
+
 #: A good call of each, short of backend and threads.
 CALLS: dict[str, Callable[..., Any]] = {
     "beam_search": lambda **how: kernels.beam_search(PAIR, _path_model(), 2, **how),
@@ -52,6 +58,15 @@ CALLS: dict[str, Callable[..., Any]] = {
     ),
     "mmr": lambda **how: kernels.mmr(*LISTS, **how),
     "mmr_picks": lambda **how: kernels.mmr_picks(*LISTS, **how),
+    "network": lambda **how: kernels.network(
+        _program(),
+        request=PAIR[:1, :0],
+        offsets=OFFSETS,
+        item=torch.arange(2),
+        codes=CODES[:, :0],
+        pair=PAIR[:, :0],
+        **how,
+    ),
     "pool_items": lambda **how: kernels.pool_items(OFFSETS[None], torch.arange(2), 2, **how),
     "segment_topk": lambda **how: kernels.segment_topk(OFFSETS, torch.rand(2), torch.arange(2), 1, **how),
     "topk": lambda **how: kernels.topk(PAIR, PAIR, 1, **how),
