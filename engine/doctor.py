@@ -132,6 +132,6 @@ def print_report(console: Console) -> None:
     networks = Table(title="Ranking networks", title_justify="left")
     for heading in ("model", "what it is", "served by"):
         networks.add_column(heading)
-    for name, reason in lowered_networks().items():
-        networks.add_row(name, MODELS[name].Settings.__doc__, f"torch: {reason}" if reason else "the network kernel")
+    for name, why in lowered_networks().items():
+        networks.add_row(name, MODELS[name].Settings.__doc__, f"torch: {why}" if why else "the network kernel")
     console.print(networks)

@@ -133,7 +133,7 @@ def test_only_a_peer_may_be_near() -> None:
 
 def test_every_suite_is_whole(known: dict[str, Bench]) -> None:
     assert set(known) >= {"topk", "dpp", "mmr", "bloom", "embedding_bag", "beam_search", "itemcf"}
-    assert set(known) >= {"mixture_of_experts", "three_towers", "segment_topk", "pool_items", "lookup_pairs"}
+    assert set(known) >= {"network", "segment_topk", "pool_items", "lookup_pairs"}
     assert set(known) >= {"closeness", "two_hop", "topk_sharded"}
     for bench in known.values():
         names = [(case.op, case.name) for case in bench.cases]
