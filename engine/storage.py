@@ -90,8 +90,9 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
     snapshot = read_snapshot(folder, verify)
     info, states = snapshot.info, snapshot.states
     if snapshot.lost:
+        why = "; ".join(f"{name}: {reason}" for name, reason in snapshot.lost.items())
         raise SnapshotError(
-            f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read; "
+            f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read ({why}); "
             f"build it again from {info['dataset']}: headrace build"
         )
     if missing := [name for name in info["channels"] if name not in CHANNELS]:
