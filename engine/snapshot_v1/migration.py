@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import Tensor
 
@@ -14,48 +12,36 @@ from headrace.snapshot_v1.rankers import RANKERS, read_ranker
 from headrace.snapshot_v1.settings import settings_of
 from headrace.state import State
 
-T = TypeVar("T")
-
 
 def migrate(
     parts: dict[str, dict[str, Tensor]], info: dict[str, Any]
 ) -> tuple[dict[str, State], dict[str, Any], dict[str, str]]:
     """Today's states and info, and the parts that cannot be read -> why."""
+    facts = info.get("meta", {})
     rest = {name: value for name, value in info.items() if name != "meta"}
     if "settings" in rest:
         rest["settings"] = settings_of(rest["settings"])
-    reading = _Reading(parts, info.get("meta", {}))
-    reading.all()
-    return reading.states, rest, reading.lost
-
-
-class _Reading:
-    """states: of the parts read so far. lost: the others -> why."""
-
-    def __init__(self, parts: dict[str, dict[str, Tensor]], facts: dict[str, Any]) -> None:
-        self._parts, self._facts = parts, facts
-        self.states: dict[str, State] = {}
-        self.lost: dict[str, str] = {}
-
-    def all(self) -> None:
-        features: Features | None = None
-        if "features" in self._parts and (features := self._read("features", read_features)):
-            self.states["features"] = features.store.state()
-        for name in self._parts:
-            if name in RANKERS:
-                if features is None:
-                    self.lost[name] = "it needs the features"
-                elif state := self._read(name, partial(read_ranker, name, features)):
-                    self.states[name] = state
-            elif name in READERS:
-                if state := self._read(name, READERS[name]):
-                    self.states[name] = state
-            elif name != "features":
-                self.lost[name] = f"expected one of features, {', '.join([*RANKERS, *READERS])}"
-
-    def _read(self, name: str, read: Callable[[dict[str, Tensor], dict[str, Any]], T]) -> T | None:
+    states: dict[str, State] = {}
+    lost: dict[str, str] = {}
+    features: Features | None = None
+    # The features first: the rankers need them.
+    for name in sorted(parts, key=lambda name: name != "features"):
         try:
-            return read(self._parts[name], self._facts.get(name, {}))
+            if name == "features":
+                features = read_features(parts[name], facts.get(name, {}))
+                states[name] = features.store.state()
+            else:
+                states[name] = _state(name, features, parts[name], facts.get(name, {}))
         except (LookupError, TypeError, ValueError) as error:
-            self.lost[name] = str(error) if isinstance(error, ValueError) else repr(error)
-            return None
+            lost[name] = str(error) if isinstance(error, ValueError) else repr(error)
+    return states, rest, lost
+
+
+def _state(name: str, features: Features | None, tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
+    if name in READERS:
+        return READERS[name](tensors, facts)
+    if name not in RANKERS:
+        raise ValueError(f"expected one of features, {', '.join([*RANKERS, *READERS])}")
+    if features is None:
+        raise ValueError("it needs the features")
+    return read_ranker(name, features, tensors, facts)
