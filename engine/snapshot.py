@@ -18,7 +18,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,13 +43,13 @@ class SnapshotError(ValueError):
 class Snapshot:
     """What a snapshot holds: the state of each part, Arrow tables by name, and what is known of the whole.
 
-    lost: parts that the snapshot has, but in a form that this release cannot read.
+    lost: parts that the snapshot has, but in a form that this release cannot read -> why.
     """
 
     states: dict[str, State]
     tables: dict[str, pa.Table]
     info: dict[str, Any]
-    lost: tuple[str, ...] = ()
+    lost: dict[str, str] = field(default_factory=dict)
 
 
 def write_snapshot(folder: str | Path, snapshot: Snapshot) -> Path:

@@ -90,8 +90,9 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
     snapshot = read_snapshot(folder, verify)
     info, states = snapshot.info, snapshot.states
     if snapshot.lost:
+        why = "; ".join(f"{name}: {reason}" for name, reason in snapshot.lost.items())
         raise SnapshotError(
-            f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read; "
+            f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read ({why}); "
             f"build it again from {info['dataset']}: headrace build"
         )
     if missing := [name for name in info["channels"] if name not in CHANNELS]:
@@ -106,7 +107,8 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
         exposure = ExposureFilter.from_state(states["exposure"])
         preranker, ranker = (Ranker.from_state(states[name], store) for name in ("preranker", "ranker"))
         reranker = Reranker.from_state(states["reranker"], settings.reranking)
-    except (KeyError, ValueError, TypeError) as error:
+    # The last is torch's, for weights of another shape.
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise SnapshotError(f"{folder}: its parts do not fit this release: {error!r}") from error
     if overlay is not None:
         settings = overlaid(settings, overlay, info["channels"])

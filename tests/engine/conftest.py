@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from headrace.build import build
 from headrace.data import Dataset, generate, split_by_time
 from headrace.serving import Engine
 from headrace.settings import Settings
+
+sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -1,133 +1,126 @@
-"""Snapshots of format 1 still load. The writer here is what that format was: flat tensors, and facts apart."""
+"""Snapshots of format 1 still load, and serve what they served."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from format_1 import Tensors, channel_v1, exposure_v1, features_v1, ranker_v1, reranker_v1, write_v1
+from safetensors.torch import load_file
 
-from headrace.channels.author_latest import AuthorLatest
-from headrace.channels.itemcf import ItemCF
-from headrace.channels.popular import Popular
-from headrace.channels.popular_in_category import PopularInCategory
-from headrace.channels.two_tower import TwoTower
+from headrace.build import build
+from headrace.data import Dataset
 from headrace.exposure import ExposureFilter
+from headrace.features import FeatureSettings, FeatureStore
+from headrace.ranking import FusionSettings, Heads, NetworkSettings, Ranker
+from headrace.ranking.completion import CompletionCurve
 from headrace.reranking import MaxRun, Reranker, RerankSettings
 from headrace.serving import Engine
-from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
+from headrace.settings import Settings
+from headrace.snapshot import SnapshotError, read_snapshot
+from headrace.state import State
 
-Tensors = dict[str, Tensor]
-
-
-def write_v1(folder: Path, parts: dict[str, Tensors], tables: dict[str, pa.Table], info: dict[str, Any]) -> None:
-    version = folder / "20250101T000000-00000000"
-    version.mkdir(parents=True)
-    for name, tensors in parts.items():
-        save_file(
-            {key: tensor.clone().contiguous() for key, tensor in tensors.items()}, version / f"{name}.safetensors"
-        )
-    for name, table in tables.items():
-        with pa.OSFile(str(version / f"{name}.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
-    written = {path.name: path.read_bytes() for path in sorted(version.iterdir())}
-    known = {name: {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()} for name, text in written.items()}
-    text = json.dumps({"format": "headrace-snapshot", "version": 1, "info": info, "parts": known}, indent=1)
-    (version / "manifest.json").write_text(text)
-    (folder / "CURRENT").write_text(f"{version.name} {hashlib.sha256(text.encode()).hexdigest()}\n")
+#: What format 1 did not keep, for warm starts alone.
+NOT_KEPT = ("families/content/mean", "families/content/axes", "families/items/categories")
 
 
-def exposure_v1(seen: ExposureFilter) -> Tensors:
-    newest = [] if seen._newest is None else [seen._newest]
-    return {
-        "fpr": torch.tensor(seen.fpr, dtype=torch.float64),
-        "window_ms": torch.tensor(seen.window_ms),
-        "generations": torch.tensor(seen.generations),
-        "capacities": torch.tensor([bank.capacity for bank in seen._banks]),
-        "newest": torch.tensor(newest, dtype=torch.int64),
-        "count": seen._count,
-        "recent.items": seen._recent.items,
-        "recent.count": seen._recent.count,
-        **{f"bank{c}.row": bank.row for c, bank in enumerate(seen._banks)},
-        **{f"bank{c}.bits": bank.bits for c, bank in enumerate(seen._banks)},
-    }
+def fold_bias(ranker: Ranker) -> None:
+    """There was one bias of the linear path, the prior in it; without one beside it the two have the same sums."""
+    with torch.no_grad():
+        ranker.network.prior += ranker.network.model.wide.bias
+        ranker.network.model.wide.bias.zero_()
 
 
-def reranker_v1(reranker: Reranker) -> Tensors:
-    text = bytearray(reranker.settings.model_dump_json().encode())
-    return {
-        "vectors": reranker.vectors,
-        "pins": reranker.pins,
-        "settings": torch.frombuffer(text, dtype=torch.uint8),
-        **{f"kinds.{name}": column for name, column in reranker.kinds.items()},
-    }
+def rankers_v1(*rankers: Ranker) -> tuple[dict[str, Tensors], dict[str, Any]]:
+    """The parts and the facts of a pre-ranker, a ranker and their features."""
+    parts = {"features": features_v1(rankers[0].store)}
+    for ranker in rankers:
+        parts["ranker" if ranker.settings.model == "mmoe" else "preranker"] = ranker_v1(ranker)
+    return {name: tensors for name, (tensors, _) in parts.items()}, {name: facts for name, (_, facts) in parts.items()}
 
 
-def channel_v1(channel: object) -> Tensors:
-    names: tuple[str, ...] = ()
-    more: Tensors = {}
-    match channel:
-        case ItemCF():
-            names = ("offsets", "item", "similarity")
-            history = channel.history
-            more = {f"history.{name}": getattr(history, name) for name in ("offsets", "item", "interest", "time")}
-        case TwoTower():
-            names = ("recent", "known", "rows", "vectors", "user_keys", "item_keys")
-            more = {
-                **{f"model.{name}": tensor for name, tensor in channel.model.state_dict().items()},
-                **{f"user.{name}": getattr(channel.users, name) for name in ("offsets", "codes", "weights")},
-                **{f"user_field.{name}": torch.tensor(size) for name, size in channel.users.sizes.items()},
-                **{f"item_field.{name}": torch.tensor(size) for name, size in channel.item_fields.items()},
-            }
-        case AuthorLatest():
-            names = ("user_offsets", "author", "interest", "item_offsets", "item", "published", "per_author")
-        case PopularInCategory():
-            names = ("user_offsets", "category", "interest", "item_offsets", "item", "share")
-        case Popular():
-            names = ("item", "score")
-    return more | {name: getattr(channel, name) for name in names}
-
-
-#: Parts that are made anew.
-LOST = ("features", "preranker", "ranker")
+def assert_same(got: State, expected: State) -> None:
+    """Every number that format 1 kept."""
+    for mine, theirs in ((got.tensors, expected.tensors), (got.facts, expected.facts)):
+        kept = [name for name in theirs if not name.startswith(NOT_KEPT)]
+        assert {name for name in mine if not name.startswith(NOT_KEPT)} == set(kept)
+        for name in kept:
+            a, b = mine[name], theirs[name]
+            assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, name
 
 
 @pytest.fixture
-def old(engine: Engine, snapshot: Path, tmp_path: Path) -> Path:
+def folded(engine: Engine) -> Engine:
+    fold_bias(engine.funnel.preranker)
+    fold_bias(engine.funnel.ranker)
+    return engine
+
+
+@pytest.fixture
+def old(folded: Engine, snapshot: Path, tmp_path: Path) -> Path:
     """The small engine as format 1 had it."""
     today = read_snapshot(snapshot)
-    funnel = engine.funnel
-    parts: dict[str, Tensors] = {name: {"some": torch.ones(3)} for name in LOST}
+    funnel = folded.funnel
+    parts, meta = rankers_v1(funnel.preranker, funnel.ranker)
     parts |= {"exposure": exposure_v1(funnel.exposure), "reranker": reranker_v1(funnel.reranker)}
     parts |= {f"channel-{channel.name}": channel_v1(channel) for channel in funnel.channels}
-    meta = {name: {"settings": {}} for name in LOST}
     settings = json.loads((Path(__file__).parent / "settings_v1.json").read_text())
     write_v1(tmp_path / "old", parts, today.tables, {**today.info, "settings": settings, "meta": meta})
     return tmp_path / "old"
 
 
-def test_the_other_parts_of_format_1_answer_as_before(
-    engine: Engine, snapshot: Path, old: Path, tmp_path: Path
-) -> None:
-    kept, today = read_snapshot(old), read_snapshot(snapshot)
-    assert set(kept.lost) == set(LOST)
-    states = {**kept.states, **{name: today.states[name] for name in LOST}}
-    write_snapshot(tmp_path / "joined", Snapshot(states, kept.tables, kept.info))
-    again = Engine.load(tmp_path / "joined")
-    users = engine.users.ids[:40].tolist()
-    assert again.recommend(users, 10) == engine.recommend(users, 10)
-    assert again.settings == engine.settings
-    assert np.array_equal(again.items.ids, engine.items.ids)
-    for one in (again, engine):
+def test_format_1_serves_as_before(folded: Engine, old: Path) -> None:
+    again = Engine.load(old)
+    users = folded.users.ids[:40].tolist()
+    for at in (None, folded.as_of + 1, folded.as_of - 86_400_000):
+        assert again.recommend(users, 10, at=at) == folded.recommend(users, 10, at=at)
+    assert again.settings == folded.settings
+    assert np.array_equal(again.items.ids, folded.items.ids)
+    for one in (again, folded):
         one.recommend(users, 10, record=True)
-    assert again.recommend(users, 10, at=engine.as_of + 1) == engine.recommend(users, 10, at=engine.as_of + 1)
+    assert again.recommend(users, 10, at=folded.as_of + 1) == folded.recommend(users, 10, at=folded.as_of + 1)
+
+
+def plain(dataset: Dataset) -> Dataset:
+    """Without content, contexts and features of users, with every item of one author."""
+    catalogue = replace(dataset.catalogue, vector=None, author=None, duration_ms=None)
+    users = replace(dataset.users, features={})
+    return replace(dataset, catalogue=catalogue, users=users, log=replace(dataset.log, context={}))
+
+
+def with_history(dataset: Dataset) -> Dataset:
+    """With older interactions, and a context that the statistics are crossed with."""
+    log = replace(
+        dataset.log, context={"tab": dataset.log.user % 5, "hour": dataset.log.item % 24, **dataset.log.context}
+    )
+    return replace(dataset, log=log.take(slice(2000, None)), history=log.take(slice(2000)))
+
+
+@pytest.mark.parametrize("change", [plain, with_history])
+@pytest.mark.parametrize("attention", [True, False])
+def test_features_and_networks_of_format_1(small_log: Dataset, tmp_path: Path, change: Any, attention: bool) -> None:
+    store = FeatureStore.fit(change(small_log), FeatureSettings(behaviours=7))
+    heads = Heads(("click", "completion"), {"click": 0.5}, CompletionCurve(torch.rand(24)), FusionSettings())
+    chosen = ({"model": "three_towers", "network": {"embedding_dim": 5, "vector_dim": 6}},
+              {"model": "mmoe", "network": {"attention": attention, "experts": 2}})  # fmt: skip
+    rankers = []
+    for one in map(NetworkSettings.model_validate, chosen):
+        network = one.build(store.columns, len(heads.targets))
+        network.set_prior(torch.tensor([-1.0, 2.0]))
+        rankers.append(Ranker(store, network, one, heads))
+    parts, meta = rankers_v1(*rankers)
+    write_v1(tmp_path, parts, {}, {"meta": meta})
+    back = read_snapshot(tmp_path)
+    assert not back.lost
+    assert_same(back.states["features"], store.state())
+    for name, ranker in zip(("preranker", "ranker"), rankers, strict=True):
+        assert_same(back.states[name], ranker.state())
+    assert FeatureStore.from_state(back.states["features"]).columns == store.columns
 
 
 def test_numbers_of_format_1_are_facts(tmp_path: Path) -> None:
@@ -145,9 +138,48 @@ def test_numbers_of_format_1_are_facts(tmp_path: Path) -> None:
     assert ExposureFilter.from_state(back.states["exposure"]).window_ms == never.window_ms
 
 
-def test_parts_that_cannot_be_read_are_named(old: Path) -> None:
-    kept = read_snapshot(old)
+def rewritten(folder: Path, old: Path, part: str, change: dict[str, torch.Tensor]) -> Path:
+    """The snapshot `old` with some tensors of one part put in."""
+    (version,) = (path for path in old.iterdir() if path.is_dir())
+    info = json.loads((version / "manifest.json").read_text())["info"]
+    parts = {path.stem: load_file(path) for path in version.glob("*.safetensors")}
+    parts[part] = {**parts.get(part, {}), **change}
+    write_v1(folder, parts, read_snapshot(old).tables, info)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("part", "tensor", "reason"),
+    [
+        ("ranker", "network/more.table.weight", "ranker: expected no other tensors, got network/more.table.weight"),
+        ("preranker", "network/wide.request.weight", r"preranker: network/wide.request.weight: expected \d+ columns"),
+        ("features", "bank/item_city.keys", "features: expected no other tensors, got bank/item_city.keys"),
+        ("features", "scaling/cross.mean", r"features: scaling/cross.mean: expected \d+ columns .* of statistics"),
+        ("channel-unheard_of", "item", "channel-unheard_of: expected one of features, preranker, ranker, exposure"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_reason(
+    old: Path, tmp_path: Path, part: str, tensor: str, reason: str
+) -> None:
+    folder = rewritten(tmp_path / "changed", old, part, {tensor: torch.ones(3, 3)})
+    kept = read_snapshot(folder)
+    assert set(kept.lost) == ({"features", "preranker", "ranker"} if part == "features" else {part})
     assert "items" in kept.tables
     words = ", ".join(kept.lost)
-    with pytest.raises(SnapshotError, match=rf"old: made by a release whose {words} this one cannot read; build it"):
-        Engine.load(old)
+    with pytest.raises(
+        SnapshotError, match=rf"changed: made by a release whose {words} this one cannot read \(.*{reason}"
+    ):
+        Engine.load(folder)
+
+
+def test_weights_that_do_not_fit_their_settings(old: Path, tmp_path: Path) -> None:
+    folder = rewritten(tmp_path / "changed", old, "ranker", {"network/second.bias": torch.ones(1, 1, 2)})
+    with pytest.raises(SnapshotError, match=r"changed: its parts do not fit this release: .*second\.bias"):
+        Engine.load(folder)
+
+
+def test_content_of_format_1_is_no_start(
+    old: Path, small_log: Dataset, small_settings: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="earlier: expected what made its content vectors, got none"):
+        build(small_log, small_settings, tmp_path / "next", warm=Engine.load(old))

@@ -19,7 +19,8 @@ from headrace.state import State
 @family
 class Content(Family):
     """vectors: float32 [items, d] of unit length, or zero. mean, axes: float64 [w] and [w, d], what made them of those
-    of the catalogue. recent: the column of the items that candidates are compared with; None: there is none.
+    of the catalogue; w is 0 where that was not kept. recent: the column of the items that candidates are compared with;
+    None: there is none.
 
     closeness: the mean and the greatest similarity of each candidate to its request's recent items; zero, before it is
     scaled, where there are none.
@@ -41,7 +42,8 @@ class Content(Family):
 
     @classmethod
     def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Content | None:
-        """Vectors as they were made for `earlier`. Raises ValueError when one is not finite, or of another width."""
+        """Vectors as they were made for `earlier`. Raises ValueError when one is not finite, or of another width, and
+        when `earlier` did not keep how."""
         given = dataset.catalogue.vector
         if given is None:
             return None
@@ -50,6 +52,10 @@ class Content(Family):
             raise ValueError("catalogue.vector: expected finite values, got NaN or infinity")
         if isinstance(earlier, Content):
             mean, axes = earlier.mean, earlier.axes
+            if len(mean) == 0:
+                raise ValueError(
+                    "earlier: expected what made its content vectors, got none; start from another snapshot"
+                )
             if len(mean) != vectors.shape[1]:
                 raise ValueError(f"catalogue.vector: expected {len(mean)} columns, as before, got {vectors.shape[1]}")
         else:
