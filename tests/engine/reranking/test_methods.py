@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import itertools
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,14 @@ every_method = pytest.mark.parametrize("name", METHODS)
 
 
 def test_the_methods():
-    assert list(METHODS) == ["dpp", "mmr", "none"]
+    assert set(METHODS) >= {"dpp", "mmr", "none"}
+
+
+def test_every_method_of_the_package_is_on_the_page():
+    page = (Path(__file__).parents[3] / "docs" / "reranking.md").read_text()
+    for name, pick in METHODS.items():
+        if pick.__module__.startswith("headrace."):
+            assert f"| `{name}` |" in page
 
 
 @every_method
@@ -101,7 +109,7 @@ def test_ties_go_to_the_earlier_candidate(name):
 def test_an_unknown_method_is_named(tmp_path):
     path = tmp_path / "settings.toml"
     path.write_text('[reranking]\nmethod = "ddp"\n')
-    with pytest.raises(ValueError, match=r"reranking\.method: expected one of dpp, mmr, none, got 'ddp'$"):
+    with pytest.raises(ValueError, match=rf"reranking\.method: expected one of {', '.join(METHODS)}, got 'ddp'$"):
         load_settings(path)
 
 
@@ -153,6 +161,6 @@ def test_a_sweep_compares_it(module):
     vectors = torch.nn.functional.normalize(torch.randn(N, 8, generator=torch.Generator().manual_seed(1)), dim=1)
     found = sweep(Reranker(RerankSettings(), vectors, {}), [candidates([40])], 5, None, thetas=(1.0,))
     reward = {row.method: row.reward for row in found.rows}
-    assert list(reward) == ["DPP", "MMR", "WORST", "SSD", "MSD"]
+    assert list(reward) == [*(name.upper() for name in METHODS if name != "none"), "SSD", "MSD"]
     assert reward["WORST"] == min(reward.values()) < 0
     assert np.isfinite(list(reward.values())).all()
