@@ -20,4 +20,4 @@ def by_score(
     pinned: Tensor | None,
 ) -> Picks:
     alike = reward.new_zeros((len(reward), 1))
-    return mmr_picks(alike, reward, offsets, k, 1.0, 1, rules, pinned)
+    return mmr_picks(alike, reward, offsets, k, 1.0, None, rules, pinned)
