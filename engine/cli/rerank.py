@@ -33,7 +33,9 @@ def rerank(
     explain: Annotated[
         bool, typer.Option("--explain", help="Pages of --users, before and after, pick by pick.")
     ] = False,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Reward against distance for DPP, MMR, SSD and MSD.")] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Reward against distance for every method, and for SSD and MSD.")
+    ] = False,
     users: Annotated[str | None, typer.Option(help="User ids separated by commas; one is drawn if not given.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=2, help="Items a page.")] = 20,
     requests: Annotated[int, typer.Option(min=1, help="Requests of the sweep.")] = 256,

@@ -14,23 +14,33 @@ from headrace.evaluation.retrieval import pad_lists
 from headrace.evaluation.yardsticks import Objective, msd, page_value, ssd, swap_search
 from headrace.funnel import Funnel
 from headrace.jagged import gather_rows, standardise
-from headrace.kernels.diversity import dpp, mmr
+from headrace.kernels.diversity import dpp
 from headrace.report.sweep import SearchRow, Sweep, SweepRow
 from headrace.reranking import Reranker
+from headrace.reranking.methods import METHODS, Method
 from headrace.reranking.variety import distinct_per_page, intra_list_distance
 from headrace.types import Candidates, Requests
 
 THETAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 #: Thetas at which the greedy is held against local search.
 SEARCHED = (0.3, 0.5, 0.7)
-#: name -> (picks, whether it is a kernel): vectors, rewards, offsets, k, theta, window.
+#: Vectors, rewards, offsets, k, theta, window -> picked.
 Picker = Callable[[Tensor, Tensor, Tensor, int, float, int | None], Tensor]
-METHODS: dict[str, tuple[Picker, bool]] = {
-    "DPP": (lambda v, r, o, k, theta, window: dpp(v, r, o, k, theta, window)[0], True),
-    "MMR": (lambda v, r, o, k, theta, window: mmr(v, r, o, k, theta, window)[0], True),
-    "SSD": (lambda v, r, o, k, theta, window: ssd(v, r, o, k, theta, window)[0], False),
-    "MSD": (lambda v, r, o, k, theta, window: msd(v, r, o, k, theta)[0], False),
+YARDSTICKS: dict[str, Picker] = {
+    "ssd": lambda v, r, o, k, theta, window: ssd(v, r, o, k, theta, window)[0],
+    "msd": lambda v, r, o, k, theta, window: msd(v, r, o, k, theta)[0],
 }
+
+
+def _plain(method: Method) -> Picker:
+    """The method without rules and pinned items."""
+    return lambda v, r, o, k, theta, window: method(v, r, o, k, theta, window, None, None).picked
+
+
+def pickers() -> dict[str, Picker]:
+    """The re-ranking methods, then the yardsticks."""
+    # Theta means nothing to score alone, which is where the others end at theta 1.
+    return {name: _plain(one) for name, one in METHODS.items() if name != "none"} | YARDSTICKS
 
 
 def ranked(funnel: Funnel, requests: Sequence[Requests], k: int) -> list[Candidates]:
@@ -53,7 +63,7 @@ def sweep(
     thetas: Sequence[float] = THETAS,
     progress: Progress | None = None,
 ) -> Sweep:
-    """Pages of `k` by every method at every theta, without rules.
+    """Pages of `k` by every re-ranking method and yardstick at every theta, without rules.
 
     wanted: for each batch, offsets int64 [B+1] and items of what its requests wanted; empty without held-out rows.
     Raises ValueError when no request has candidates.
@@ -68,17 +78,18 @@ def sweep(
     ]
     category = reranker.kinds.get("category")
     rows = []
-    task = progress.add_task("sweep", total=len(METHODS) * len(thetas) + 1) if progress else None
-    for name, (pick, kernel) in METHODS.items():
+    compared = pickers()
+    task = progress.add_task("sweep", total=len(compared) * len(thetas) + 1) if progress else None
+    for name, pick in compared.items():
         for theta in thetas:
-            picked, seconds = _timed(pick, inputs, k, theta, window, 3 if kernel else 1)
+            picked, seconds = _timed(pick, inputs, k, theta, window, 1 if name in YARDSTICKS else 3)
             pages = [_items(one, found) for one, found in zip(batches, picked, strict=True)]
             page = torch.cat([found[mask] for found, mask in zip(pages, kept, strict=True)]).numpy()
             reward = torch.cat([_mean(values, o, found) for (_, values, o), found in zip(inputs, picked, strict=True)])
             known = category is not None and bool((category >= 0).any())
             rows.append(
                 SweepRow(
-                    name,
+                    name.upper(),
                     theta,
                     float(reward.nanmean()),
                     float(np.nanmean(intra_list_distance(page, reranker.vectors.numpy()))),
@@ -87,7 +98,7 @@ def sweep(
                     else np.nan,
                     _hits(pages, wanted) / total if wanted else np.nan,
                     1e3 * seconds / total,
-                    kernel,
+                    name in YARDSTICKS,
                 )
             )
             if progress and task is not None:

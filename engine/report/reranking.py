@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,8 @@ from headrace.reranking.explain import Explained
 from headrace.reranking.variety import distinct_per_page, intra_list_distance, longest_run
 from headrace.version import __version__
 
-_COLOURS = {"DPP": "rerank", "MMR": "recall", "SSD": "rank", "MSD": "merge"}
+#: Of the methods, in turn.
+_COLOURS = ("rerank", "recall", "rank", "merge", "filter", "prerank", "baseline")
 _NOTES = [
     "Likeness is the cosine of two items' content vectors; a full colour is 1, and 0 or less is blank.",
     "Gain is the objective when the item was picked: DPP's gain is below 0 once every direction is taken.",
@@ -214,9 +216,10 @@ def _charts(found: Sweep) -> list[Chart]:
 def _chart(found: Sweep, least: float, title: str) -> Chart:
     """The rows of a reward of `least` or more."""
     series = []
+    colours = itertools.cycle(_COLOURS)
     for method in dict.fromkeys(row.method for row in found.rows):
         points = [(row.reward, row.distance) for row in found.rows if row.method == method and row.reward >= least]
-        series.append(Series(method, points, _COLOURS[method], dots=True))
+        series.append(Series(method, points, next(colours), dots=True))
     return line_chart(
         title, "mean reward (standard deviations)", "mean distance of two items of a page", series, f.ticks, f.ticks
     )
@@ -255,9 +258,9 @@ def _measures(row: SweepRow, held_out: bool) -> list[str]:
 
 
 def _times(found: Sweep) -> Table:
-    methods = list(dict.fromkeys((row.method, row.kernel) for row in found.rows))
+    methods = list(dict.fromkeys((row.method, row.yardstick) for row in found.rows))
     ms = [min(row.ms for row in found.rows if row.method == name and 0 < row.theta < 1) for name, _ in methods]
-    kinds = ["native kernel" if kernel else "yardstick in torch" for _, kernel in methods]
+    kinds = ["yardstick in torch" if yardstick else "re-ranking method" for _, yardstick in methods]
     rows = [[name, kind, text] for (name, _), kind, text in zip(methods, kinds, f.milliseconds(list(ms)), strict=True)]
     note = f"The fastest theta's fastest pass, {torch.get_num_threads()} threads. Yardsticks are written to be read."
     return Table("Time", ["method", "how", "ms/request"], rows, text_columns=2, note=note)

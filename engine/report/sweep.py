@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class SweepRow:
     """Means over the requests. reward: standard deviations of a request's candidates above their mean. distance:
     intra-list. categories: distinct ones on a page, NaN where the catalogue has none. hits: held-out items on a page,
-    NaN without. ms: wall time of picking, per request, of the fastest pass."""
+    NaN without. ms: wall time of picking, per request, of the fastest pass. yardstick: not one
+    of the re-ranking methods."""
 
     method: str
     theta: float
@@ -18,7 +19,7 @@ class SweepRow:
     categories: float
     hits: float
     ms: float
-    kernel: bool
+    yardstick: bool
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from headrace.data.dataset import Catalogue
 from headrace.jagged import offsets_of, standardise
-from headrace.kernels.diversity import Picks, Rules, dpp_picks, mmr_picks
+from headrace.kernels.diversity import Picks, Rules
 from headrace.reranking.clusters import content_clusters
+from headrace.reranking.methods import METHODS
 from headrace.reranking.rules import broken, catalogue_kinds, check_kinds, compile_rules
 from headrace.reranking.settings import RerankSettings
 from headrace.reranking.slots import Placed, check_pins, check_slot_kinds, pinned_rows, place
@@ -82,7 +83,7 @@ class Reranker:
         candidates = placed.candidates
         rules = compile_rules(self.settings.rules, self.kinds, candidates.item)
         pinned = placed.pinned if self.settings.pins or self.settings.slots else None
-        picks = pick_pages(self.settings, self.vectors, candidates, placed.reward, k, rules, pinned)
+        picks = self.pick(candidates, placed.reward, k, rules, pinned)
         shown = picks.picked >= 0
         counts = shown.sum(1)
         index = (picks.picked + candidates.offsets[:-1, None])[shown]
@@ -103,6 +104,13 @@ class Reranker:
             return Placed(candidates, torch.full((candidates.batch, k), -1), reward)
         return place(candidates, reward, k, settings.pins, self.pins, settings.slots, self.kinds)
 
+    def pick(self, candidates: Candidates, reward: Tensor, k: int, rules: Rules | None, pinned: Tensor | None) -> Picks:
+        """What the method of the settings picks of all candidates; reward: float32 [nnz]; else as kernels.dpp."""
+        settings = self.settings
+        rows = self.vectors.index_select(0, candidates.item)
+        found = METHODS[settings.method]
+        return found(rows, reward, candidates.offsets, k, settings.theta, settings.window, rules, pinned)
+
     def _broken(self, page: Candidates, shown: Tensor, which: Tensor) -> Tensor:
         """int64 [nnz]: bit r where an entry breaks rule r; only requests in `which` (bool [B]) can have any."""
         bits = torch.zeros(shown.shape, dtype=torch.int64)
@@ -122,22 +130,3 @@ class Reranker:
     def from_state(cls, state: State, settings: RerankSettings) -> Reranker:
         """Raises ValueError where the settings ask for what the state has not, as when it is made."""
         return cls(settings, state["vectors"], state.under("kinds").tensors, state["pins"])
-
-
-def pick_pages(
-    settings: RerankSettings,
-    vectors: Tensor,
-    candidates: Candidates,
-    reward: Tensor,
-    k: int,
-    rules: Rules | None,
-    pinned: Tensor | None,
-) -> Picks:
-    """The kernel that the settings ask for. vectors: of the catalogue; reward: float32 [nnz]; else as kernels.dpp."""
-    offsets = candidates.offsets
-    if settings.method == "none":
-        alike = reward.new_zeros((len(candidates), 1))
-        return mmr_picks(alike, reward, offsets, k, 1.0, 1, rules, pinned)
-    pick = dpp_picks if settings.method == "dpp" else mmr_picks
-    rows = vectors.index_select(0, candidates.item)
-    return pick(rows, reward, offsets, k, settings.theta, settings.window, rules, pinned)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.jagged import gather_rows, offsets_of, top_per_segment
-from headrace.reranking.diversity import Reranker, pick_pages
+from headrace.reranking.diversity import Reranker
 from headrace.reranking.rules import broken, name_of
 from headrace.reranking.slots import Placed
 from headrace.types import Candidates
@@ -48,7 +48,7 @@ class Explained:
 def explain(reranker: Reranker, candidates: Candidates, k: int) -> list[Explained]:
     """The page of each request, explained. Walks the requests: it is for reading, a few at a time.
 
-    What a pick beat comes from the kernel itself: it is asked again without rules, with all picks before it pinned.
+    What a pick beat comes from the method itself: it is asked again without rules, with all picks before it pinned.
     """
     page = reranker.rerank(candidates, k)
     plain = candidates.take(*top_per_segment(candidates.offsets, candidates.score, candidates.item, k))
@@ -91,7 +91,7 @@ def _bound(reranker: Reranker, placed: Placed, page: Candidates) -> Tensor:
     pinned = torch.where(earlier, entry, placed.pinned[:, :shown])
     every = gather_rows(placed.candidates.offsets, torch.zeros(shown, dtype=torch.int64))
     copies, reward = placed.candidates.take(*every), placed.reward[every[0]]
-    picks = pick_pages(reranker.settings, reranker.vectors, copies, reward, shown, None, pinned)
+    picks = reranker.pick(copies, reward, shown, None, pinned)
     free = items[picks.picked.diagonal()]
     pages = torch.where(earlier, page.item, -1)
     pages.diagonal().copy_(free)

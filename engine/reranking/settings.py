@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from headrace.reranking.methods import METHODS
 from headrace.reranking.rules import Rule, check_order
 from headrace.reranking.slots import Pin, Slots, check_slots
-from headrace.section import Section
+from headrace.section import Section, one_of
 
 
 class RerankSettings(Section):
     """How a page is picked. Raises ValueError naming the rule when rules, pins and slots contradict each other."""
 
-    method: Literal["dpp", "mmr", "none"] = Field(
-        default="dpp", description="what picks the page; none: by score alone, still within the rules"
+    method: Annotated[str, AfterValidator(one_of(METHODS))] = Field(
+        default="dpp",
+        description="what picks the page, by the name of its file in reranking/methods/; none: by score alone, still "
+        "within the rules",
     )
     theta: float = Field(default=0.6, ge=0.0, le=1.0, description="weight of the score against variety")
     window: int | None = Field(

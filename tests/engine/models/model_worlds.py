@@ -43,6 +43,9 @@ OPTIONS = {
     "fibinet": [{"bilinear": "all"}, {"bilinear": "interaction", "reduction": 1}],
     "ple": [{"levels": 2, "own_experts": 2, "shared_experts": 1}],
 }
+#: From the bound of float32 arithmetic to that of float64, for the network and for its program. The network's sums run
+#: over at most 32 times as many terms as the shortest of the parts that its program splits them into.
+DOUBLE = 2.0**-29 * (32 + 1)
 CASES = [(name, options) for name in MODELS for options in ({}, *OPTIONS.get(name, []))]
 
 
@@ -120,6 +123,19 @@ def in_doubles(network, columns):
         logits = network.double()(doubles)
     network.float()
     return logits
+
+
+def arguments_of(ready, given):
+    """What the network kernel is given for this world."""
+    n = len(given.item)
+    return {
+        "request": ready.lowered.request_inputs(given.request, len(given.offsets) - 1),
+        "sequences": ready.lowered.entries(given.request),
+        "offsets": given.offsets,
+        "item": given.item,
+        "codes": ready.lowered.codes(given.pair, n),
+        "pair": ready.lowered.pair_inputs(given.pair, n),
+    }
 
 
 class Bounded(Row):

@@ -4,16 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from model_worlds import CASES, SETS, bounded, in_doubles, network_of, values_of, world
+from model_worlds import CASES, DOUBLE, SETS, arguments_of, bounded, in_doubles, network_of, values_of, world
 from network_oracle import close
 from program_oracle import brute
 
 from headrace.models.lower import Staged, lower
 from headrace.models.lower.staged import StagedReady
 
-#: From the bound of float32 arithmetic to that of float64, for the network and for its program. The network's sums run
-#: over at most 32 times as many terms as the shortest of the parts that its program splits them into.
-DOUBLE = 2.0**-29 * (32 + 1)
 every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value))
 every_set = pytest.mark.parametrize("columns", SETS)
 
@@ -37,17 +34,8 @@ def test_the_native_kernel_holds_its_bound(name, options, columns):
     columns, targets = SETS[columns]
     network, given = network_of(name, columns, targets, options, seed=1), world(columns, counts=(1, 17, 0, 2), seed=1)
     ready = lower(network, columns).with_items(given.items, 6)
-    n = len(given.item)
-    arguments = {
-        "request": ready.lowered.request_inputs(given.request, len(given.offsets) - 1),
-        "sequences": ready.lowered.entries(given.request),
-        "offsets": given.offsets,
-        "item": given.item,
-        "codes": ready.lowered.codes(given.pair, n),
-        "pair": ready.lowered.pair_inputs(given.pair, n),
-    }
     few = slice(0, 4)
-    exact = brute(ready.program, {**arguments, "offsets": given.offsets.clamp_max(4)})
+    exact = brute(ready.program, {**arguments_of(ready, given), "offsets": given.offsets.clamp_max(4)})
     for backend in ("reference", "native"):
         logits = ready(given.request, given.pair, given.offsets, given.item, backend=backend)
         assert close(logits[few].numpy(), exact), backend

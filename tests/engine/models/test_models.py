@@ -1,18 +1,15 @@
-import sys
-
 import pytest
 import torch
-from model_worlds import CASES, SETS, bounded, in_doubles, network_of, randomised, values_of, world
+from model_worlds import CASES, DOUBLE, SETS, bounded, in_doubles, network_of, randomised, values_of, world
 from torch import nn
 from torch.nn import functional as F
 
 from headrace.features.columns import Column, Columns
 from headrace.models import MODELS, Model, WithPrior
-from headrace.models.lower import CannotLower, Lowered, Staged, lower, prepare
+from headrace.models.lower import CannotLower, Staged, lower, prepare
 from headrace.section import Section
 
 every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value))
-DOUBLE = 2.0**-29 * (32 + 1)
 
 
 @every_case
@@ -74,52 +71,6 @@ def test_what_a_model_cannot_do_without_is_named():
         ppnet(Columns([item]), 1, ppnet.Settings())
     with pytest.raises(ValueError, match="columns: expected at least 2 fields for products of fields, got 1"):
         fibinet(Columns([user]), 1, fibinet.Settings())
-
-
-TOY = """
-import torch
-from torch import nn
-
-from headrace.models import Model, model
-from headrace.section import Section
-
-
-@model
-class Toy(Model):
-    name = "toy"
-
-    class Settings(Section):
-        units: int = 4
-
-    def __init__(self, columns, targets, settings):
-        super().__init__(columns, targets, settings)
-        self.users, self.items = nn.Embedding(columns["user"].size, 4), nn.Embedding(columns["item"].size, 4)
-        self.layers = nn.Sequential(nn.Linear(12, settings.units), nn.Tanh(), nn.Linear(settings.units, targets))
-
-    def forward(self, columns):
-        user, item = self.users(columns["user"]), self.items(columns["item"])
-        return self.layers(torch.cat([user, item, user * item], 1))
-"""
-
-
-def test_a_model_from_elsewhere_is_found_and_lowered(tmp_path, monkeypatch):
-    (tmp_path / "toy_model.py").write_text(TOY)
-    monkeypatch.syspath_prepend(tmp_path)
-    __import__("toy_model")
-    try:
-        columns, targets = SETS["all"]
-        network, given = network_of("toy", columns, targets, {"units": 5}), world(columns)
-        lowered = prepare(network, columns)
-        assert isinstance(lowered, Lowered)
-        value, error = bounded(lowered, given)
-        assert bool(((value - in_doubles(network, given.each())).abs() <= DOUBLE * error).all())
-        ready = lowered.with_items(given.items, 6)
-        logits = ready(given.request, given.pair, given.offsets, given.item)
-        assert logits.shape == (5, targets)
-    finally:
-        MODELS.remove("toy")
-        del sys.modules["toy_model"]
-    assert "toy" not in MODELS
 
 
 class Written(Model):
