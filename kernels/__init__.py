@@ -7,20 +7,16 @@ from headrace.kernels.diversity import Picks, Rules, dpp, dpp_picks, mmr, mmr_pi
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 from headrace.kernels.index import TopKIndex
 from headrace.kernels.lookup_pairs import PairTable, lookup_pairs
-from headrace.kernels.mixture_of_experts import MixtureModel, MixtureSizes, mixture_of_experts
 from headrace.kernels.network import Program, Stage, network
 from headrace.kernels.pool_items import pool_items
 from headrace.kernels.segment_topk import segment_topk
 from headrace.kernels.sharded import TopKProcesses, TopKRanks, TopKShards, save_shards
-from headrace.kernels.three_towers import TowersModel, TowersSizes, three_towers
 from headrace.kernels.topk import topk
 from headrace.kernels.two_hop import Edges, two_hop
 
 __all__ = [
     "Edges",
     "EmbeddingTables",
-    "MixtureModel",
-    "MixtureSizes",
     "PairTable",
     "PathIndex",
     "PathModel",
@@ -32,8 +28,6 @@ __all__ = [
     "TopKProcesses",
     "TopKRanks",
     "TopKShards",
-    "TowersModel",
-    "TowersSizes",
     "beam_search",
     "bloom_contains",
     "bloom_contains_lists",
@@ -45,7 +39,6 @@ __all__ = [
     "dpp_picks",
     "embedding_bag",
     "lookup_pairs",
-    "mixture_of_experts",
     "mmr",
     "mmr_picks",
     "network",
@@ -53,7 +46,6 @@ __all__ = [
     "save_shards",
     "segment_topk",
     "similarity",
-    "three_towers",
     "topk",
     "two_hop",
 ]

@@ -46,6 +46,11 @@ def check_at_least(name: str, value: int, least: int) -> None:
         raise ValueError(f"{name}: expected at least {least}, got {value}")
 
 
+def check_between(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name}: expected {least} to {most}, got {value}")
+
+
 def check_indices(name: str, index: Tensor, size: int) -> None:
     """Raises ValueError unless every entry is from 0 to size - 1."""
     if index.numel() and (int(index.min()) < 0 or int(index.max()) >= size):

@@ -134,86 +134,6 @@ struct Asked {
     std::vector<int64_t> offsets = steps(batch, each), item = draw.ids(n, items);
 };
 
-hr_status mixture_of_experts() {
-    Asked a{4, 200, 1000};
-    Draw draw;
-    const int64_t targets = 9, experts = 3, hidden = 64, units = 32, heads = 16, dim = 8, width = 240, request = 84,
-                  dynamic = 10, codes = 24, past = 20;
-    // An embedding's columns would be 0 in all rows but the items', which changes no count.
-    const auto request_weight = draw.units<float>(request * width), item_rows = draw.units<float>(a.items * width),
-               code_rows = draw.units<float>(codes * width),
-               candidate_weight = draw.units<float>((2 * dim + dynamic) * width);
-    const auto expert_weight = draw.units<float>(experts * hidden * units),
-               expert_bias = draw.units<float>(experts * units),
-               head_weight = draw.units<float>(targets * units * heads), head_bias = draw.units<float>(targets * heads),
-               out_weight = draw.units<float>(targets * heads), out_bias = draw.units<float>(targets);
-    const hr_mixture_model model{targets,
-                                 experts,
-                                 hidden,
-                                 units,
-                                 heads,
-                                 dim,
-                                 1,
-                                 request,
-                                 dynamic,
-                                 a.items,
-                                 codes,
-                                 request_weight.data(),
-                                 item_rows.data(),
-                                 code_rows.data(),
-                                 candidate_weight.data(),
-                                 expert_weight.data(),
-                                 expert_bias.data(),
-                                 head_weight.data(),
-                                 head_bias.data(),
-                                 out_weight.data(),
-                                 out_bias.data()};
-    const auto inputs = draw.units<float>(a.batch * request), taste = draw.units<float>(a.batch * dim),
-               behaviours = draw.units<float>(a.batch * past * dim), features = draw.units<float>(a.n * dynamic);
-    const std::vector<int32_t> counts(a.batch, past), code(a.n, 7);
-    const hr_mixture_requests requests{a.batch, inputs.data(), taste.data(), past, behaviours.data(), counts.data()};
-    const hr_mixture_candidates candidates{a.n, a.offsets.data(), a.item.data(), 1, code.data(), features.data()};
-    std::vector<float> logits(targets * a.n);
-    return hr_mixture_of_experts(&model, &requests, &candidates, 1, logits.data());
-}
-
-hr_status three_towers() {
-    Asked a{4, 1000, 5000};
-    Draw draw;
-    const int64_t targets = 8, dim = 16, tower = 64, upper = 32, width = 48, request = 84, dynamic = 10, codes = 24;
-    const auto tower_weight = draw.units<float>(request * tower), tower_bias = draw.units<float>(tower),
-               vector_weight = draw.units<float>(tower * dim), vector_bias = draw.units<float>(dim),
-               user_weight = draw.units<float>(dim * upper), upper_bias = draw.units<float>(upper);
-    const auto request_weight = draw.units<float>(request * width), item_rows = draw.units<float>(a.items * width),
-               code_rows = draw.units<float>(codes * width), dynamic_weight = draw.units<float>(dynamic * width),
-               upper_weight = draw.units<float>(3 * dim * upper), last_weight = draw.units<float>(upper * targets);
-    const hr_towers_model model{targets,
-                                dim,
-                                tower,
-                                upper,
-                                request,
-                                dynamic,
-                                a.items,
-                                codes,
-                                tower_weight.data(),
-                                tower_bias.data(),
-                                vector_weight.data(),
-                                vector_bias.data(),
-                                user_weight.data(),
-                                upper_bias.data(),
-                                request_weight.data(),
-                                item_rows.data(),
-                                code_rows.data(),
-                                dynamic_weight.data(),
-                                upper_weight.data(),
-                                last_weight.data()};
-    const auto inputs = draw.units<float>(a.batch * request), features = draw.units<float>(a.n * dynamic);
-    const std::vector<int32_t> code(a.n, 7);
-    const hr_towers_candidates candidates{a.n, a.offsets.data(), a.item.data(), 1, code.data(), features.data()};
-    std::vector<float> logits(targets * a.n);
-    return hr_three_towers(&model, a.batch, inputs.data(), &candidates, 1, logits.data());
-}
-
 // A request of 84 inputs; rows of 240 columns, of which 8 attend to 20 entries; layers of 64 and of 9 targets.
 hr_status network() {
     Asked a{4, 200, 1000};
@@ -334,8 +254,6 @@ const Case cases[] = {
     {"hr_bloom_contains", "bloom contains 16k keys", bloom_contains},
     {"hr_embedding_bag", "embedding bag T8 B64 n20 d16", embedding_bag},
     {"hr_beam_search", "beam search B4 D3 K104 beam20", beam_search},
-    {"hr_mixture_of_experts", "mixture of experts B4 x 200", mixture_of_experts},
-    {"hr_three_towers", "three towers B4 x 1000", three_towers},
     {"hr_network", "network B4 x 200", network},
     {"hr_segment_topk", "segment topk B8 x 1300 k500", segment_topk},
     {"hr_pool_items", "pool items B8 5 x 350", pool_items},

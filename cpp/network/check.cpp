@@ -128,7 +128,7 @@ class Checker {
     void writes(Run out, std::initializer_list<Run> apart = {}) {
         inside("columns", out.first, out.count, stage_.columns);
         for (const Run& run : apart)
-            if (run.first < out.first + out.count && out.first < run.first + run.count)
+            if (std::max(run.first, out.first) < std::min(run.first + run.count, out.first + out.count))
                 wrong("expected to write elsewhere than it reads, got columns " + std::to_string(out.first) + " to " +
                       std::to_string(out.first + out.count));
         std::fill_n(written_.begin() + out.first, out.count, 1);

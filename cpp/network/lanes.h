@@ -4,12 +4,16 @@
 // at once, in both layouts; what is summed up over columns runs lane by lane.
 #pragma once
 
-#include "core/dense.h"
+#include "network/functions.h"
 #include "network/plan.h"
 
 namespace hr {
 namespace {
 
+constexpr int kBlockVecs = 2;
+constexpr int kBlock = kBlockVecs * Vec::kLanes;
+// Outputs that are summed together: their sums fill half of the registers.
+constexpr int kTile = Vec::kLanes == 16 ? 8 : 4;
 static_assert(kBlock <= kMaxBlock);
 
 // A block of candidates: each has a lane of its own.
@@ -54,35 +58,6 @@ inline void each(int64_t width, Body&& body) {
 template <class L, class Body>
 inline void vectors(Body&& body) {
     for (int v = 0; v < L::kVecs; ++v) body(v * Vec::kLanes);
-}
-
-#if HEADRACE_SIMD_AVX512
-inline Vec root(Vec x) { return {_mm512_sqrt_ps(x.v)}; }
-#elif HEADRACE_SIMD_AVX2
-inline Vec root(Vec x) { return {_mm256_sqrt_ps(x.v)}; }
-#else
-inline Vec root(Vec x) { return {__builtin_sqrtf(x.v)}; }
-#endif
-
-// Within 10 roundings of 2^-24 of its value, from exp of what is negative; below -86 it stays at about 4e-38.
-inline Vec sigmoid(Vec x) {
-    const Vec one = Vec::all(1.0f), e = exp_of(Vec::zero() - absolute(x));
-    return where_greater(Vec::zero(), x, e, one) / (one + e);
-}
-
-// Within 12 roundings of 2^-24 of its value. Near zero 1 - exp(-2 |x|) would cancel, so a series in x^2 takes over.
-inline Vec hyperbolic(Vec x) {
-    const Vec size = absolute(x), one = Vec::all(1.0f);
-    const Vec e = exp_of(Vec::all(-2.0f) * size);
-    const Vec large = (one - e) / (one + e);
-    const Vec square = x * x;
-    Vec sum = Vec::all(62.0f / 2835);
-    sum = fused(sum, square, Vec::all(-17.0f / 315));
-    sum = fused(sum, square, Vec::all(2.0f / 15));
-    sum = fused(sum, square, Vec::all(-1.0f / 3));
-    const Vec small = fused(sum * square, x, x);
-    const Vec far = where_greater(Vec::zero(), x, Vec::zero() - large, large);
-    return where_greater(size, Vec::all(0.25f), far, small);
 }
 
 }  // namespace

@@ -54,6 +54,10 @@ inline void sum_tile(const Sum& s, int64_t o, float* out) {
         for (int v = 0; v < kBlockVecs; ++v) sum[i][v].store(out + i * kBlock + v * L);
 }
 
+struct Nothing {
+    void operator()() const {}
+};
+
 // Tiles of O outputs, then of O / 2, ... 1; `between` runs after each, as often as it has terms.
 template <int O, class Between>
 inline void sum_tiles(const Sum& s, int64_t o, int64_t width, float* out, Between& between) {

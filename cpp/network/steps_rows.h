@@ -1,6 +1,7 @@
 // Rows of items, codes and candidates, added up and turned into columns.
 #pragma once
 
+#include "core/transpose.h"
 #include "network/lanes.h"
 
 namespace hr {
@@ -22,6 +23,39 @@ struct BlockRows {
             inputs[i] = t.inputs + c * p.pair_inputs;
         }
     }
+};
+
+// Asks for the rows of the next block, a few lines at a time between the tiles of this one: they lie anywhere, so the
+// hardware would wait for each, and it has room for a few requests only.
+class Ahead {
+  public:
+    // Row item[c] of `rows` is for candidate c < count; a block asks `tiles` times.
+    Ahead(const float* rows, int64_t width, const int64_t* item, int64_t count, int64_t tiles)
+        : rows_(rows), width_(width), item_(item), count_(count), lines_(kBlock * (width / kLine) / tiles + 1) {}
+
+    // The block before candidate `next` begins.
+    void begin(int64_t next) {
+        next_ = next;
+        last_ = next + kBlock < count_ ? next + kBlock : count_;
+        column_ = 0;
+    }
+
+    void operator()() {
+        for (int64_t i = 0; i < lines_ && next_ < last_; ++i) {
+            __builtin_prefetch(rows_ + item_[next_] * width_ + column_, 0, 2);
+            column_ += kLine;
+            if (column_ < width_) continue;
+            column_ = 0;
+            ++next_;
+        }
+    }
+
+  private:
+    static constexpr int64_t kLine = 16;
+    const float* rows_;
+    int64_t width_;
+    const int64_t* item_;
+    int64_t count_, lines_, next_ = 0, last_ = 0, column_ = 0;
 };
 
 // Columns from `column` on of rows[candidate].

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_shape
-from headrace.kernels.network.program import Program, Stage
+from headrace.kernels.checks import check_between, check_shape
+from headrace.kernels.network.program import MAX_SIZE, Program, Stage
 from headrace.kernels.registry import Op
 
 __all__ = ["Program", "Stage", "network"]
@@ -62,6 +62,7 @@ def network(
         check_shape(name, tensor, dtype, shape, device)
     for i, ((entries, counts), width) in enumerate(zip(sequences, program.sequences, strict=True)):
         check_shape(f"sequences[{i}]", entries, torch.float32, (batch, None, width), device)
+        check_between(f"sequences[{i}]: entries", entries.shape[1], 0, MAX_SIZE)
         check_shape(f"sequences[{i}] counts", counts, torch.int32, (batch,), device)
     request, offsets, item, codes, pair = (tensor.contiguous() for tensor, *_ in expected.values())
     logits = OP(

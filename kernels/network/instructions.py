@@ -17,6 +17,8 @@ ENCODED = 12
 NONE = -1
 #: `Affine` starts at what its columns hold.
 HELD = -2
+#: Largest field of an instruction: no product of two of them overflows.
+MAX_FIELD = 1 << 30
 
 #: Kinds of `Unary`, `Binary`, `Reduce` and `Pairs`, by their number.
 UNARY = ("copy", "relu", "sigmoid", "tanh", "square", "scale")
@@ -31,14 +33,20 @@ Span = tuple[int, int]
 class Instruction:
     """One step of a stage; its number in `INSTRUCTIONS` is its code.
 
-    reads, writes: runs of columns, (first, count). weights: runs of the weights. Fields are integers of at least -2.
+    reads, writes: runs of columns, (first, count). apart: of what it reads, the runs that lie apart from what it
+    writes. weights: runs of the weights. Fields are integers from HELD to MAX_FIELD.
     """
 
     #: Fields that must be at least 1.
     sizes: ClassVar[tuple[str, ...]] = ("width",)
+    #: Fields that are one of so many, by number.
+    kinds: ClassVar[dict[str, int]] = {}
 
     def reads(self) -> list[Span]:
         return []
+
+    def apart(self) -> list[Span]:
+        return self.reads()
 
     def writes(self) -> list[Span]:
         raise NotImplementedError
@@ -90,9 +98,13 @@ class Affine(Instruction):
     own: int = 0
 
     sizes: ClassVar[tuple[str, ...]] = ("width", "stride")
+    kinds: ClassVar[dict[str, int]] = {"relu": 2, "own": 2}
 
     def reads(self) -> list[Span]:
-        return [(self.x, self.inputs), *([(self.out, self.width)] if self.start == HELD else [])]
+        return [*self.apart(), *([(self.out, self.width)] if self.start == HELD else [])]
+
+    def apart(self) -> list[Span]:
+        return [(self.x, self.inputs)]
 
     def writes(self) -> list[Span]:
         return [(self.out, self.width)]
@@ -157,8 +169,13 @@ class Unary(Instruction):
     kind: int
     weight: int = 0
 
+    kinds: ClassVar[dict[str, int]] = {"kind": len(UNARY)}
+
     def reads(self) -> list[Span]:
         return [(self.a, self.width)]
+
+    def apart(self) -> list[Span]:
+        return [] if self.out == self.a else self.reads()
 
     def writes(self) -> list[Span]:
         return [(self.out, self.width)]
@@ -184,9 +201,15 @@ class Binary(Instruction):
     period: int
 
     sizes: ClassVar[tuple[str, ...]] = ("width", "group", "period")
+    kinds: ClassVar[dict[str, int]] = {"kind": len(BINARY)}
 
     def reads(self) -> list[Span]:
         return [(self.a, self.width), (self.b, min(-(-self.width // self.group), self.period))]
+
+    def apart(self) -> list[Span]:
+        a, b = self.reads()
+        repeats = self.group > 1 or self.period < self.width
+        return [*([] if self.out == self.a else [a]), *([] if self.out == self.b and not repeats else [b])]
 
     def writes(self) -> list[Span]:
         return [(self.out, self.width)]
@@ -204,6 +227,9 @@ class Softmax(Instruction):
 
     def reads(self) -> list[Span]:
         return self.writes()
+
+    def apart(self) -> list[Span]:
+        return []
 
     def writes(self) -> list[Span]:
         return [(self.out, self.width * self.groups)]
@@ -292,7 +318,7 @@ class Pairs(Instruction):
     fields: int
     kind: int
 
-    sizes: ClassVar[tuple[str, ...]] = ("width",)
+    kinds: ClassVar[dict[str, int]] = {"kind": len(PAIRS)}
 
     def reads(self) -> list[Span]:
         return [(self.a, self.fields * self.width), (self.b, self.fields * self.width)]
@@ -341,6 +367,7 @@ class Reduce(Instruction):
     kind: int
 
     sizes: ClassVar[tuple[str, ...]] = ("width", "groups")
+    kinds: ClassVar[dict[str, int]] = {"kind": len(REDUCE)}
 
     def reads(self) -> list[Span]:
         return [(self.a, self.groups * self.width)]
@@ -363,6 +390,9 @@ class Normalise(Instruction):
 
     def reads(self) -> list[Span]:
         return [(self.a, self.groups * self.width)]
+
+    def apart(self) -> list[Span]:
+        return [] if self.out == self.a else self.reads()
 
     def writes(self) -> list[Span]:
         return [(self.out, self.groups * self.width)]

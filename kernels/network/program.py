@@ -8,9 +8,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_weight
+from headrace.kernels.checks import check_at_least, check_between, check_weight
 from headrace.kernels.network.instructions import (
     ENCODED,
+    HELD,
+    INSTRUCTIONS,
+    MAX_FIELD,
+    NONE,
     Affine,
     Attend,
     Fold,
@@ -20,12 +24,18 @@ from headrace.kernels.network.instructions import (
     SelfAttend,
 )
 
+#: Codes of a candidate.
+MAX_FIELDS = 64
+#: Columns and instructions of a stage, sequences, and numbers of a row, an input or an entry.
+MAX_SIZE = 1 << 16
+
 
 @dataclass(frozen=True)
 class Stage:
     """Instructions over the rows of one kind. columns: how many each row has. out, width: the run that is the result.
 
-    Raises ValueError, naming the instruction, for one that leaves the columns or has a size below 1.
+    Raises ValueError, naming the instruction, for one that leaves the columns, has a field out of range, reads what no
+    earlier one wrote, or writes over what it still reads; and for a result that is not written.
     """
 
     code: tuple[Instruction, ...]
@@ -34,13 +44,22 @@ class Stage:
     width: int
 
     def __post_init__(self) -> None:
-        check_at_least("columns", self.columns, 0)
-        _inside("result", (self.out, self.width), self.columns)
+        check_between("columns", self.columns, 0, MAX_SIZE)
+        check_between("instructions", len(self.code), 0, MAX_SIZE)
+        written = bytearray(self.columns)
         for step in self.code:
-            for name in step.sizes:
-                check_at_least(f"{step}: {name}", getattr(step, name), 1)
-            for span in (*step.reads(), *step.writes()):
-                _inside(f"{step}: columns", span, self.columns)
+            _check_fields(step)
+            for span in step.reads():
+                _check_written(str(step), span, written)
+            for out, count in step.writes():
+                _inside(f"{step}: columns", (out, count), self.columns)
+                for first, size in step.apart():
+                    if max(first, out) < min(first + size, out + count):
+                        raise ValueError(
+                            f"{step}: expected to write elsewhere than it reads, got {out} to {out + count}"
+                        )
+                written[out : out + count] = b"\1" * count
+        _check_written("result", (self.out, self.width), written)
 
     @cached_property
     def encoded(self) -> Tensor:
@@ -74,8 +93,15 @@ class Program:
         for name in ("item_rows", "code_rows"):
             check_weight(name, getattr(self, name), (None, None), self.weights.device)
         check_weight("weights", self.weights, (None,), self.weights.device)
-        for name in ("request_inputs", "pair_inputs", "fields"):
-            check_at_least(name, getattr(self, name), 0)
+        check_between("fields", self.fields, 0, MAX_FIELDS)
+        sizes = {
+            **{"item_rows: columns": self.item_rows.shape[1], "code_rows: columns": self.code_rows.shape[1]},
+            **{"request_inputs": self.request_inputs, "pair_inputs": self.pair_inputs},
+            "sequences": len(self.sequences),
+            **{f"sequences[{i}]": width for i, width in enumerate(self.sequences)},
+        }
+        for name, size in sizes.items():
+            check_between(name, size, 0, MAX_SIZE)
         check_at_least("pair.width", self.pair.width, 1)
         for stage in (self.request, self.pair):
             for step in stage.code:
@@ -89,7 +115,7 @@ class Program:
             rooms = {name: room if pair else 0 for name, room in rooms.items()}
             rooms["pair"] = self.pair_inputs if pair else self.request_inputs
             for name, room in rooms.items():
-                if getattr(step, name) >= 0:
+                if getattr(step, name) != NONE:
                     _inside(f"{step}: {name}", (getattr(step, name), step.width), room)
         if isinstance(step, Affine) and step.own:
             reach = (max(step.inputs, 1) - 1) * step.stride + step.width
@@ -120,13 +146,28 @@ class Program:
 
 def decoded(code: Tensor) -> list[Instruction]:
     """The instructions of an encoded stage."""
-    from headrace.kernels.network.instructions import INSTRUCTIONS
-
     steps = []
     for number, *rest in code.tolist():
         kind = INSTRUCTIONS[number]
         steps.append(kind(*rest[: len(fields(kind))]))
     return steps
+
+
+def _check_fields(step: Instruction) -> None:
+    for field in fields(step):
+        check_between(f"{step}: {field.name}", getattr(step, field.name), HELD, MAX_FIELD)
+    for name in step.sizes:
+        check_at_least(f"{step}: {name}", getattr(step, name), 1)
+    for name, count in step.kinds.items():
+        check_between(f"{step}: {name}", getattr(step, name), 0, count - 1)
+
+
+def _check_written(name: str, span: tuple[int, int], written: bytearray) -> None:
+    first, count = span
+    _inside(f"{name}: columns", span, len(written))
+    column = written.find(0, first, first + count)
+    if column >= 0:
+        raise ValueError(f"{name}: expected columns that an earlier instruction wrote, got {column}")
 
 
 def _inside(name: str, span: tuple[int, int], room: int) -> None:

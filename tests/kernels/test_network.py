@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from network_oracle import close
-from program_draw import call, draw
+from program_draw import SEQUENCES, call, draw
 from program_oracle import brute
 
 from headrace.kernels import Program, Stage, network, settings
@@ -255,9 +255,110 @@ def test_a_program_names_what_does_not_fit():
     program = draw(0)
     with pytest.raises(ValueError, match="weights: expected finite"):
         dataclasses.replace(program, weights=program.weights * torch.nan)
-    with pytest.raises(ValueError, match=r"Affine.*: columns: expected"):
-        Stage((ins.Affine(0, 4, 2, 3, 0, 4),), 4, 0, 4)
-    with pytest.raises(ValueError, match="stride: expected at least 1"):
-        Stage((ins.Affine(0, 2, 2, 2, 0, 0),), 4, 0, 2)
     with pytest.raises(ValueError, match=r"pair.width: expected at least 1"):
         Program(program.request, Stage((), 0, 0, 0), program.weights, program.item_rows, program.code_rows, 19, 11, 2)
+    for field, value, words in (
+        ("fields", 65, "fields: expected 0 to 64, got 65"),
+        ("request_inputs", -1, "request_inputs: expected 0 to 65536, got -1"),
+        ("pair_inputs", 65537, "pair_inputs: expected 0 to 65536, got 65537"),
+        ("sequences", (5, 65537), r"sequences\[1\]: expected 0 to 65536, got 65537"),
+        ("code_rows", torch.zeros(1, 65537), "code_rows: columns: expected 0 to 65536, got 65537"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            dataclasses.replace(program, **{field: value})
+    arguments = call(program, [1])
+    entries, counts = torch.zeros(1, 65537, SEQUENCES[0]), torch.zeros(1, dtype=torch.int32)
+    with pytest.raises(ValueError, match=r"sequences\[0\]: entries: expected 0 to 65536, got 65537"):
+        network(program, **{**arguments, "sequences": [(entries, counts), arguments["sequences"][1]]})
+
+
+def stage(*steps, columns=12, written=8):
+    """A stage whose first `written` columns are there before the steps."""
+    return Stage((ins.Rows(0, written, pair=0), *steps), columns, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (ins.Affine(8, 4, 10, 3, 0, 4), r"Affine.*: columns: expected 10 to 13 within 0 to 12"),
+        (ins.Affine(8, 2, 2, 2, 0, 0), "stride: expected at least 1, got 0"),
+        (ins.Affine(8, 2, 2, 2, 0, 2, -3), "start: expected -2 to 1073741824, got -3"),
+        (ins.Affine(8, 2, 2, 2, 0, 2, own=2), "own: expected 0 to 1, got 2"),
+        (ins.Unary(8, 2, 0, 6), "kind: expected 0 to 5, got 6"),
+        (ins.Constant(2**31, 2, 0), "out: expected -2 to 1073741824"),
+        (ins.Affine(8, 2, 7, 2, 0, 2), "expected columns that an earlier instruction wrote, got 8"),
+        (ins.Affine(8, 2, 0, 2, 0, 2, ins.HELD), "expected columns that an earlier instruction wrote, got 8"),
+        (ins.Softmax(6, 2, 2), "expected columns that an earlier instruction wrote, got 8"),
+        (ins.Affine(6, 4, 4, 3, 0, 4), "Affine.*: expected to write elsewhere than it reads, got 6 to 10"),
+        (ins.Affine(6, 2, 6, 2, 0, 2, ins.HELD), "expected to write elsewhere"),
+        (ins.Fold(7, 2, 6, 2, 0, 0, 2), "expected to write elsewhere"),
+        (ins.Unary(1, 3, 0, 0), "expected to write elsewhere"),
+        (ins.Binary(0, 4, 4, 0, 0, 1, 2), "expected to write elsewhere"),
+        (ins.Binary(0, 1, 4, 0, 0, 2, 1), "expected to write elsewhere"),
+        (ins.Binary(0, 3, 0, 1, 0, 1, 3), "expected to write elsewhere"),
+        (ins.Mix(2, 3, 0, 2, 1), "expected to write elsewhere"),
+        (ins.Attend(4, 5, 0, 0, 0), "expected to write elsewhere"),
+        (ins.FM(0, 4, 0, 1), "expected to write elsewhere"),
+        (ins.Pairs(3, 2, 0, 2, 2, 0), "expected to write elsewhere"),
+        (ins.SelfAttend(2, 2, 0, 0, 2, 1, 1, 0), "expected to write elsewhere"),
+        (ins.Reduce(7, 2, 0, 4, 0), "expected to write elsewhere"),
+        (ins.Normalise(1, 2, 0, 2, 0), "expected to write elsewhere"),
+    ],
+)
+def test_a_stage_names_what_does_not_fit(step, words):
+    with pytest.raises(ValueError, match=words):
+        stage(step)
+
+
+def test_a_stage_may_write_where_it_reads_element_by_element():
+    stage(
+        ins.Unary(0, 3, 0, 0),
+        ins.Binary(0, 4, 0, 4, 0, 2, 2),
+        ins.Binary(4, 4, 0, 4, 0, 1, 4),
+        ins.Binary(0, 4, 0, 0, 2, 1, 9),
+        ins.Softmax(0, 2, 2),
+        ins.Normalise(0, 2, 0, 2, 0),
+        ins.Affine(8, 4, 0, 8, 0, 4),
+        ins.Affine(8, 4, 0, 8, 0, 4, ins.HELD),
+        ins.Affine(8, 4, 9, 0, 0, 4),
+    )
+
+
+def test_the_result_of_a_stage_is_written():
+    with pytest.raises(ValueError, match="result: expected columns that an earlier instruction wrote, got 2"):
+        Stage((ins.Rows(0, 2, pair=0),), 4, 0, 3)
+    with pytest.raises(ValueError, match="result: columns: expected 3 to 5 within 0 to 4"):
+        Stage((ins.Rows(0, 4, pair=0),), 4, 3, 2)
+    with pytest.raises(ValueError, match="columns: expected 0 to 65536, got 65537"):
+        Stage((), 65537, 0, 0)
+
+
+def refused(function, *arguments):
+    try:
+        function(*arguments)
+    except ValueError:
+        return True
+    return False
+
+
+def with_pair(program, code):
+    stage = program.pair
+    return dataclasses.replace(program, pair=Stage(code, stage.columns, stage.out, stage.width))
+
+
+def test_programs_are_refused_as_the_native_backend_refuses_them():
+    """Fields of good programs, changed at random: what Program and the checks in C++ make of them is the same."""
+    rng, outcomes = np.random.default_rng(1), []
+    strange = [-(2**62), -3, -2, -1, 2**29, 2**30, 2**31, *range(50)]
+    for seed in range(40):
+        program = draw(400 + seed, steps=3)
+        arguments = call(program, [2])
+        for _ in range(50):
+            steps = list(program.pair.code)
+            at = rng.integers(len(steps))
+            name = rng.choice([field.name for field in dataclasses.fields(steps[at])])
+            steps[at] = dataclasses.replace(steps[at], **{name: int(rng.choice(strange))})
+            outcomes.append(refused(with_pair, program, tuple(steps)))
+            code = torch.tensor([step.encoded() for step in steps])
+            assert refused(direct, program, arguments, code) == outcomes[-1], steps[at]
+    assert 0.2 < np.mean(outcomes) < 0.95

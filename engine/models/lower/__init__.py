@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from headrace.features.columns import Columns, Side
-from headrace.models.blocks import CONTENT
+from headrace.kernels.network.program import MAX_FIELDS
 from headrace.models.lower.emit import emit
 from headrace.models.lower.graph import ITEM, PAIR, REQUEST, CannotLower
 from headrace.models.lower.lowered import Lowered, Ready, rows_of_codes, sources_of
@@ -19,21 +19,21 @@ from headrace.models.lower.trace import traced
 __all__ = ["CannotLower", "Lowered", "Ready", "Staged", "lower", "prepare"]
 
 
-def lower(
-    model: nn.Module, columns: Columns, *, live: bool = False, sides: Mapping[str, Side] | None = None
-) -> Lowered:
+def lower(model: nn.Module, columns: Columns, *, sides: Mapping[str, Side] | None = None) -> Lowered:
     """The network, as it predicts, as a program. Later changes of its weights need a new one.
 
-    model: columns -> logits [n, targets], such as a `headrace.models.Model` or `WithPrior`. live: the statistics of
-    items are given with each candidate, as of its moment, instead of with the items. sides: other sides of columns than
-    their own. Raises CannotLower, naming the step, for what has no instructions.
+    model: columns -> logits [n, targets], such as a `headrace.models.Model` or `WithPrior`. sides: other sides of
+    columns than their own. Raises CannotLower, naming the step, for what has no instructions, and for more than a
+    program can hold.
     """
-    found = traced(model, columns, _sides(columns, live, sides))
+    found = traced(model, columns, sides or {})
     weights = Weights()
     pair, spaces = emit(PAIR, found.result.pieces, weights)
     item, item_spaces = emit(ITEM, spaces.item.pieces(), weights)
     request, request_spaces = emit(REQUEST, spaces.request.pieces(), weights)
     code_rows, code_columns = rows_of_codes(spaces)
+    if len(code_columns) > MAX_FIELDS:
+        raise CannotLower(f"expected at most {MAX_FIELDS} code columns of pairs, got {len(code_columns)}")
     return Lowered(
         request,
         item,
@@ -48,17 +48,9 @@ def lower(
     )
 
 
-def prepare(
-    model: nn.Module, columns: Columns, *, live: bool = False, sides: Mapping[str, Side] | None = None
-) -> Lowered | Staged:
+def prepare(model: nn.Module, columns: Columns, *, sides: Mapping[str, Side] | None = None) -> Lowered | Staged:
     """`lower`, or where that cannot be the same stages in torch, whose `reason` says why."""
     try:
-        return lower(model, columns, live=live, sides=sides)
+        return lower(model, columns, sides=sides)
     except CannotLower as error:
-        return Staged(model, columns, _sides(columns, live, sides), str(error))
-
-
-def _sides(columns: Columns, live: bool, sides: Mapping[str, Side] | None) -> dict[str, Side]:
-    given = dict(sides or {})
-    moving = [column.name for column in columns.of("dense", "item") if live and column.name != CONTENT]
-    return {**dict.fromkeys(moving, "pair"), **given}
+        return Staged(model, columns, sides or {}, str(error))

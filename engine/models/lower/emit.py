@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from headrace.kernels.network import instructions as ins
-from headrace.kernels.network.program import Stage
-from headrace.models.lower.graph import ITEM, PAIR, REQUEST, Constant, Input, Lookup, Piece, Step, Term
+from headrace.kernels.network.program import MAX_SIZE, Stage
+from headrace.models.lower.graph import ITEM, PAIR, REQUEST, CannotLower, Constant, Input, Lookup, Piece, Step, Term
 from headrace.models.lower.place import Block, Room, Space, Weights, consecutive, merged
 from headrace.models.lower.reads import Reads, turns
 from headrace.models.lower.split import CodeRows, Own, Split
@@ -55,6 +55,8 @@ class _Emitter:
             else:
                 self._into(piece, at)
             at += piece.size
+        if self.room.columns > MAX_SIZE:
+            raise CannotLower(f"expected a stage of at most {MAX_SIZE} columns, got {self.room.columns}")
         code = merged([late() for late in self.code])
         return Stage(tuple(code), self.room.columns, result.first, result.size), self.spaces
 

@@ -83,18 +83,18 @@ def values_of(columns, rows, generator):
     return made
 
 
-def world(columns, counts=(3, 0, 2), items=6, seed=0, live=False):
-    """live: the items' statistics are given with the candidates, and differ from those of the items."""
+def statistics_with_candidates(columns):
+    """Sides where the items' statistics are given with the candidates, and differ from those of the items."""
+    return {column.name: "pair" for column in columns.of("dense", "item") if column.name != "content"}
+
+
+def world(columns, counts=(3, 0, 2), items=6, seed=0, sides=()):
+    """sides: of columns that are not of their own."""
     generator = torch.Generator().manual_seed(seed)
-    sides = {side: [c for c in columns if c.side == side] for side in ("request", "item", "pair")}
-    if live:
-        sides["pair"] += [c for c in sides["item"] if c.kind == "dense" and c.name != "content"]
-        sides["item"] = [c for c in sides["item"] if c not in sides["pair"]]
-    n = sum(counts)
+    n, sides = sum(counts), {column.name: column.side for column in columns} | dict(sides)
+    rows = {"request": len(counts), "item": items, "pair": n}
     return World(
-        values_of(sides["request"], len(counts), generator),
-        values_of(sides["item"], items, generator),
-        values_of(sides["pair"], n, generator),
+        *(values_of([c for c in columns if sides[c.name] == side], rows[side], generator) for side in rows),
         torch.tensor([0, *counts]).cumsum(0),
         torch.randint(0, items, (n,), generator=generator),
     )

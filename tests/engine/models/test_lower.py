@@ -4,7 +4,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from model_worlds import CASES, DOUBLE, SETS, arguments_of, bounded, in_doubles, network_of, values_of, world
+from model_worlds import (
+    CASES,
+    DOUBLE,
+    SETS,
+    arguments_of,
+    bounded,
+    in_doubles,
+    network_of,
+    statistics_with_candidates,
+    values_of,
+    world,
+)
 from network_oracle import close
 from program_oracle import brute
 
@@ -20,8 +31,9 @@ every_set = pytest.mark.parametrize("columns", SETS)
 @pytest.mark.parametrize("live", [False, True], ids=["after the log", "within the log"])
 def test_a_program_before_it_is_rounded_is_the_network(name, options, columns, live):
     columns, targets = SETS[columns]
-    network, given = network_of(name, columns, targets, options), world(columns, live=live)
-    value, error = bounded(lower(network, columns, live=live), given)
+    sides = statistics_with_candidates(columns) if live else {}
+    network, given = network_of(name, columns, targets, options), world(columns, sides=sides)
+    value, error = bounded(lower(network, columns, sides=sides), given)
     want = in_doubles(network, given.each())
     assert bool(((value - want).abs() <= DOUBLE * error).all())
     # The bound says something: it is far below what any column adds to a logit.

@@ -208,6 +208,19 @@ def test_what_cannot_be_lowered_is_served_in_torch(name):
     assert bool(((logits - want).abs() <= want.abs() * 2.0**-24 + 1e-12).all())
 
 
+def test_what_a_program_cannot_hold_is_served_in_torch():
+    names = [f"code {number}" for number in range(65)]
+    columns = Columns([*(Column(name, "pair", "code", 3) for name in names), Column("wide", "pair", "dense", 65537)])
+    table = nn.Embedding(3, 1)
+    for forward, words in (
+        (lambda m, c: torch.cat([m.table(c[name]) for name in names], 1), "at most 64 code columns of pairs, got 65"),
+        (lambda m, c: c["wide"].relu(), "at most 65536 columns, got"),
+    ):
+        staged = prepare(Written(forward, table=table).eval(), columns)
+        assert isinstance(staged, Staged)
+        assert words in staged.reason
+
+
 def test_a_prior_starts_every_logit():
     columns, targets = SETS["all"]
     network = network_of("ppnet", columns, targets)

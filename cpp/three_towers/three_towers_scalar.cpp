@@ -1,3 +1,0 @@
-#include "three_towers/three_towers_kernel.h"
-
-constinit const hr::TowersKernels hr::towers_kernels_scalar = kKernels;
