@@ -51,7 +51,7 @@ def test_fusion_selection_and_rules_change(snapshot: Path, small_log: Dataset) -
     engine = Engine.load(snapshot, overlay=overlay)
     assert engine.funnel.ranker.heads.fusion == engine.settings.fusion
     assert engine.settings.fusion.weights == {"p_like": 9.0}
-    assert engine.funnel.preranker.variety is not None
+    assert engine.funnel.select.variety is not None
     assert all(page.items[1] == item for page in engine.recommend([-1], 5))
 
 
