@@ -17,7 +17,8 @@ class Section(BaseModel):
 def first_problem(error: ValidationError) -> str:
     """The first mistake in one line: the setting, what was expected and what came."""
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
+    # A name of a mapping that is wrong itself comes with a mark of the library's.
+    name = ".".join(str(part) for part in first["loc"] if part != "[key]")
     # A check of ours says itself what came; its input would be the whole group.
     got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
     return f"{name}: {first['msg'].removeprefix('Value error, ')}{got}".removeprefix(": ")

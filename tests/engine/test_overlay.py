@@ -65,7 +65,7 @@ def test_fusion_selection_and_rules_change(snapshot: Path, small_log: Dataset) -
         ({"seed": 4}, r"overlay: seed: is fixed"),
         ({"page": {"show": 4}}, r"overlay: page\.show: Extra inputs are not permitted, got 4"),
         ({"merge": {"total": 0}}, r"overlay: merge\.total: .*got 0"),
-        ({"fusion": {"weights": {"p_lik": 1.0}}}, r"overlay: fusion: weights: expected some of .*'p_lik'"),
+        ({"fusion": {"weights": {"p_lik": 1.0}}}, r"overlay: fusion\.weights\.p_lik: expected one of .*'p_lik'"),
     ],
 )
 def test_anything_else_is_named(snapshot: Path, overlay: dict[str, object], words: str) -> None:
