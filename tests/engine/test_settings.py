@@ -26,12 +26,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
     [
         (
             "[ranker.weights]\nlikes = 2.0",
-            r"ranker\.weights\.likes\.\[key\]: expected one of impression, .*got 'likes'$",
+            r"ranker\.weights\.likes: expected one of impression, .*got 'likes'$",
         ),
-        ("[preranker.negative_rate]\nclicks = 0.2", r"preranker\.negative_rate\.clicks\.\[key\]: expected one of"),
-        ("[fusion.weights]\nlike = 2.0", r"fusion\.weights\.like\.\[key\]: expected one of p_impression, .* 'like'$"),
-        ("[fusion.exponents]\np_clik = 2.0", r"fusion\.exponents\.p_clik\.\[key\]: expected one of .*, got 'p_clik'$"),
-        ("[fusion.offsets]\np_clik = 2.0", r"fusion\.offsets\.p_clik\.\[key\]: expected one of .*, got 'p_clik'$"),
+        ("[preranker.negative_rate]\nclicks = 0.2", r"preranker\.negative_rate\.clicks: expected one of"),
+        ("[fusion.weights]\nlike = 2.0", r"fusion\.weights\.like: expected one of p_impression, .* 'like'$"),
+        ("[fusion.exponents]\np_clik = 2.0", r"fusion\.exponents\.p_clik: expected one of .*, got 'p_clik'$"),
+        ("[fusion.offsets]\np_clik = 2.0", r"fusion\.offsets\.p_clik: expected one of .*, got 'p_clik'$"),
         ("[ranker.train]\nlearning_rate = inf", r"ranker\.train\.learning_rate: Input should be a finite number"),
     ],
 )
