@@ -84,6 +84,7 @@ def affine(
     ROWS: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    BFLOAT16: tl.constexpr,
 ) -> None:
     """BLOCK_O outputs at a time: [BLOCK_O, inputs] by [inputs, ROWS] on the matrix units.
 
@@ -114,7 +115,10 @@ def affine(
                     place = (k * stride)[None, :] + o[:, None]
                     w = tl.load(matrix + place, mask=(k < inputs)[None, :] & used[:, None], other=0.0)
                     values = get(held, x + k, k < inputs, ROWS)
-                    product = tl.dot(w, values, product, input_precision="tf32x3")
+                    if BFLOAT16 and own == 0:
+                        product = tl.dot(w.to(tl.bfloat16), values.to(tl.bfloat16), product)
+                    else:
+                        product = tl.dot(w, values, product, input_precision="tf32x3")
                 total = tl.where(mine[None, :], product, total)
         if relu != 0:
             total = tl.maximum(total, 0.0, propagate_nan=tl.PropagateNan.ALL)
