@@ -27,8 +27,8 @@ constexpr int64_t kMaxKept = 1 << 26;
 const hr::NetworkKernels& kernels(bool rounded) {
     using Tables = hr::Tables<hr::NetworkKernels>;
     if (!rounded)
-        return hr::pick(Tables{&hr::network_kernels_scalar, HR_X86(hr::network_kernels_avx2),
-                               HR_X86(hr::network_kernels_avx512)});
+        return hr::pick(
+            Tables{&hr::network_kernels_scalar, HR_X86(hr::network_kernels_avx2), HR_X86(hr::network_kernels_avx512)});
     Tables tables{&hr::network_rounded_scalar, HR_X86(hr::network_rounded_avx2), HR_X86(hr::network_rounded_avx512)};
     tables.avx512bf16 = HR_X86(hr::network_rounded_avx512bf16);
     // Its columns are rounded by AVX-512, which no processor with tiles lacks; but nothing says so.
@@ -148,7 +148,8 @@ void serve(const hr::NetworkPlan& plan, const hr_network_candidates& c, const hr
 }  // namespace
 
 void hr::run_network(const hr_network_program& program, const hr_network_requests& requests,
-                     const hr_network_candidates& candidates, int threads, float* logits, const NetworkKernels& chosen) {
+                     const hr_network_candidates& candidates, int threads, float* logits,
+                     const NetworkKernels& chosen) {
     thread_local Prepared prepared;
     const NetworkPlan plan = make_plan(program, requests, prepared);
     check_candidates(program, requests, candidates);
@@ -161,9 +162,8 @@ void hr::run_network(const hr_network_program& program, const hr_network_request
     cut_spans(candidates.offsets, requests.batch, most, spans);
     float* kept = prepared.kept.take(requests.batch * plan.request_size);
     const Span* span = spans.data();
-    parallel_for(requests.batch, used, [&](int64_t b, int) {
-        chosen.request(plan, b, kept + b * plan.request_size, scratch(plan.extra));
-    });
+    parallel_for(requests.batch, used,
+                 [&](int64_t b, int) { chosen.request(plan, b, kept + b * plan.request_size, scratch(plan.extra)); });
     parallel_for(static_cast<int64_t>(spans.size()), used, [&](int64_t task, int) {
         serve(plan, candidates, span[task], kept + span[task].request * plan.request_size, chosen, logits);
     });

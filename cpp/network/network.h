@@ -88,8 +88,8 @@ typedef struct hr_network_candidates {
 } hr_network_candidates;
 
 // With `packed` weights, every affine step of the pair stage (not `own`) has both factors of its products rounded to
-// bfloat16, to the nearest, ties to even; these products are exact in float32. Its sums stay in float32, in an order that
-// depends on the instruction set.
+// bfloat16, to the nearest, ties to even; these products are exact in float32. Its sums stay in float32, in an order
+// that depends on the instruction set.
 //
 // What to read from the weights instead: made once for a program, from its weights and pair stage alone.
 // HR_INVALID: a layer that does not fit the weights, a bad size or pointer.

@@ -103,7 +103,8 @@ def stage_kernel(
             if kind == AFFINE:
                 if field(step, 1) <= TILE:
                     affine(
-                        step, held, weights, request_rows, request_width, owner, block, n, ROWS, TILE, BLOCK_K, BFLOAT16,
+                        step, held, weights, request_rows, request_width, owner, block, n, ROWS, TILE, BLOCK_K,
+                        BFLOAT16,
                     )  # fmt: skip
                 else:
                     affine(
