@@ -116,7 +116,9 @@ def affine(
                     w = tl.load(matrix + place, mask=(k < inputs)[None, :] & used[:, None], other=0.0)
                     values = get(held, x + k, k < inputs, ROWS)
                     if BFLOAT16 and own == 0:
-                        product = tl.dot(w.to(tl.bfloat16), values.to(tl.bfloat16), product)
+                        # Exact in TF32, and the interpreter would multiply the bits of bfloat16.
+                        w, values = w.to(tl.bfloat16).to(tl.float32), values.to(tl.bfloat16).to(tl.float32)
+                        product = tl.dot(w, values, product, input_precision="tf32")
                     else:
                         product = tl.dot(w, values, product, input_precision="tf32x3")
                 total = tl.where(mine[None, :], product, total)
