@@ -174,8 +174,8 @@ def _serve_and_tell(who: str, folder: Path, batch: int, threads: int) -> None:
         run, shown, as_of, users = engine.funnel.run, engine.settings.page.shown, engine.as_of, len(engine.users.ids)
     else:
         stack = ObviousStack(folder)
-        meta = stack.features.meta
-        run, shown, as_of, users = stack.run, stack.settings.page.shown, meta.end, meta.spec.user[0].size - 1
+        end, everyone = stack.features.store.end, stack.features.users
+        run, shown, as_of, users = stack.run, stack.settings.page.shown, end, everyone
     pin(threads)
     draw = np.random.default_rng(SEED + 1)
     for rows in draw.integers(0, users, (3, batch)):

@@ -1,111 +1,131 @@
-"""One kernel for every ranking network: the default funnel's two as programs, beside the kernels written for each and
-the same peers. See `bench_mixture_of_experts` and `bench_three_towers`."""
+"""One kernel for every ranking network, at the default funnel's sizes, beside torch: as the network is trained, each
+candidate by itself, and as one serves the default two, what is of a request once a request.
+
+Everyone is given the columns of requests, of the catalogue and of pairs; gathering what belongs to a candidate is part
+of the call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 from dataclasses import dataclass, replace
-from functools import partial
-from types import ModuleType
+from functools import cache, cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from headrace.benchmarks import bench_mixture_of_experts as mixture
-from headrace.benchmarks import bench_three_towers as towers
-from headrace.benchmarks.harness.case import Bench, Call, Case, Provider
+from headrace.benchmarks import networks
+from headrace.benchmarks.candidates import again, ragged, sample, within
+from headrace.benchmarks.harness.case import Bench, Call, Case, Provider, Wrong
 from headrace.benchmarks.harness.curves import THREADS, curves
 from headrace.benchmarks.harness.keep import keep
-from headrace.benchmarks.network_programs import mixture_call, mixture_program, towers_call, towers_program
-from headrace.benchmarks.networks import Asked
-from headrace.kernels import Program, network
+from headrace.benchmarks.networks import BEHAVIOURS, TARGETS, Asked, Catalogue
+from headrace.benchmarks.peers.networks_torch import PEERS
+from headrace.kernels.network import Program
+from headrace.kernels.network.work import work
 
+BASE = {"batch": 64, "each": 500}
+WIDE = {"batch": 64, "each": 1300}
 AXES = {"batch": (1, 4, 16, 64, 256), "threads": THREADS}
+#: Of a target's largest logit: the roundings of sums of some 300 products add up as their root.
+SLACK = 20 * 2.0**-24
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """One of the two rankings, with the arguments of its program."""
+class Ranking:
+    model: str
+    catalogue: Catalogue
+    asked: Asked
 
-    of: ModuleType
-    ranking: mixture.Ranking | towers.PreRanking
-    program: Program
-    arguments: dict[str, Any]
-
-
-@keep()
-def mixture_of(items: int) -> Program:
-    return mixture_program(mixture.packed(items), fields=1)
-
-
-@keep()
-def towers_of(items: int) -> Program:
-    return towers_program(towers.packed(items), fields=1)
+    @cached_property
+    def truth(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Positions, and their logits [positions, T]: the network itself in float64, candidate by candidate."""
+        at = sample(len(self.asked.item))
+        rows = self.asked.rows(self.catalogue.items, torch.from_numpy(at))
+        double = {name: column.double() if column.is_floating_point() else column for name, column in rows.items()}
+        with torch.inference_mode():
+            logits = copy.deepcopy(self.catalogue.network).double()(double)
+        return at, logits.numpy()
 
 
-def make_mixture(batch: int, each: int, items: int) -> Ranked:
-    ranking = mixture.make_ranking(batch, each, items)
-    side, asked = ranking.side, ranking.asked
-    given = {"request": side.inputs, "taste": side.taste, "behaviours": side.sequence}
-    given["counts"] = side.present.sum(1, dtype=torch.int32)
-    return Ranked(mixture, ranking, mixture_of(items), mixture_call({**given, **candidates(asked)}))
+@keep(3)
+def made(model: str, items: int) -> Catalogue:
+    return networks.make_catalogue(model, items)
 
 
-def make_towers(batch: int, each: int, items: int) -> Ranked:
-    ranking = towers.make_pre_ranking(batch, each, items)
-    given = {"request": ranking.asked.request, **candidates(ranking.asked)}
-    return Ranked(towers, ranking, towers_of(items), towers_call(given))
+def make_ranking(model: str, batch: int, each: int, items: int) -> Ranking:
+    catalogue = made(model, items)
+    offsets = ragged(batch, each) if model == "three_towers" else torch.arange(batch + 1) * each
+    return Ranking(model, catalogue, networks.make_asked(catalogue.columns, offsets, items))
 
 
-def candidates(asked: Asked) -> dict[str, Tensor]:
-    return {"offsets": asked.offsets, "item": asked.item, "codes": asked.ages, "dynamic": asked.dynamic}
+def check(ranking: Ranking, answer: Any) -> str:
+    expected = len(ranking.asked.item), TARGETS[ranking.model]
+    if not isinstance(answer, Tensor) or answer.shape != expected:
+        raise Wrong(f"expected logits of shape {expected}")
+    at, truth = ranking.truth
+    return within(answer.numpy()[at], truth, SLACK * np.abs(truth).max(0, keepdims=True))
 
 
-def check(ranked: Ranked, answer: Any) -> str:
-    words: str = ranked.of.check(ranked.ranking, answer)
-    return words
+def prepare_headrace(ranking: Ranking, case: Case, backend: str) -> Call:
+    ready, asked = ranking.catalogue.ready, ranking.asked
+    return lambda: ready(asked.requests, asked.pairs, asked.offsets, asked.item, backend=backend)
 
 
-def prepare_headrace(ranked: Ranked, case: Case, backend: str) -> Call:
-    program, arguments = ranked.program, ranked.arguments
-    return lambda: network(program, **arguments, backend=backend).T
+def prepare_module(ranking: Ranking, case: Case) -> Call:
+    network, asked, items = ranking.catalogue.network, ranking.asked, ranking.catalogue.items
+    every = torch.arange(len(asked.item))
 
+    def call() -> Tensor:
+        with torch.inference_mode():
+            return network(asked.rows(items, every))  # type: ignore[no-any-return]
 
-def prepare_as(name: str) -> Callable[[Ranked, Case], Call]:
-    """A provider of the ranking's own benchmark."""
-
-    def prepare(ranked: Ranked, case: Case) -> Call:
-        call: Call = getattr(ranked.of, name)(ranked.ranking, case)
-        return call
-
-    return prepare
-
-
-def prepare_own(ranked: Ranked, case: Case) -> Call:
-    call: Call = ranked.of.prepare_headrace(ranked.ranking, case, "auto")
     return call
 
 
-def _case(batch: int, each: int, items: int = 100_000, *, pre_ranking: bool = False) -> Case:
-    of, make = (towers, make_towers) if pre_ranking else (mixture, make_mixture)
-    like: Case = of._case(batch, each, items)
-    name = "three towers" if pre_ranking else "mixture"
-    return replace(
-        like,
+def prepare_staged(ranking: Ranking, case: Case) -> Call:
+    asked = ranking.asked
+    with torch.inference_mode():
+        staged = PEERS[ranking.model](ranking.catalogue.network, ranking.catalogue.items)
+
+    def call() -> Tensor:
+        with torch.inference_mode():
+            return staged(asked.requests, asked.pairs, asked.owner, asked.item)
+
+    return call
+
+
+def _case(batch: int, each: int, items: int = 100_000, *, model: str = "mmoe") -> Case:
+    program = _program(model)
+    least = work(program, batch, batch * each, [BEHAVIOURS] * len(program.sequences))
+    return Case(
         op="network",
-        name=f"{name} {like.name}",
-        params={"network": name, **like.params},
-        inputs=partial(make, batch, each, items),
+        name=f"{model} B{batch} x {each} of {items // 1000}k items",
+        params={"model": model, "batch": batch, "each": each, "items": items},
+        inputs=partial(make_ranking, model, batch, each, items),
         check=check,
+        work=again(least, batch, each, items, 4 * program.item_rows.shape[1]),
     )
+
+
+@cache
+def _program(model: str) -> Program:
+    """The program over a few items: the least work does not depend on how many a catalogue has."""
+    return networks.make_catalogue(model, 8).ready.program
 
 
 def _small(case: Case) -> bool:
     return case.params["batch"] == 1 and case.axis is None
 
 
-_towers = partial(_case, pre_ranking=True)
+def _peer(case: Case) -> bool:
+    return case.params["model"] in PEERS
+
+
+_towers, _crosses = partial(_case, model="three_towers"), partial(_case, model="dcn_v2")
 BENCH = Bench(
     "network",
     "Ranking by any network",
@@ -114,16 +134,16 @@ BENCH = Bench(
         _case(1, 500),
         _towers(64, 1300),
         _towers(1, 1300),
+        _crosses(64, 500),
         replace(_case(256, 500), suites=("full",)),
         replace(_towers(256, 1300), suites=("full",)),
-        *curves(_case, mixture.BASE, AXES),
-        *curves(_towers, towers.BASE, AXES),
+        *curves(_case, BASE, AXES),
+        *curves(_towers, WIDE, AXES),
     ),
     providers=(
         Provider("headrace", "headrace", partial(prepare_headrace, backend="auto")),
-        Provider("its own kernel", "peer", prepare_own),
         Provider("reference", "reference", partial(prepare_headrace, backend="reference"), (), _small, "too slow"),
-        Provider("torch", "peer", prepare_as("prepare_module")),
-        Provider("torch, rows", "peer", prepare_as("prepare_rows")),
+        Provider("torch", "peer", prepare_module),
+        Provider("torch, staged", "peer", prepare_staged, (), _peer, "written for the default two"),
     ),
 )

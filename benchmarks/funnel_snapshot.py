@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from headrace.build import fit_channels, fit_exposure
 from headrace.data import Dataset, generate
-from headrace.features import FeatureStore
-from headrace.ranking import train_preranker, train_ranker
+from headrace.ranking import train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
 from headrace.settings import Settings
@@ -79,18 +78,21 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
 
     sample: rows of the log that the networks are trained on.
     """
-    channels = fit_channels(SampledBuild(dataset, settings.seed, sample=sample), settings.channels)
+    job = SampledBuild(dataset, settings.seed, settings.features, sample=sample)
+    channels = fit_channels(job, settings.channels)
     _say("  channels made")
     exposure = fit_exposure(dataset, settings)
     reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     _say("  exposures indexed")
-    store = FeatureStore.fit(dataset, settings.features)
     every = np.arange(0, len(dataset.log), max(len(dataset.log) // sample, 1))
     taught = with_unshown(dataset.log.take(every), len(dataset.catalogue), settings.unshown, settings.seed)
     train = {"train": TrainSettings(batch_size=4096, learning_rate=2e-3, embedding_learning_rate=1e-2)}
-    rows = dataset.with_log(taught)
-    preranker, _ = train_preranker(rows, store, settings.preranker.model_copy(update=train), fusion=settings.fusion)
-    ranker, _ = train_ranker(rows, store, settings.ranker.model_copy(update=train), fusion=settings.fusion)
+    whole = Build(dataset, settings.seed)
+    whole.store = job.store
+    preranker, ranker = (
+        train_ranker(whole, one.model_copy(update=train), log=taught, fusion=settings.fusion)
+        for one in (settings.preranker, settings.ranker)
+    )
     _say("  pre-ranking and ranking trained")
     funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
     save(funnel, dataset, int(dataset.log.time[-1]) + 1, settings, folder)

@@ -1,71 +1,79 @@
-"""What the benchmarks of the two ranking networks share: a catalogue of features, and requests with candidates."""
+"""What the benchmark of ranking networks runs: a catalogue's columns, and requests with candidates, of the default
+funnel's sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from headrace.benchmarks.candidates import drawn
-from headrace.features import CrossInputs, FeatureSpec, FeatureStore, Field, Inputs, ItemInputs, RequestInputs
+from headrace.features import Column, Columns
+from headrace.models import MODELS, WithPrior
+from headrace.models.lower import Ready, lower
 
-#: As the default funnel has them: discrete fields, statistics, and the age of an item as the only crossed field.
-USER_FIELDS, ITEM_FIELDS, AGES = 7, 5, 24
-REQUEST, STATIC, DYNAMIC, CONTENT, BEHAVIOURS, DIM = 20, 32, 10, 16, 20, 8
-#: Inputs that a network has of a request: fields, the mean of the behaviours, statistics.
-REQUEST_WIDTH = USER_FIELDS * DIM + DIM + REQUEST
+#: Targets of the ranker and of the pre-ranker, which leaves play time out.
+TARGETS = {"mmoe": 9, "dcn_v2": 9, "three_towers": 8}
+REQUEST_CODES, ITEM_CODES, AGES, BEHAVIOURS = 7, 5, 24, 20
+STATISTICS = {"request": 20, "item": 32, "pair": 10}
+CONTENT = 16
+
+Made = dict[str, Tensor]
 
 
-def spec(items: int) -> FeatureSpec:
-    def fields(count: int, size: int) -> tuple[Field, ...]:
-        return tuple(Field(f"field {f}", size) for f in range(count))
+def columns_of(items: int) -> Columns:
+    return Columns([
+        *(Column("user" if f == 0 else f"request {f}", "request", "code", 100) for f in range(REQUEST_CODES)),
+        Column("request_statistics", "request", "dense", STATISTICS["request"]),
+        Column("last", "request", "sequence", BEHAVIOURS, of="item"),
+        Column("item", "item", "code", items + 1),
+        *(Column(f"item {f}", "item", "code", 500) for f in range(1, ITEM_CODES)),
+        Column("content", "item", "dense", CONTENT),
+        Column("item_statistics", "item", "dense", STATISTICS["item"]),
+        Column("age", "pair", "code", AGES),
+        Column("statistics", "pair", "dense", STATISTICS["pair"]),
+    ])  # fmt: skip
 
-    item = (Field("item", items + 1), *fields(ITEM_FIELDS - 1, 500))
-    return FeatureSpec(fields(USER_FIELDS, 100), item, fields(1, AGES), REQUEST, STATIC + DYNAMIC, CONTENT, BEHAVIOURS)
+
+def drawn_columns(columns: Columns, side: str, rows: int, seed: int) -> Made:
+    """A row of every column of a side, drawn at random."""
+    generator = torch.Generator().manual_seed(seed)
+    made: Made = {}
+    for column in columns:
+        if column.side != side:
+            continue
+        if column.kind == "dense":
+            made[column.name] = torch.randn(rows, column.size, generator=generator) / (4 if side == "item" else 1)
+        elif column.kind == "code":
+            made[column.name] = torch.randint(0, column.size, (rows,), generator=generator).int()
+        else:
+            size = columns[column.of or ""].size
+            made[column.name] = torch.randint(1, size, (rows, column.size), generator=generator).int()
+    return made
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """codes: int32 [items, ITEM_FIELDS]. content: float32 [items, CONTENT]. statistics: float32 [items, STATIC].
+    """A network over a catalogue: items are the columns of its items, ready its program."""
 
-    It stands in for a feature store at the end of its log when a network is packed: `static_columns` of the crossed
-    statistics are an item's own, `dynamic_columns` come with each candidate.
-    """
-
-    codes: Tensor
-    content: Tensor
-    item_statistics: Tensor
-
-    static_columns = torch.arange(STATIC)
-    dynamic_columns = torch.arange(STATIC, STATIC + DYNAMIC)
-
-    @property
-    def spec(self) -> FeatureSpec:
-        return spec(len(self.codes))
-
-    @property
-    def items(self) -> Tensor:
-        return self.codes
-
-    def frozen(self) -> Catalogue:
-        return self
-
-    def item_inputs(self, item: Tensor) -> ItemInputs:
-        return ItemInputs(self.codes.index_select(0, item), self.content.index_select(0, item))
-
-    @property
-    def as_store(self) -> FeatureStore:
-        return cast(FeatureStore, self)
+    columns: Columns
+    network: WithPrior
+    items: Made
+    ready: Ready
 
 
-def make_catalogue(items: int) -> Catalogue:
-    generator = torch.Generator().manual_seed(0)
-    codes = torch.randint(0, 500, (items, ITEM_FIELDS), generator=generator)
-    codes[:, 0] = torch.arange(1, items + 1)
-    content, statistics = (torch.randn(items, width, generator=generator) for width in (CONTENT, STATIC))
-    return Catalogue(codes.int(), content / 4, statistics)
+def make_catalogue(model: str, items: int) -> Catalogue:
+    columns = columns_of(items)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = MODELS[model](columns, TARGETS[model], MODELS[model].Settings())
+    network = WithPrior(made, TARGETS[model])
+    lively(network)
+    own = drawn_columns(columns, "item", items, 1)
+    own["item"] = torch.arange(1, items + 1).int()
+    with torch.no_grad():
+        return Catalogue(columns, network, own, lower(network, columns).with_items(own, items))
 
 
 def lively(network: nn.Module) -> nn.Module:
@@ -82,34 +90,28 @@ def lively(network: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class Asked:
-    """request: float32 [B, REQUEST_WIDTH], the statistics last. offsets, item: whose candidates. ages: int32 [n, 1].
-    dynamic: float32 [n, DYNAMIC]."""
+    """requests, pairs: the columns of their sides. offsets, item: whose candidates."""
 
-    request: Tensor
+    requests: Made
+    pairs: Made
     offsets: Tensor
     item: Tensor
-    ages: Tensor
-    dynamic: Tensor
 
-    def inputs(self, catalogue: Catalogue) -> Inputs:
-        """All features, gathered as a network takes them; what it makes of user codes and behaviours is given."""
-        statistics = catalogue.item_statistics.index_select(0, self.item)
-        none = torch.empty(len(self.request), 0, dtype=torch.int32)
-        return Inputs(
-            RequestInputs(none, none, self.request[:, -REQUEST:]),
-            catalogue.item_inputs(self.item),
-            CrossInputs(self.ages, torch.cat([statistics, self.dynamic], 1)),
-            self.offsets,
-        )
+    @property
+    def owner(self) -> Tensor:
+        """int64 [n]: the request of each candidate."""
+        return torch.repeat_interleave(self.offsets.diff(), output_size=len(self.item))
+
+    def rows(self, items: Made, at: Tensor) -> Made:
+        """All columns of the candidates at `at` (int64 [m]), gathered as a network takes them."""
+        owner, item = self.owner[at], self.item[at]
+        return {
+            **{name: column.index_select(0, owner) for name, column in self.requests.items()},
+            **{name: column.index_select(0, item) for name, column in items.items()},
+            **{name: column.index_select(0, at) for name, column in self.pairs.items()},
+        }
 
 
-def make_asked(offsets: Tensor, items: int) -> Asked:
-    generator = torch.Generator().manual_seed(4)
-    batch, n = len(offsets) - 1, int(offsets[-1])
-    return Asked(
-        torch.randn(batch, REQUEST_WIDTH, generator=generator),
-        offsets,
-        drawn(offsets, items),
-        torch.randint(0, AGES, (n, 1), generator=generator).int(),
-        torch.randn(n, DYNAMIC, generator=generator),
-    )
+def make_asked(columns: Columns, offsets: Tensor, items: int) -> Asked:
+    requests = drawn_columns(columns, "request", len(offsets) - 1, 4)
+    return Asked(requests, drawn_columns(columns, "pair", int(offsets[-1]), 5), offsets, drawn(offsets, items))

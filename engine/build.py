@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +16,9 @@ from rich.progress import Progress
 from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset
 from headrace.exposure import ExposureFilter
-from headrace.features import FeatureStore, TrainingSet
-from headrace.ranking import train_preranker, train_ranker
+from headrace.features import TrainingSet
+from headrace.ranking import train_ranker
 from headrace.ranking.negatives import with_unshown
-from headrace.ranking.settings import RankingSettings, train_settings
 from headrace.reranking import Reranker
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
@@ -38,6 +37,13 @@ class Built:
     fits: list[FitReport]
     left_out: dict[str, str]
 
+    @property
+    def slow(self) -> dict[str, str]:
+        """What is served by torch rather than by the network kernel -> why."""
+        funnel = self.engine.funnel
+        reasons = {"preranker": funnel.preranker.reason, "ranker": funnel.ranker.reason}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
 
 def build(
     dataset: Dataset, settings: Settings, out: Path, progress: Progress | None = None, warm: Engine | None = None
@@ -52,42 +58,21 @@ def build(
     if len(dataset.log) == 0:
         raise ValueError(f"log: expected at least 1 row to learn from in {dataset.name}, got 0")
     work = out / "work" / _fingerprint(dataset, settings)
-    earlier = {channel.name: channel for channel in warm.funnel.channels} if warm else {}
-    job = Build(dataset, settings.seed, progress=progress, work=work, warm=earlier)
+    job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=_parts(warm))
+    with job.step("features"):
+        store = job.store
     channels = fit_channels(job, settings.channels)
     with job.step("exposures"):
         exposure = fit_exposure(dataset, settings)
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
-    with job.step("features"):
-        store = FeatureStore.fit(dataset, settings.features)
+    with job.step("training rows"):
         share = min(settings.unshown, settings.unshown_most / len(dataset.log))
         shown = with_unshown(dataset.log, len(dataset.catalogue), share, settings.seed)
-        taught = dataset.with_log(shown)
         rows = TrainingSet(store, shown)
     maps = _moved_codes(warm, dataset) if warm else None
-    preranker, preranker_fit = train_preranker(
-        taught,
-        store,
-        _trained(settings.preranker, len(rows)),
-        fusion=settings.fusion,
-        training_set=rows,
-        initial=warm.funnel.preranker if warm else None,
-        maps=maps,
-        seed=job.seed,
-        progress=progress,
-        checkpoint=work / "preranker.pt",
-    )
-    ranker, ranker_fit = train_ranker(
-        taught,
-        store,
-        _trained(settings.ranker, len(rows)),
-        fusion=settings.fusion,
-        training_set=rows,
-        initial=warm.funnel.ranker if warm else None,
-        maps=maps,
-        seed=job.seed,
-        progress=progress,
-        checkpoint=work / "ranker.pt",
+    preranker, ranker = (
+        train_ranker(job, one, log=shown, rows=rows, fusion=settings.fusion, maps=maps)
+        for one in (settings.preranker, settings.ranker)
     )
     funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
     as_of = int(dataset.log.time[-1]) + 1
@@ -95,7 +80,7 @@ def build(
         save(funnel, dataset, as_of, settings, out)
     shutil.rmtree(out / "work", ignore_errors=True)
     engine = Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings)
-    return Built(engine, [*job.fits, preranker_fit, ranker_fit], job.left_out)
+    return Built(engine, job.fits, job.left_out)
 
 
 def fit_channels(build: Build, settings: Mapping[str, ChannelSettings]) -> list[Channel]:
@@ -121,12 +106,17 @@ def fit_exposure(dataset: Dataset, settings: Settings) -> ExposureFilter:
     return ExposureFilter.build(log, users=len(dataset.users), fpr=settings.exposure.fpr, window_days=days)
 
 
-_S = TypeVar("_S", bound=RankingSettings)
-
-
-def _trained(settings: _S, rows: int) -> _S:
-    """The settings with training that suits so many rows."""
-    return settings.model_copy(update={"train": train_settings(settings, rows)})
+def _parts(warm: Engine | None) -> dict[str, Any]:
+    """The trained parts of an engine by name."""
+    if warm is None:
+        return {}
+    funnel = warm.funnel
+    return {
+        "features": funnel.ranker.store,
+        **{channel.name: channel for channel in funnel.channels},
+        "preranker": funnel.preranker,
+        "ranker": funnel.ranker,
+    }
 
 
 def _moved_codes(warm: Engine, dataset: Dataset) -> dict[str, torch.Tensor]:

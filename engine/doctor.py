@@ -72,11 +72,35 @@ def _version(package: str) -> str:
     return metadata.version(package) if importlib.util.find_spec(package) else "not installed"
 
 
+def lowered_networks() -> dict[str, str | None]:
+    """Every ranking network -> why it is no program for the network kernel, and runs in torch; None where it is one."""
+    from headrace.features import Column, Columns
+    from headrace.models import MODELS
+    from headrace.models.lower import Staged, prepare
+
+    columns = Columns([
+        Column("user", "request", "code", 3),
+        Column("request_statistics", "request", "dense", 2),
+        Column("last_engaged", "request", "sequence", 2, of="item"),
+        Column("item", "item", "code", 3),
+        Column("content", "item", "dense", 2),
+        Column("item_statistics", "item", "dense", 2),
+        Column("age", "pair", "code", 3),
+        Column("statistics", "pair", "dense", 2),
+    ])  # fmt: skip
+    reasons: dict[str, str | None] = {}
+    for name, model in MODELS.items():
+        found = prepare(model(columns, 2, model.Settings()), columns)
+        reasons[name] = found.reason if isinstance(found, Staged) else None
+    return reasons
+
+
 def print_report(console: Console) -> None:
-    """Prints the machine, every kernel's backends, for CPU tensors and for CUDA tensors, and the recall channels."""
+    """Prints the machine, every kernel's backends, for CPU and CUDA tensors, recall channels and ranking networks."""
     from rich.table import Table
 
     from headrace.channels import CHANNELS
+    from headrace.models import MODELS
 
     facts = Table(title="Machine", show_header=False, title_justify="left")
     for name, value in machine().items():
@@ -105,3 +129,9 @@ def print_report(console: Console) -> None:
     for name, kind in CHANNELS.items():
         channels.add_row(name, kind.Settings.__doc__, str(kind.Settings().quota))
     console.print(channels)
+    networks = Table(title="Ranking networks", title_justify="left")
+    for heading in ("model", "what it is", "served by"):
+        networks.add_column(heading)
+    for name, why in lowered_networks().items():
+        networks.add_row(name, MODELS[name].Settings.__doc__, f"torch: {why}" if why else "the network kernel")
+    console.print(networks)

@@ -14,7 +14,7 @@ from headrace.channels import Channel
 from headrace.channels.merge import merge
 from headrace.exposure import ExposureFilter
 from headrace.kernels import spans
-from headrace.ranking import PreRanker, Ranker
+from headrace.ranking import Ranker, Select
 from headrace.reranking import Reranker
 from headrace.types import Candidates, Requests
 
@@ -65,7 +65,7 @@ class Funnel:
     """The stages, fixed for the life of a snapshot. Safe to call from many threads.
 
     items: how many the catalogue has. quotas: how many each channel may bring. merged: how many the merge keeps.
-    ranked: how many pre-ranking passes on.
+    select: which of the pre-ranked go on.
     """
 
     items: int
@@ -73,8 +73,8 @@ class Funnel:
     quotas: Sequence[int]
     merged: int
     exposure: ExposureFilter
-    preranker: PreRanker
-    ranked: int
+    preranker: Ranker
+    select: Select
     ranker: Ranker
     reranker: Reranker
 
@@ -93,7 +93,7 @@ class Funnel:
             unseen, seen = self.exposure.filter(merged, requests)
             done(unseen)
         with _timed(times, STAGES["pre_ranked"], len(unseen)) as done:
-            pre_ranked = done(self.preranker.score(requests, unseen, self.ranked))
+            pre_ranked = done(self.select.select(self.preranker.score(requests, unseen)))
         with _timed(times, STAGES["ranked"], len(pre_ranked)) as done:
             ranked = done(self.ranker.score(requests, pre_ranked))
         with _timed(times, STAGES["page"], len(ranked)) as done:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
@@ -19,3 +21,14 @@ def first_problem(error: ValidationError) -> str:
     # A check of ours says itself what came; its input would be the whole group.
     got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
     return f"{name}: {first['msg'].removeprefix('Value error, ')}{got}".removeprefix(": ")
+
+
+def one_of(known: Collection[str]) -> Callable[[str], str]:
+    """A validator of names; an error lists those that are known."""
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"expected one of {', '.join(known)}, got {name!r}")
+        return name
+
+    return check

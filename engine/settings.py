@@ -14,14 +14,12 @@ from pydantic import (
     SerializeAsAny,
     ValidationError,
     create_model,
-    field_validator,
     model_validator,
 )
 
 from headrace.channels import CHANNELS, ChannelSettings
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
-from headrace.ranking.targets import PREDICTIONS
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.section import Section, first_problem
 
@@ -118,15 +116,6 @@ class Settings(Section):
             if isinstance(value, Mapping) and name in value:
                 raise ValueError(f"{name}: this section is now {_MOVED[name]}")
         return value
-
-    @field_validator("fusion")
-    @classmethod
-    def _of_predictions(cls, fusion: FusionSettings) -> FusionSettings:
-        for setting in ("weights", "exponents", "offsets"):
-            for name in getattr(fusion, setting):
-                if name not in PREDICTIONS:
-                    raise ValueError(f"{setting}: expected some of {', '.join(PREDICTIONS)}, got {name!r}")
-        return fusion
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -31,11 +31,6 @@ def _as_it_is(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
     return State(tensors, facts)
 
 
-def _ranking(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
-    """Training had a seed of its own."""
-    return State(tensors, {**facts, "settings": _without_seed(facts["settings"])})
-
-
 def _without_seed(settings: dict[str, Any]) -> dict[str, Any]:
     train = settings["train"] and {name: value for name, value in settings["train"].items() if name != "seed"}
     return {**settings, "train": train}
@@ -80,18 +75,26 @@ def _settings(settings: dict[str, Any]) -> dict[str, Any]:
     channels["itemcf"] |= {name: recall[name] for name in _OF_ITEMCF}
     for name in _TRAINED:
         channels[name] |= {key: value for key, value in settings[name].items() if key != "seed"}
-    ranking = {name: _without_seed(settings[name]) for name in ("preranker", "ranker")}
-    return {**rest, **ranking, "channels": channels, "merge": {"total": recall["total"]}}
+    rankers: dict[str, Any] = {name: _ranker(rest[name]) for name in ("preranker", "ranker") if name in rest}
+    return {**rest, **rankers, "channels": channels, "merge": {"total": recall["total"]}}
+
+
+def _ranker(settings: dict[str, Any]) -> dict[str, Any]:
+    """There was one network for each of the two, whose settings stood among the others."""
+    network = {name: settings[name] for name in _NETWORK if name in settings}
+    rest = {name: value for name, value in settings.items() if name not in network}
+    return {**_without_seed(rest), "network": network}
 
 
 _SLASHED = re.compile(r"^(history|model|index)\.")
 _TRAINED = ("two_tower", "matrix_completion")
 _OF_ITEMCF = ("neighbours", "min_common")
-#: Part -> what reads it; a part that is not here is lost.
+_NETWORK = (
+    *("embedding_dim", "experts", "expert_units", "head_units", "attention", "expert_dropout"),
+    *("tower_units", "vector_dim", "upper_units"),
+)
+#: Part -> what reads it; a part that is not here is lost: features and rankers are made anew.
 READERS: dict[str, Reader] = {
-    "features": _as_it_is,
-    "preranker": _ranking,
-    "ranker": _ranking,
     "exposure": _exposure,
     "reranker": _reranker,
     "channel-itemcf": _slashes,

@@ -14,13 +14,11 @@ from headrace.exposure import ExposureFilter
 from headrace.features import FeatureStore
 from headrace.funnel import Funnel
 from headrace.overlay import Overlay, overlaid
-from headrace.ranking import PreRanker, Ranker
-from headrace.ranking.two_part import TwoPart
+from headrace.ranking import Ranker, Select, Variety
 from headrace.reranking import Reranker
 from headrace.reranking.slots import pinned_rows
 from headrace.settings import Settings
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
-from headrace.state import State
 
 
 class Loaded(NamedTuple):
@@ -36,7 +34,7 @@ class Loaded(NamedTuple):
 def assemble(
     channels: list[Channel],
     exposure: ExposureFilter,
-    preranker: PreRanker,
+    preranker: Ranker,
     ranker: Ranker,
     reranker: Reranker,
     settings: Settings,
@@ -45,20 +43,20 @@ def assemble(
 
     Raises ValueError when that leaves none.
     """
-    page, chosen = settings.page, settings.preranker
+    chosen = settings.preranker
     used = [(one, settings.channels[one.name].quota) for one in channels if settings.channels[one.name].quota]
     if not used:
         raise ValueError("channels: expected a quota above 0 for at least one, got none")
-    preranker.variety = TwoPart(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
+    variety = Variety(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
     preranker.heads.fusion = ranker.heads.fusion = settings.fusion
     return Funnel(
-        len(ranker.store.items),
+        ranker.store.items,
         [one for one, _ in used],
         [quota for _, quota in used],
         settings.merge.total,
         exposure,
         preranker,
-        page.ranked,
+        Select(settings.page.ranked, variety),
         ranker,
         reranker,
     )
@@ -67,9 +65,9 @@ def assemble(
 def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folder: Path) -> Path:
     """Writes the funnel as the current version of the snapshot in `folder`; returns the version's folder."""
     states = {
-        "features": State(*funnel.ranker.store.state()),
-        "preranker": State(*funnel.preranker.state()),
-        "ranker": State(*funnel.ranker.state()),
+        "features": funnel.ranker.store.state(),
+        "preranker": funnel.preranker.state(),
+        "ranker": funnel.ranker.state(),
         "exposure": funnel.exposure.state(),
         "reranker": funnel.reranker.state(),
         **{f"channel-{channel.name}": channel.state() for channel in funnel.channels},
@@ -103,11 +101,10 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
     users, items = (IdMap(snapshot.tables[name].column("id").to_numpy()) for name in ("users", "items"))
     try:
         settings = Settings.model_validate(_of_known_channels(info["settings"]))
-        store = FeatureStore.from_state(states["features"].tensors, states["features"].facts)
+        store = FeatureStore.from_state(states["features"])
         channels = [CHANNELS[name].from_state(states[f"channel-{name}"]) for name in info["channels"]]
         exposure = ExposureFilter.from_state(states["exposure"])
-        preranker = PreRanker.from_state(states["preranker"].tensors, states["preranker"].facts, store)
-        ranker = Ranker.from_state(states["ranker"].tensors, states["ranker"].facts, store)
+        preranker, ranker = (Ranker.from_state(states[name], store) for name in ("preranker", "ranker"))
         reranker = Reranker.from_state(states["reranker"], settings.reranking)
     except (KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{folder}: its parts do not fit this release: {error!r}") from error

@@ -24,6 +24,11 @@ class Requests:
     def __len__(self) -> int:
         return self.user.shape[0]
 
+    def take(self, index: Tensor) -> Requests:
+        """The requests at `index` (int64 [m])."""
+        context = {name: codes.index_select(0, index) for name, codes in self.context.items()}
+        return Requests(self.user.index_select(0, index), self.time.index_select(0, index), context)
+
 
 @dataclass(frozen=True)
 class Candidates:

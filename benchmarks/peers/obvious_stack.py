@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,21 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.benchmarks.funnel_snapshot import EXPOSURES
+from headrace.benchmarks.peers import networks_torch
 from headrace.benchmarks.peers.obvious_features import FeatureTables
 from headrace.benchmarks.peers.obvious_page import greedy, standardise
 from headrace.benchmarks.peers.obvious_recall import PEERS, Index, Merged, exposed, faiss_flat, merge
+from headrace.models import WithPrior
 from headrace.ranking.heads import Heads
-from headrace.ranking.multitarget import RankingNetwork
-from headrace.ranking.ranker import network_state
-from headrace.ranking.settings import PreRankerSettings, RankerSettings
-from headrace.ranking.towers import ThreeTowers
+from headrace.ranking.settings import NetworkSettings
 from headrace.reranking import Reranker
 from headrace.settings import Settings
 from headrace.snapshot import read_snapshot
 from headrace.state import State
 from headrace.types import Requests
-
-_CHUNK = 1 << 14
 
 
 @dataclass
@@ -61,44 +57,37 @@ class ObviousStack:
 
     def __init__(self, folder: Path, search: Index = faiss_flat) -> None:
         snapshot = read_snapshot(folder, verify=False)
-        states = {name: state.tensors for name, state in snapshot.states.items()}
-        meta = {name: state.facts for name, state in snapshot.states.items()}
+        states = snapshot.states
         self.settings = Settings.model_validate(snapshot.info["settings"])
-        self.features = FeatureTables(states["features"], meta["features"])
-        users = len(self.features.user_codes) - 1
+        self.features = FeatureTables(states["features"])
+        users = self.features.users
         missing = [name for name in snapshot.info["channels"] if name not in PEERS]
         if missing:
             raise ValueError(f"folder: expected channels with a peer ({', '.join(PEERS)}), got {', '.join(missing)}")
-        self.channels = {
-            name: PEERS[name](State(states[f"channel-{name}"], meta[f"channel-{name}"]), search)
-            for name in snapshot.info["channels"]
-        }
+        self.channels = {name: PEERS[name](states[f"channel-{name}"], search) for name in snapshot.info["channels"]}
         shown = np.load(folder / EXPOSURES)
         self.exposed = exposed(shown["user"], shown["item"], users)
-        self._load_networks(states, meta)
-        reranker = Reranker.from_state(snapshot.states["reranker"], self.settings.reranking)
+        self._load_networks(states)
+        reranker = Reranker.from_state(states["reranker"], self.settings.reranking)
         self.page, self.vectors = reranker.settings, reranker.vectors.numpy()
         self.kinds = {name: kind.numpy() for name, kind in reranker.kinds.items()}
         if self.page.method != "dpp" or self.settings.fusion.formula != "click_times_sum":
             raise ValueError(f"folder: expected re-ranking by dpp and click_times_sum fusion, got {self.page.method} "
                              f"and {self.settings.fusion.formula}")  # fmt: skip
 
-    def _load_networks(self, states: dict[str, dict[str, Tensor]], meta: dict[str, Any]) -> None:
-        spec = self.features.meta.spec
-        self.cheap_heads = Heads.from_state(states["preranker"], meta["preranker"])
-        self.heads = Heads.from_state(states["ranker"], meta["ranker"])
-        cheap = PreRankerSettings.model_validate(meta["preranker"]["settings"])
-        self.cheap = ThreeTowers(spec, len(self.cheap_heads.targets), cheap).eval()
-        self.cheap.load_state_dict(network_state(states["preranker"]))
-        self.network = RankingNetwork(
-            spec, len(self.heads.targets), RankerSettings.model_validate(meta["ranker"]["settings"])
-        ).eval()
-        self.network.load_state_dict(network_state(states["ranker"]))
+    def _load_networks(self, states: dict[str, State]) -> None:
+        self.cheap_heads, self.heads = (
+            Heads.from_state(states[name].under("heads")) for name in ("preranker", "ranker")
+        )
         with torch.inference_mode():
-            every = torch.arange(len(self.features.items))
-            self.item_vectors = torch.cat(
-                [self.cheap.item_vector(self.features.items.inputs(part)) for part in torch.split(every, _CHUNK)]
-            )
+            self.cheap = networks_torch.Towers(self._network(states["preranker"]), self.features.items)
+            self.network = networks_torch.Mixture(self._network(states["ranker"]), self.features.items)
+
+    def _network(self, state: State) -> WithPrior:
+        targets = len(state["heads/targets"])
+        network = NetworkSettings.model_validate(state["settings"]).build(self.features.store.columns, targets)
+        network.load_state_dict(state.under("network").tensors)
+        return network.eval()
 
     @torch.inference_mode()
     def run(self, requests: Requests, shown: int) -> Served:
@@ -129,10 +118,8 @@ class ObviousStack:
     def _prerank(self, requests: Requests, lists: list[list[int]]) -> list[list[int]]:
         keep = self.settings.page.ranked
         offsets, owner, item = ragged(lists)
-        inputs = self.features.inputs(requests, offsets, owner, item)
-        user, cross = self.cheap.request_vector(inputs.request), self.cheap.cross_vector(inputs.cross)
-        vectors = self.item_vectors.index_select(0, item)
-        logits = self.cheap.upper(user, vectors, cross, inputs.request, inputs.cross, owner)
+        made = self.features.requests(requests)
+        logits = self.cheap(made, self.features.pairs(requests, made, offsets, owner, item), owner, item)
         score = self._fused(self.cheap_heads, logits, item)
         counts = offsets.diff()
         longest = int(counts.max())
@@ -144,7 +131,8 @@ class ObviousStack:
 
     def _rank(self, requests: Requests, lists: list[list[int]]) -> list[NDArray[np.float32]]:
         offsets, owner, item = ragged(lists)
-        logits = self.network(self.features.inputs(requests, offsets, owner, item))
+        made = self.features.requests(requests)
+        logits = self.network(made, self.features.pairs(requests, made, offsets, owner, item), owner, item)
         return np.split(self._fused(self.heads, logits, item).numpy(), offsets[1:-1].tolist())
 
     def _fused(self, heads: Heads, logits: Tensor, item: Tensor) -> Tensor:
@@ -153,7 +141,7 @@ class ObviousStack:
         probability = torch.sigmoid(logits + rates.log())
         p = {f"p_{name}": probability[:, column] for column, name in enumerate(heads.targets)}
         if "p_completion" in p:
-            p["p_finish"] = p["p_completion"] / heads.curve.rate[self.features.durations[item].long()]
+            p["p_finish"] = p["p_completion"] / heads.curve.rate[self.features.items["duration"][item].long()]
         weights = heads.fusion.weights
         total = sum(weight * p[name].double() for name, weight in weights.items() if name in p and name != "p_click")
         score = p["p_click"].double() * (1 + total)

@@ -83,8 +83,13 @@ class GeoHash(Channel):
         cells, cell = np.unique(codes >> _BITS * (_FINEST - settings.precision), return_inverse=True)
         order = np.lexsort((item, -published, cell))
         offsets = np.searchsorted(cell[order], np.arange(len(cells) + 1))
-        cells, offsets, item, published = map(torch.from_numpy, (cells, offsets, item[order], published[order]))
-        return cls(cells, offsets, item, published, settings.precision)
+        return cls(
+            torch.from_numpy(cells),
+            torch.from_numpy(offsets),
+            torch.from_numpy(item[order]),
+            torch.from_numpy(published[order]),
+            settings.precision,
+        )
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """score = 1 / (1 + r), r = 0 for the cell's newest item published by the request's time."""

@@ -37,7 +37,7 @@ class Swing(ItemToItem):
 
         alpha: float = Field(default=1.0, gt=0, description="added to what a pair of users shares, in items")
         audience: int = Field(
-            default=200,
+            default=100,
             ge=2,
             description="users of an item that count, those of the latest interest; an item costs at most half their "
             "square",

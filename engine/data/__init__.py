@@ -2,12 +2,13 @@
 
 from headrace.data.clean import Cleaned, clean
 from headrace.data.clock import clock
-from headrace.data.dataset import SIGNALS, UNKNOWN, Catalogue, Dataset, InteractionLog, Jagged, RowReport, Users
+from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, Jagged, RowReport, Users
 from headrace.data.ids import IdMap
 from headrace.data.kuairand import read_kuairand
 from headrace.data.movielens import read_movielens
 from headrace.data.parquet import read_parquet, write_parquet
 from headrace.data.readers import detect, read
+from headrace.data.signals import SIGNALS
 from headrace.data.split import days, split_at, split_by_time
 from headrace.data.synthetic import Synthetic, generate
 from headrace.data.world import Truth

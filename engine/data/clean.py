@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.data.codes import encode, plain
-from headrace.data.dataset import SIGNALS, UNKNOWN, InteractionLog, RowReport
+from headrace.data.dataset import UNKNOWN, InteractionLog, RowReport
 from headrace.data.ids import IdMap
+from headrace.data.signals import SIGNALS
 
 Bools = NDArray[np.bool_]
 CONTEXT = "context_"

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.data.ids import IdMap
+from headrace.data.signals import INTEREST
 
-#: Yes/no feedback, in the order of the field; a log carries the ones it has.
-SIGNALS = ("impression", "click", "like", "collect", "share", "follow", "comment", "completion")
 #: Value of a signal or of a code that one row does not have.
 UNKNOWN = -1
 
@@ -31,8 +30,8 @@ class InteractionLog:
     """Interactions in time order, one row each.
 
     user, item: int32 [n] dense rows. time: int64 [n], milliseconds since the epoch, ascending.
-    signals: name (of SIGNALS) -> int8 [n]: 1 yes, 0 no, -1 not recorded for that row. A signal the log never had is
-        not a key.
+    signals: name (of `headrace.data.signals.SIGNALS`) -> int8 [n]: 1 yes, 0 no, -1 not recorded for that row. A signal
+        the log never had is not a key.
     play_time_ms, duration_ms: int32 [n] or None; -1 not recorded for that row.
     context: name -> int32 [n], codes known when the request arrived (e.g. the tab shown); -1 not recorded.
     """
@@ -63,7 +62,7 @@ class InteractionLog:
     def interest(self) -> NDArray[np.int32]:
         """int32 [n]: the interest label, one point for each of click, like, collect, share, follow, comment."""
         points = np.zeros(len(self), np.int32)
-        for name in ("click", "like", "collect", "share", "follow", "comment"):
+        for name in INTEREST:
             if name in self.signals:
                 points += self.signals[name] == 1
         return points

@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from headrace.data import InteractionLog
+from headrace.data.signals import IMPRESSION, PLAY_TIME
 from headrace.evaluation.ranking import auc, calibration, gauc, reliability
 from headrace.ranking.ranker import Ranker
-from headrace.ranking.targets import IMPRESSION, PLAY_TIME, labels_of
+from headrace.ranking.targets import labels_of
 from headrace.report.model import ReliabilityBin, Target
 from headrace.types import Candidates, Requests
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from headrace.data.dataset import Dataset
 from headrace.features.arrays import tensor_of
+from headrace.features.columns import Side
+from headrace.features.keys import ItemKeys, Keys
 from headrace.features.settings import FeatureSettings
 from headrace.features.statistics import LEADING, Rates, RateStatistics, counted_signals, event_values
-from headrace.features.tables import ItemTable, Keys
 from headrace.features.windows import DAY_MS, WindowCounter
+from headrace.state import State
 
 _PAST = "past_"
 _SINGLE_AND_PAIRS = ("user", "item", "author", "user_category", "user_author")
@@ -26,7 +29,7 @@ def pair(first: Tensor, second: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class StatisticsMeta:
-    """What the statistics are made of; json-able.
+    """What the statistics are made of.
 
     signals, past_signals: those counted in the log and in the older history. sizes: of the second half of each pair.
     contexts: those crossed. end: just after the log.
@@ -42,7 +45,7 @@ class StatisticsMeta:
 
 
 class StatisticsBank:
-    """Groups of statistics by name. Those of the request need no candidate; the cross ones do.
+    """Groups of statistics by name, and on each side the names of its groups.
 
     Users and items are counted over all windows, authors over the week, pairs over all time. Groups named past_ count
     the older history, once and for all.
@@ -63,12 +66,18 @@ class StatisticsBank:
             )
             for name, counter in counters.items()
         }
-        on_request = ("user", f"{_PAST}user", *(f"user_{name}" for name in meta.contexts))
-        self.request_groups = [name for name in self._groups if name in on_request]
-        self.cross_groups = [name for name in self._groups if name not in on_request]
+        self.sides: dict[Side, list[str]] = {"request": [], "item": [], "pair": []}
+        for name in self._groups:
+            self.sides[self._side(name)].append(name)
+
+    def _side(self, name: str) -> Side:
+        entity = name.removeprefix(_PAST)
+        if entity in ("user", *(f"user_{context}" for context in self.meta.contexts)):
+            return "request"
+        return "item" if entity in ("item", "author") else "pair"
 
     @classmethod
-    def fit(cls, dataset: Dataset, items: ItemTable, settings: FeatureSettings) -> StatisticsBank:
+    def fit(cls, dataset: Dataset, items: ItemKeys, settings: FeatureSettings) -> StatisticsBank:
         """Counts the log of `dataset`, and its history where it has one. Raises ValueError when the log is empty."""
         log = dataset.log
         keys, past = items.log_keys(log), None if dataset.history is None else items.log_keys(dataset.history)
@@ -96,17 +105,17 @@ class StatisticsBank:
         past_priors = Rates.fit(past_values, past_signals, settings.smoothing, per_click=False).priors
         return cls(meta, priors, past_priors, counters)
 
-    def request_features(self, keys: Keys, time: Tensor) -> Tensor:
-        """float32 [q, request width] just before `time` (int64 [q]); needs `keys.user` and `keys.context` alone."""
-        return self._features(self.request_groups, keys, time)
-
-    def cross_features(self, keys: Keys, time: Tensor) -> Tensor:
-        """float32 [q, cross width] just before `time` (int64 [q])."""
-        return self._features(self.cross_groups, keys, time)
-
-    def is_static(self, name: str) -> bool:
-        """Whether a cross group depends on the item alone."""
-        return name.removeprefix(_PAST) in ("item", "author")
+    def features(self, names: list[str], keys: Keys, time: Tensor, ended: bool) -> Tensor:
+        """float32 [q, width]: the features of some groups just before `time` (int64 [q]); ended: all of it is at or
+        after the end of the log."""
+        # After the log nothing moves any more, and the history never did: one look-up in a table each.
+        parts = [
+            self.final(name, keys)
+            if ended or name.startswith(_PAST)
+            else self._groups[name].features(_entity(name, keys, self.meta.sizes), time)
+            for name in names
+        ]
+        return torch.cat(parts, 1)
 
     def width(self, name: str) -> int:
         """How many features a group has."""
@@ -129,37 +138,22 @@ class StatisticsBank:
         size = self.meta.sizes[self.halves(name)[1]]
         return seen[1:] // size, seen[1:] % size, features
 
-    def _features(self, names: list[str], keys: Keys, time: Tensor) -> Tensor:
-        # After the log nothing moves any more, and the history never did: one look-up in a table each.
-        ended = bool((time >= self.meta.end).all())
-        parts = []
-        for name in names:
-            if ended or name.startswith(_PAST):
-                parts.append(self.final(name, keys))
-            else:
-                parts.append(self._groups[name].features(_entity(name, keys, self.meta.sizes), time))
-        return torch.cat(parts, 1) if parts else torch.zeros(len(time), 0)
-
-    def state(self) -> dict[str, Tensor]:
-        counters = {f"{name}.{k}": v for name, group in self._groups.items() for k, v in group.counter.state().items()}
-        return {"priors": self._rates.priors, "past_priors": self._past_rates.priors, **counters}
+    def state(self) -> State:
+        counters = {name: group.counter.state() for name, group in self._groups.items()}
+        return State.of(
+            meta=TypeAdapter(StatisticsMeta).dump_python(self.meta, mode="json"),
+            priors=self._rates.priors,
+            past_priors=self._past_rates.priors,
+            groups=list(counters),
+            counters=State.of(**counters),
+        )
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor], meta: StatisticsMeta) -> StatisticsBank:
-        parts: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in state.items():
-            group, _, name = key.partition(".")
-            if name:
-                parts.setdefault(group, {})[name] = tensor
-        # The order of the groups is that of the features; a file may have sorted them.
-        counters = {name: WindowCounter.from_state(parts[name]) for name in group_order(meta) if name in parts}
-        return cls(meta, state["priors"], state["past_priors"], counters)
-
-
-def group_order(meta: StatisticsMeta) -> list[str]:
-    """All groups there may be, in the order of their features."""
-    crossed = [f"{kind}_{name}" for name in meta.contexts for kind in ("user", "item")]
-    return [*_SINGLE_AND_PAIRS, *crossed, *(f"{_PAST}{name}" for name in _SINGLE_AND_PAIRS)]
+    def from_state(cls, state: State) -> StatisticsBank:
+        meta = TypeAdapter(StatisticsMeta).validate_python(state["meta"])
+        counters = state.under("counters")
+        held = {name: WindowCounter.from_state(counters.under(name)) for name in state["groups"]}
+        return cls(meta, state["priors"], state["past_priors"], held)
 
 
 def _counters(

@@ -42,7 +42,7 @@ class Columns(Sequence[Column]):
     def __iter__(self) -> Iterator[Column]:
         return iter(self._columns)
 
-    def __getitem__(self, place):  # type: ignore[no-untyped-def, override]
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]
         """By place, or by name; KeyError lists the names."""
         if isinstance(place, str):
             if place not in self._by_name:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
 
+from pydantic import AfterValidator, Field, field_validator
+
+from headrace.data.signals import SIGNALS
 from headrace.features.windows import DAY_MS, WINDOWS_MS
-from headrace.section import Section
+from headrace.section import Section, one_of
+
+#: The list of the items a user clicked, or took any interest in where clicks are not logged.
+ENGAGED = "engaged"
+
+ListName = Annotated[str, AfterValidator(one_of((ENGAGED, *SIGNALS)))]
 
 
 class FeatureSettings(Section):
@@ -24,10 +32,22 @@ class FeatureSettings(Section):
         "than a sixteenth of the log is shortened to that",
     )
     smoothing: float = Field(default=10.0, gt=0, description="strength of the prior of the rates, in impressions")
-    behaviours: int = Field(default=20, ge=1, description="a user's last clicked items that ranking sees (LastN)")
+    lists: tuple[ListName, ...] = Field(
+        default=(ENGAGED,),
+        description="behaviour lists that ranking sees, each of a signal, or engaged: the clicks, or any interest "
+        "where clicks are not logged; content is compared with the first",
+    )
+    behaviours: int = Field(default=20, ge=1, description="a user's last items in each list (LastN)")
     content_dim: int = Field(
         default=16, ge=1, description="principal components that are kept of longer content vectors"
     )
     cross_context: tuple[str, ...] = Field(
         default=("tab",), description="contexts crossed with user and item in the statistics"
     )
+
+    @field_validator("lists")
+    @classmethod
+    def _distinct(cls, lists: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(lists)) < len(lists):
+            raise ValueError(f"lists: expected distinct names, got {', '.join(lists)}")
+        return lists

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
+from headrace.data.signals import CLICK, COUNTED, POST_CLICK
 from headrace.features.arrays import tensor_of
 from headrace.features.windows import WindowCounter
 
-#: Rates of what follows a click are per click; the others are per impression.
-POST_CLICK = ("like", "collect", "share", "follow", "comment")
-#: The signals that are counted, in the order of the features.
-COUNTED = ("click", "completion", *POST_CLICK)
 #: The windows and the pairs count this many of them; all-time counts of single entities have them all.
 LEADING = 3
 #: A table of all entities is better than a search while at least one in this many was seen.
 _DENSE = 8
+#: Rows that stay in a cache while their rates are made.
+_CHUNK = 1 << 14
 
 
 def counted_signals(log: InteractionLog) -> list[str]:
@@ -43,7 +42,7 @@ class Rates:
     def __init__(self, signals: Sequence[str], priors: Tensor, strength: float, per_click: bool) -> None:
         self.priors = priors
         self._strength = strength
-        click = signals.index("click") + 1 if per_click and "click" in signals else 0
+        click = signals.index(CLICK) + 1 if per_click and CLICK in signals else 0
         self._base = torch.tensor([click if name in POST_CLICK else 0 for name in signals], dtype=torch.int64)
 
     @classmethod
@@ -56,11 +55,15 @@ class Rates:
 
     def features(self, counts: Tensor) -> Tensor:
         """int32 [q, 1 + s] counts of the first s signals -> float32 [q, 1 + s]: log(1 + impressions), the log-odds."""
-        number = counts.float()
+        return torch.cat([self._features(part) for part in counts.split(_CHUNK)])
+
+    def _features(self, counts: Tensor) -> Tensor:
+        # In float64: torch's float32 logarithms of the last rows of a batch may differ in the last bit.
+        number = counts.double()
         s = counts.shape[1] - 1
         base = number[:, self._base[:s]]
         rate = (number[:, 1:] + self._strength * self.priors[:s]) / (base + self._strength)
-        return torch.cat([number[:, :1].log1p(), rate.clamp(1e-4, 1 - 1e-4).logit()], 1)
+        return torch.cat([number[:, :1].log1p(), rate.clamp(1e-4, 1 - 1e-4).logit()], 1).float()
 
 
 class RateStatistics:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headrace.state import State
+
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 #: The windows of the field: 30 days, 7 days, 1 day, 1 hour.
@@ -89,11 +91,9 @@ class WindowCounter:
         key = entity * self.span + (time - self.origin).clamp(0, self.span - 1)
         return torch.where((entity >= 0) & (entity < self.entities), key, -1)
 
-    def state(self) -> dict[str, Tensor]:
-        clock = torch.tensor([self.origin, self.span, self.entities])
-        return {"keys": self.keys, "totals": self.totals, "clock": clock}
+    def state(self) -> State:
+        return State.of(keys=self.keys, totals=self.totals, origin=self.origin, span=self.span, entities=self.entities)
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> WindowCounter:
-        origin, span, entities = state["clock"].tolist()
-        return cls(state["keys"], state["totals"], origin, span, entities)
+    def from_state(cls, state: State) -> WindowCounter:
+        return cls(*(state[name] for name in ("keys", "totals", "origin", "span", "entities")))

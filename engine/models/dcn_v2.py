@@ -22,6 +22,8 @@ class DCNV2(Model):
     name = "dcn_v2"
 
     class Settings(Section):
+        """DCN v2: its cross layers and its perceptron."""
+
         embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
         layers: int = Field(default=2, ge=1, description="cross layers")
         rank: int = Field(default=0, ge=0, description="rank of a cross layer's matrix; 0: full")

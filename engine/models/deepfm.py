@@ -25,6 +25,8 @@ class DeepFM(Model):
     name = "deepfm"
 
     class Settings(Section):
+        """DeepFM: its vectors and its perceptron."""
+
         embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
         units: tuple[int, ...] = Field(default=(64, 32), min_length=1, description="units of the perceptron")
 

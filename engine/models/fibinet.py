@@ -28,6 +28,8 @@ class FiBiNet(Model):
     name = "fibinet"
 
     class Settings(Section):
+        """FiBiNet: how fields are weighed, and its perceptron."""
+
         embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
         reduction: int = Field(default=3, ge=1, description="fields for each hidden unit that weighs them")
         bilinear: Literal["all", "each", "interaction"] = Field(

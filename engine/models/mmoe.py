@@ -28,6 +28,8 @@ class MMoE(Model):
     name = "mmoe"
 
     class Settings(Section):
+        """MMoE: its experts, gates and heads."""
+
         embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
         experts: int = Field(default=3, ge=1, description="experts that all targets share")
         expert_units: tuple[int, int] = Field(default=(64, 32), description="units of each expert's two layers")

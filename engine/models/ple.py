@@ -54,6 +54,8 @@ class PLE(Model):
     name = "ple"
 
     class Settings(Section):
+        """PLE: its levels of shared and own experts."""
+
         embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
         levels: int = Field(default=1, ge=1, description="levels of extraction")
         own_experts: int = Field(default=1, ge=1, description="experts of each target's own, on every level")

@@ -26,6 +26,8 @@ class PPNet(Model):
     name = "ppnet"
 
     class Settings(Section):
+        """PPNet: its layers and what scales them."""
+
         embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
         units: tuple[int, ...] = Field(default=(64, 32), min_length=1, description="units of the layers")
         gate_units: int = Field(default=32, ge=1, description="hidden units of each layer's gates")

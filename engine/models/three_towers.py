@@ -28,6 +28,8 @@ class ThreeTowers(Model):
     name = "three_towers"
 
     class Settings(Section):
+        """Three towers: their vectors, and the network over them."""
+
         embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
         tower_units: int = Field(default=64, ge=1, description="hidden units of the request's and the item's towers")
         vector_dim: int = Field(default=16, ge=1, description="width of each tower's vector")

@@ -1,20 +1,21 @@
-"""Pre-ranking, multi-target ranking, calibration and fusion."""
+"""Pre-ranking, selection, multi-target ranking, calibration and fusion."""
 
 from headrace.ranking.fusion import FusionSettings, fuse
 from headrace.ranking.heads import Heads
-from headrace.ranking.preranking import PreRanker
 from headrace.ranking.ranker import Ranker
-from headrace.ranking.settings import PreRankerSettings, RankerSettings
-from headrace.ranking.training import train_preranker, train_ranker
+from headrace.ranking.select import Select, Variety
+from headrace.ranking.settings import NetworkSettings, PreRankerSettings, RankerSettings
+from headrace.ranking.training import train_ranker
 
 __all__ = [
     "FusionSettings",
     "Heads",
-    "PreRanker",
+    "NetworkSettings",
     "PreRankerSettings",
     "Ranker",
     "RankerSettings",
+    "Select",
+    "Variety",
     "fuse",
-    "train_preranker",
     "train_ranker",
 ]

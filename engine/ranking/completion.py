@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.features.fields import DURATION_BUCKETS
+from headrace.features.codes import DURATION_BUCKETS
 
 
 class CompletionCurve:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from headrace.data.signals import COMPLETION, PLAY_TIME
 from headrace.ranking.calibration import calibrate_logits
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.fusion import FusionSettings, fuse
-from headrace.ranking.targets import COMPLETION, PLAY_TIME
+from headrace.state import State
 from headrace.types import Candidates
 
 #: exp(z) is cut off at a day of play.
@@ -36,7 +37,7 @@ class Heads:
         logits: float32 [n, T]. duration: int [n] buckets of the items' durations.
         """
         rates = torch.tensor([self.negative_rate.get(name, 1.0) for name in self.targets])
-        probability = calibrate_logits(logits, rates).sigmoid_()
+        probability = _sigmoid(calibrate_logits(logits, rates))
         out = {}
         for column, name in enumerate(self.targets):
             if name == PLAY_TIME:
@@ -53,16 +54,20 @@ class Heads:
         score = fuse(predictions, candidates.offsets, candidates.item, self.fusion)
         return candidates.with_score(score, **predictions)
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        meta: dict[str, object] = {
-            "targets": list(self.targets),
-            "negative_rate": self.negative_rate,
-            "fusion": self.fusion.model_dump(mode="json"),
-        }
-        return {"curve": self.curve.rate}, meta
+    def state(self) -> State:
+        return State.of(
+            targets=list(self.targets),
+            negative_rate=self.negative_rate,
+            curve=self.curve.rate,
+            fusion=self.fusion.model_dump(mode="json"),
+        )
 
     @classmethod
-    def from_state(cls, tensors: dict[str, Tensor], meta: dict[str, object]) -> Heads:
-        fusion = FusionSettings.model_validate(meta["fusion"])
-        targets, rates = meta["targets"], meta["negative_rate"]
-        return cls(tuple(targets), dict(rates), CompletionCurve(tensors["curve"]), fusion)  # type: ignore[call-overload, arg-type]
+    def from_state(cls, state: State) -> Heads:
+        fusion = FusionSettings.model_validate(state["fusion"])
+        return cls(tuple(state["targets"]), dict(state["negative_rate"]), CompletionCurve(state["curve"]), fusion)
+
+
+def _sigmoid(logits: Tensor) -> Tensor:
+    # torch.sigmoid computes the last entries of a batch in another way, whose last bit may differ.
+    return logits.neg().exp_().add_(1).reciprocal_()

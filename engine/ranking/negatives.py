@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from headrace.data.dataset import UNKNOWN, InteractionLog
+from headrace.data.signals import IMPRESSION
 
 
 def with_unshown(log: InteractionLog, items: int, share: float, seed: int) -> InteractionLog:
@@ -26,8 +27,8 @@ def with_unshown(log: InteractionLog, items: int, share: float, seed: int) -> In
     item = rows.item.copy()
     item[fresh] = rng.integers(0, items, int(fresh.sum()))
     signals = {name: np.where(fresh, UNKNOWN, column).astype(np.int8) for name, column in rows.signals.items()}
-    shown = signals.get("impression", np.ones(len(rows), np.int8))
-    signals["impression"] = np.where(fresh, 0, np.where(shown == UNKNOWN, 1, shown)).astype(np.int8)
+    shown = signals.get(IMPRESSION, np.ones(len(rows), np.int8))
+    signals[IMPRESSION] = np.where(fresh, 0, np.where(shown == UNKNOWN, 1, shown)).astype(np.int8)
 
     def blank(column: np.ndarray | None) -> np.ndarray | None:
         return None if column is None else np.where(fresh, UNKNOWN, column).astype(column.dtype)

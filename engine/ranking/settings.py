@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Any, ClassVar
 
+from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
+
+from headrace.data.signals import PLAY_TIME
+from headrace.features import Columns
+from headrace.models import MODELS, WithPrior
 from headrace.ranking.targets import Target
-from headrace.section import Section
+from headrace.section import Section, first_problem, one_of
 from headrace.training.loop import TrainSettings
 
+ModelName = Annotated[str, AfterValidator(one_of(MODELS))]
 
-class RankingSettings(Section):
-    """What the training of both ranking models shares."""
 
-    embedding_dim: int = Field(default=8, ge=1, description="width of every discrete field's embedding")
-    negative_rate: dict[Target, float] = Field(
+class NetworkSettings(Section):
+    """Which network, and its own settings. Raises ValueError for a model that is not known, or settings not its own."""
+
+    model: ModelName = Field(default="mmoe", description="the ranking network, by the name of its file in models/")
+    network: SerializeAsAny[Section] = Field(
+        default_factory=dict, validate_default=True, description="the network's own settings"
+    )
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _own(cls, network: Any, info: ValidationInfo) -> Any:
+        if "model" not in info.data:  # refused already
+            return Section()
+        own = MODELS[info.data["model"]].Settings
+        try:
+            return network if isinstance(network, own) else own.model_validate(network)
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from error
+
+    def build(self, columns: Columns, targets: int) -> WithPrior:
+        """The network, untrained."""
+        return WithPrior(MODELS[self.model](columns, targets, self.network), targets)
+
+
+class RankerSettings(NetworkSettings):
+    """The ranker, and how it is trained."""
+
+    #: The name of what is trained.
+    part: ClassVar[str] = "ranker"
+
+    leave_out: tuple[Target, ...] = Field(
+        default=(), description="targets that the log could teach and that are not learnt"
+    )
+    negative_rate: dict[Target, Annotated[float, Field(gt=0, le=1)]] = Field(
         default={},
         description="target -> share of its negatives that training sees, below 1 to down-sample; predictions are "
         "calibrated back",
@@ -24,35 +60,27 @@ class RankingSettings(Section):
     )
 
 
-class RankerSettings(RankingSettings):
-    """The ranker: a mixture of experts and a head for each target."""
+class PreRankerSettings(RankerSettings):
+    """The pre-ranker, how it is trained, and how it selects."""
 
-    experts: int = Field(default=3, ge=1, description="experts of the mixture (MMoE)")
-    expert_units: tuple[int, int] = Field(default=(64, 32), description="units of an expert's two layers")
-    head_units: int = Field(default=16, ge=1, description="hidden units of a head")
-    attention: bool = Field(default=True, description="target attention over the behaviours (DIN), beside their mean")
-    expert_dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="probability that a gate's expert is masked in training"
+    part: ClassVar[str] = "preranker"
+
+    model: ModelName = Field(
+        default="three_towers", description="the pre-ranking network, by the name of its file in models/"
     )
-
-
-class PreRankerSettings(RankingSettings):
-    """The pre-ranker: three towers, and what it passes on."""
-
-    tower_units: int = Field(default=64, ge=1, description="hidden units of a tower")
-    vector_dim: int = Field(default=16, ge=1, description="width of the towers' vectors")
-    upper_units: int = Field(default=32, ge=1, description="hidden units of the upper network")
+    leave_out: tuple[Target, ...] = Field(
+        default=(PLAY_TIME,), description="targets that the log could teach and that are left to the ranker"
+    )
     by_score: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="share of what goes on that is selected by score alone; the rest by score and variety "
-        "([reranking.md](reranking.md))",
+        description="share of what goes on that is selected by score alone; the rest by score and variety",
     )
-    theta: float = Field(default=0.7, ge=0, le=1, description="weight of the score in that rest")
+    theta: float = Field(default=0.7, ge=0, le=1, description="weight of the score against variety in that rest")
 
 
-def train_settings(settings: RankingSettings, rows: int) -> TrainSettings:
+def train_settings(settings: RankerSettings, rows: int) -> TrainSettings:
     """The given training settings, or such as give a log of `rows` rows some hundreds of steps: batches of 512 to 8192
     rows."""
     if settings.train is not None:

@@ -12,26 +12,16 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
-from headrace.features.statistics import POST_CLICK
+from headrace.data.signals import CLICK, COMPLETION, IMPRESSION, PLAY_TIME, POST_CLICK, SIGNALS, TARGETS
+from headrace.section import one_of
 
 COMPLETED = 0.8
-PLAY_TIME = "play_time"
-COMPLETION = "completion"
-IMPRESSION = "impression"
-#: All that a log can teach.
-TARGETS = (IMPRESSION, "click", *POST_CLICK, PLAY_TIME, COMPLETION)
 #: All that ranking predicts, as columns of its candidates.
-PREDICTIONS = (*(f"p_{name}" for name in TARGETS if name != PLAY_TIME), "p_finish", PLAY_TIME)
+PREDICTIONS = (*(f"p_{signal}" for signal in SIGNALS), "p_finish", PLAY_TIME)
 
-
-def _known(name: str) -> str:
-    if name not in TARGETS:
-        raise ValueError(f"expected one of {', '.join(TARGETS)}, got {name!r}")
-    return name
-
-
-#: A target's name in settings.
-Target = Annotated[str, AfterValidator(_known)]
+#: Names in settings.
+Target = Annotated[str, AfterValidator(one_of(TARGETS))]
+Prediction = Annotated[str, AfterValidator(one_of(PREDICTIONS))]
 
 
 @dataclass(frozen=True)
@@ -43,9 +33,9 @@ class Labels:
     value: Tensor
     known: Tensor
 
-    def without(self, name: str) -> Labels:
+    def without(self, names: tuple[str, ...]) -> Labels:
         """The labels of the other targets; all of them when there is no other."""
-        kept = [column for column, other in enumerate(self.names) if other != name]
+        kept = [column for column, name in enumerate(self.names) if name not in names]
         if not kept:
             return self
         return Labels(tuple(self.names[c] for c in kept), self.value[:, kept], self.known[:, kept])
@@ -74,15 +64,15 @@ def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labe
 def _columns(log: InteractionLog) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """name -> (float32 [n] label, bool [n] known)."""
     columns: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
-    click = log.signals.get("click")
+    click = log.signals.get(CLICK)
     if IMPRESSION in log.signals:
         shown = log.signals[IMPRESSION]
         columns[IMPRESSION] = ((shown == 1).astype(np.float32), shown >= 0)
-    for name in ("click", *POST_CLICK):
+    for name in (CLICK, *POST_CLICK):
         if name in log.signals:
             signal = log.signals[name]
             known = signal >= 0
-            if click is not None and name != "click":
+            if click is not None and name != CLICK:
                 known = known & (click == 1)
             columns[name] = ((signal == 1).astype(np.float32), known)
     if log.play_time_ms is not None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 
-from headrace.data.dataset import Dataset
+from headrace.data.dataset import InteractionLog
+from headrace.data.signals import COMPLETION, PLAY_TIME
 from headrace.features import FeatureStore, TrainingSet
+from headrace.models import WithPrior
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.fusion import FusionSettings
 from headrace.ranking.heads import Heads
-from headrace.ranking.multitarget import RankingNetwork
-from headrace.ranking.preranking import PreRanker
 from headrace.ranking.ranker import Ranker
-from headrace.ranking.settings import PreRankerSettings, RankerSettings, RankingSettings, train_settings
-from headrace.ranking.targets import COMPLETION, PLAY_TIME, Labels, labels_of, negatives_kept
-from headrace.ranking.towers import ThreeTowers
-from headrace.ranking.warm_start import CodeMaps, warm_start
-from headrace.training.loop import FitReport, fit
+from headrace.ranking.settings import RankerSettings, train_settings
+from headrace.ranking.targets import Labels, labels_of, negatives_kept
+from headrace.ranking.warm_start import CodeMaps, copy_embeddings, copy_layers
+from headrace.training.build import Build
 
 
 def soft_labels(value: Tensor, timed: Tensor) -> Tensor:
@@ -40,117 +36,68 @@ def targets_loss(logits: Tensor, value: Tensor, known: Tensor, timed: Tensor, we
 
 
 def train_ranker(
-    dataset: Dataset,
-    store: FeatureStore,
+    build: Build,
     settings: RankerSettings | None = None,
     *,
+    log: InteractionLog | None = None,
+    rows: TrainingSet | None = None,
     fusion: FusionSettings | None = None,
-    training_set: TrainingSet | None = None,
-    initial: Ranker | None = None,
     maps: CodeMaps | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-) -> tuple[Ranker, FitReport]:
-    """Trains a ranker on the log of `dataset`, with features as `store` would have served them.
+) -> Ranker:
+    """Trains a ranker or, by `PreRankerSettings`, a pre-ranker, with features as `build.store` would have served them.
 
-    training_set: the features of the whole log, if they are at hand. initial: a ranker to start from; `maps` says which
-    of its codes the codes of `store` were (see `warm_start`).
+    log: what it learns from; the dataset's own where none is given. rows: the features of that log, if they are at
+    hand. maps: which of the codes of the ranker in `build.warm` today's codes were (see `copy_embeddings`); its other
+    weights are taken over where it is the same model of the same targets.
+    Raises ValueError when the log teaches none of the targets.
     """
-    settings = settings or RankerSettings()
-    labels = labels_of(dataset.log)
-    torch.manual_seed(seed)
-    network = RankingNetwork(store.spec, len(labels.names), settings)
-    if initial is not None:
-        warm_start(network, initial.network, labels.names, initial.heads.targets, maps)
-    rows = training_set or TrainingSet(store, dataset.log)
-    report = _fit(
-        network,
-        rows,
-        labels,
-        settings,
-        label="ranker",
-        warm=initial is not None,
-        seed=seed,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
-    heads = _heads(store, rows, labels, settings, fusion)
-    return Ranker(store, network, settings, heads), report
-
-
-def train_preranker(
-    dataset: Dataset,
-    store: FeatureStore,
-    settings: PreRankerSettings | None = None,
-    *,
-    fusion: FusionSettings | None = None,
-    training_set: TrainingSet | None = None,
-    initial: PreRanker | None = None,
-    maps: CodeMaps | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-) -> tuple[PreRanker, FitReport]:
-    """Trains a pre-ranker; the arguments are those of `train_ranker`. Play time is left to the ranker."""
-    settings = settings or PreRankerSettings()
-    labels = labels_of(dataset.log).without(PLAY_TIME)
-    torch.manual_seed(seed)
-    network = ThreeTowers(store.spec, len(labels.names), settings)
-    if initial is not None:
-        warm_start(network, initial.network, labels.names, initial.heads.targets, maps)
-    rows = training_set or TrainingSet(store, dataset.log)
-    report = _fit(
-        network,
-        rows,
-        labels,
-        settings,
-        label="pre-ranker",
-        warm=initial is not None,
-        seed=seed,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
-    model = PreRanker(store, network, settings, _heads(store, rows, labels, settings, fusion))
-    model.warm_cache()
-    return model, report
-
-
-def _fit(
-    network: RankingNetwork | ThreeTowers,
-    rows: TrainingSet,
-    labels: Labels,
-    settings: RankingSettings,
-    *,
-    label: str,
-    warm: bool,
-    seed: int,
-    progress: Progress | None,
-    checkpoint: Path | None,
-) -> FitReport:
-    """Fits `network` (Inputs -> logits [n, T]) to the rows that are a sample of at least one target."""
-    train = train_settings(settings, len(rows))
-    known = negatives_kept(labels, settings.negative_rate, seed)
-    weights = torch.tensor([settings.weights.get(name, 1.0) for name in labels.names])
+    settings, store = settings or RankerSettings(), build.store
+    log = build.dataset.log if log is None else log
+    labels = labels_of(log).without(settings.leave_out)
+    rows = rows or TrainingSet(store, log)
+    known = negatives_kept(labels, settings.negative_rate, build.seed)
     timed = torch.tensor([name == PLAY_TIME for name in labels.names])
-    if not warm:
-        rate = (soft_labels(labels.value, timed) * known).sum(0) / known.sum(0).clamp_min(1)
-        network.set_prior(rate.clamp(1e-4, 1 - 1e-4).logit())
-    used = known.any(1).nonzero()[:, 0]
+    with build.seeded():
+        network = settings.build(store.columns, len(labels.names))
+    rate = (soft_labels(labels.value, timed) * known).sum(0) / known.sum(0).clamp_min(1)
+    network.set_prior(rate.clamp(1e-4, 1 - 1e-4).logit())
+    if (earlier := build.warm.get(settings.part)) is not None:
+        copy_embeddings(network, earlier.network, maps)
+        if (settings.model, labels.names) == (earlier.settings.model, earlier.heads.targets):
+            copy_layers(network, earlier.network)
+    loss = _Loss(network, rows, labels, known, timed, settings)
+    build.train(network, len(loss.used), loss, train_settings(settings, len(rows)), settings.part)
+    return Ranker(store, network, settings, _heads(store, rows, labels, settings, fusion))
 
-    def loss_of(index: Tensor) -> Tensor:
-        index = used[index]
-        return targets_loss(network(rows.inputs(index)), labels.value[index], known[index], timed, weights)
 
-    return fit(network, len(used), loss_of, train, label=label, seed=seed, progress=progress, checkpoint=checkpoint)
+class _Loss:
+    """The loss of some of the rows that are a sample of at least one target. used: int64, these rows."""
+
+    def __init__(
+        self,
+        network: WithPrior,
+        rows: TrainingSet,
+        labels: Labels,
+        known: Tensor,
+        timed: Tensor,
+        settings: RankerSettings,
+    ) -> None:
+        self._network, self._rows, self._labels, self._known, self._timed = network, rows, labels, known, timed
+        self._weights = torch.tensor([settings.weights.get(name, 1.0) for name in labels.names])
+        self.used = known.any(1).nonzero()[:, 0]
+
+    def __call__(self, index: Tensor) -> Tensor:
+        index = self.used[index]
+        logits = self._network(self._rows.columns(index))
+        return targets_loss(logits, self._labels.value[index], self._known[index], self._timed, self._weights)
 
 
 def _heads(
-    store: FeatureStore, rows: TrainingSet, labels: Labels, settings: RankingSettings, fusion: FusionSettings | None
+    store: FeatureStore, rows: TrainingSet, labels: Labels, settings: RankerSettings, fusion: FusionSettings | None
 ) -> Heads:
     if COMPLETION in labels.names:
         column = labels.names.index(COMPLETION)
-        duration = store.items.duration_bucket(rows.item)
+        duration = store.item_code("duration", rows.item)
         curve = CompletionCurve.fit(duration, labels.value[:, column], labels.known[:, column])
     else:
         curve = CompletionCurve.flat()

@@ -5,33 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from headrace.ranking.layers import FieldEmbedding
+from headrace.models.blocks import FieldEmbedding
 
 #: field name -> int64 [new codes - 1]: the old row of each new row, -1 where there was none.
 CodeMaps = dict[str, Tensor]
 
 
-def warm_start(
-    network: nn.Module, old: nn.Module, targets: tuple[str, ...], old_targets: tuple[str, ...], maps: CodeMaps | None
-) -> None:
-    """Copies into `network` the embeddings of all known codes, and the dense weights where the shapes still agree.
+@torch.no_grad()
+def copy_embeddings(network: nn.Module, old: nn.Module, maps: CodeMaps | None = None) -> None:
+    """Copies into `network` the embeddings of all codes that `old` knows, table by table and field by field.
 
     maps: for fields whose codes moved, e.g. {"item": old_ids.rows(new_ids.ids)}; a field without a map keeps its codes,
-    new ones at the end. Dense weights are copied only when the targets are the same.
+    new ones at the end. Tables of another width are left as they are.
     """
-    modules = dict(old.named_modules())
-    with torch.no_grad():
-        for name, module in network.named_modules():
-            before = modules.get(name)
-            if isinstance(module, FieldEmbedding) and isinstance(before, FieldEmbedding):
-                _copy_fields(module, before, maps or {})
-        if targets != old_targets:
-            return
-        weights = dict(old.named_parameters())
-        for name, weight in network.named_parameters():
-            before_weight = weights.get(name)
-            if not name.endswith("table.weight") and before_weight is not None and before_weight.shape == weight.shape:
-                weight.copy_(before_weight)
+    tables = {name: module for name, module in old.named_modules() if isinstance(module, FieldEmbedding)}
+    for name, module in network.named_modules():
+        if isinstance(module, FieldEmbedding) and name in tables:
+            _copy_fields(module, tables[name], maps or {})
+
+
+@torch.no_grad()
+def copy_layers(network: nn.Module, old: nn.Module) -> None:
+    """Copies all other weights and buffers of equal name and shape."""
+    held = old.state_dict()
+    tables = {f"{name}.table.weight" for name, module in network.named_modules() if isinstance(module, FieldEmbedding)}
+    for name, tensor in network.state_dict().items():
+        if name not in tables and name in held and held[name].shape == tensor.shape:
+            tensor.copy_(held[name])
 
 
 def _copy_fields(new: FieldEmbedding, old: FieldEmbedding, maps: CodeMaps) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from headrace.models import MODELS
 from headrace.section import Section
 
 _HEAD = """# Settings
@@ -47,7 +48,20 @@ _LIMITS = {
 
 def settings_page(settings: Section) -> str:
     """The page of these settings as Markdown; their values are the defaults that it states."""
-    return "\n".join([_HEAD, *_section("", type(settings), dict(settings))])
+    return "\n".join([_HEAD, *_section("", type(settings), dict(settings)), *_networks()])
+
+
+def _networks() -> Iterator[str]:
+    """The settings of every ranking network, of which the page's own sections have those that are used."""
+    yield from (
+        "## Ranking networks",
+        "",
+        "What `network` may hold, by the `model` of the ranker or the pre-ranker.",
+        "",
+    )
+    for name, model in MODELS.items():
+        yield from (f"### `{name}`", "", inspect.cleandoc(model.__doc__ or ""), "")
+        yield from _section("network.", model.Settings, _own(model.Settings))
 
 
 def _section(path: str, section: type[Section], defaults: Mapping[str, Any]) -> Iterator[str]:

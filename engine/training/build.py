@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -13,6 +14,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from headrace.data.dataset import Dataset, InteractionLog
+from headrace.features import FeatureSettings, FeatureStore
 from headrace.training.loop import FitReport, TrainSettings, fit
 
 _P = ParamSpec("_P")
@@ -23,6 +25,7 @@ _T = TypeVar("_T")
 class Build:
     """The dataset, the seed of every draw, and how models are trained; a fit is told its own settings beside it.
 
+    features: how the features of every model are made.
     device: where models train. progress: where bars are shown. work: the folder of the trainings' checkpoints; None:
     none are written. warm: name of a part -> that part of an earlier engine, which training starts from. fits: what the
     trainings so far reported. left_out: name of a part that could not be built -> why.
@@ -30,6 +33,7 @@ class Build:
 
     dataset: Dataset
     seed: int = 0
+    features: FeatureSettings = field(default_factory=FeatureSettings)
     device: str = "cpu"
     progress: Progress | None = None
     work: Path | None = None
@@ -43,6 +47,11 @@ class Build:
         """The older history, where there is one, and the log."""
         history, log = self.dataset.history, self.dataset.log
         return [log] if history is None else [history, log]
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The features of the dataset, for every model."""
+        return FeatureStore.fit(self.dataset, self.features, self.warm.get("features"))
 
     def once(self, make: Callable[Concatenate[Build, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """`make(self, ...)`, called once for all fits that ask for the same; the arguments can be hashed."""

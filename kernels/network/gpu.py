@@ -169,8 +169,8 @@ def network(
     weights, item_rows, code_rows, request_code, pair_code = tensors[:5]
     batch, n, request_width, targets = len(request), len(item), numbers[2], numbers[5]
     rows, out = request.new_empty(batch, request_width), request.new_empty(targets, n)
-    if n == 0:
-        return out
+    if n == 0 or batch == 0:
+        return out.fill_(torch.nan)
     everyone = torch.arange(batch, device=request.device)
     places = torch.arange(n, device=request.device)
     owner = torch.searchsorted(offsets[1:], places, right=True, out_int32=True).clamp_(max=batch - 1)

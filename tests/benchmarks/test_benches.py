@@ -15,11 +15,9 @@ from headrace.benchmarks import bench_beam_search as beam
 from headrace.benchmarks import bench_bloom, bench_dpp, bench_embedding_bag, bench_itemcf, bench_mmr, bench_topk
 from headrace.benchmarks import bench_closeness as close
 from headrace.benchmarks import bench_lookup_pairs as lookup
-from headrace.benchmarks import bench_mixture_of_experts as mixture
 from headrace.benchmarks import bench_network as networks
 from headrace.benchmarks import bench_pool_items as pool
 from headrace.benchmarks import bench_segment_topk as segment
-from headrace.benchmarks import bench_three_towers as towers
 from headrace.benchmarks import bench_topk_large as large
 from headrace.benchmarks import bench_topk_sharded as sharded
 from headrace.benchmarks import bench_two_hop as two_hop
@@ -56,11 +54,10 @@ SMALL = [
     beam._case(3, 3, 12, beam=7),
     bench_itemcf._case(300, 80, 4000, 5),
     bench_itemcf._case(300, 2000, 500, 5),
-    mixture._case(9, 13, items=1000),
-    mixture._case(1, 13, items=1000),
-    towers._case(5, 31, items=1000),
     networks._case(9, 13, items=1000),
-    networks._case(1, 31, items=1000, pre_ranking=True),
+    networks._case(1, 13, items=1000),
+    networks._towers(5, 31, items=1000),
+    networks._crosses(5, 13, items=1000),
     segment._case(5, 40, 33, items=1000),
     segment._case(5, 700, 16, items=1000),
     close._case(9, 33, 5, items=1000),
@@ -136,7 +133,7 @@ def test_only_a_peer_may_be_near() -> None:
 
 def test_every_suite_is_whole(known: dict[str, Bench]) -> None:
     assert set(known) >= {"topk", "dpp", "mmr", "bloom", "embedding_bag", "beam_search", "itemcf"}
-    assert set(known) >= {"mixture_of_experts", "three_towers", "segment_topk", "pool_items", "lookup_pairs"}
+    assert set(known) >= {"network", "segment_topk", "pool_items", "lookup_pairs"}
     assert set(known) >= {"closeness", "two_hop", "topk_sharded"}
     for bench in known.values():
         names = [(case.op, case.name) for case in bench.cases]

@@ -11,9 +11,11 @@ import pytest
 import headrace.build as building
 from headrace.build import build
 from headrace.data import Dataset, IdMap, generate, split_by_time
+from headrace.ranking import RankerSettings
 from headrace.ranking.negatives import with_unshown
 from headrace.serving import Engine
-from headrace.settings import Settings
+from headrace.settings import Settings, load_settings
+from headrace.training.build import Build
 
 
 def pages(engine: Engine, data: Dataset) -> list[list[int | str]]:
@@ -26,8 +28,12 @@ def test_an_interrupted_build_goes_on(
 ) -> None:
     whole = build(small_log, small_settings, tmp_path / "whole").engine
 
-    def cut(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    train = building.train_ranker
+
+    def cut(job: Build, settings: RankerSettings, **more: object) -> object:
+        if settings.part == "ranker":
+            raise KeyboardInterrupt
+        return train(job, settings, **more)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(building, "train_ranker", cut)
@@ -76,3 +82,21 @@ def test_unshown_rows_are_told_apart() -> None:
     assert more.play_time_ms is not None
     assert (more.play_time_ms[fresh] == -1).all()
     assert with_unshown(log, 50, 0.0, seed=3) is log
+
+
+def test_a_file_names_the_networks(tmp_path: Path, small_log: Dataset, small_settings: Settings) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        '[features]\nlists = ["engaged", "like"]\n[ranker]\nmodel = "dcn_v2"\n[ranker.network]\nlayers = 1\n'
+        '[preranker]\nmodel = "deepfm"\n'
+    )
+    read = load_settings(path)
+    chosen = small_settings.model_copy(update={n: getattr(read, n) for n in ("features", "ranker", "preranker")})
+    built = build(small_log, chosen, tmp_path / "snapshot")
+    assert built.slow == {}
+    again = Engine.load(tmp_path / "snapshot")
+    assert again.settings == chosen
+    assert type(again.funnel.ranker.network.model).__name__ == "DCNV2"
+    assert type(again.funnel.preranker.network.model).__name__ == "DeepFM"
+    assert pages(again, small_log) == pages(built.engine, small_log)
+    assert all(len(page) == chosen.page.shown for page in pages(again, small_log))

@@ -29,9 +29,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
             r"ranker\.weights\.likes\.\[key\]: expected one of impression, .*got 'likes'$",
         ),
         ("[preranker.negative_rate]\nclicks = 0.2", r"preranker\.negative_rate\.clicks\.\[key\]: expected one of"),
-        ("[fusion.weights]\nlike = 2.0", r"fusion: weights: expected some of p_impression, .*, got 'like'$"),
-        ("[fusion.exponents]\np_clik = 2.0", r"fusion: exponents: expected some of .*, got 'p_clik'$"),
-        ("[fusion.offsets]\np_clik = 2.0", r"fusion: offsets: expected some of .*, got 'p_clik'$"),
+        ("[fusion.weights]\nlike = 2.0", r"fusion\.weights\.like\.\[key\]: expected one of p_impression, .* 'like'$"),
+        ("[fusion.exponents]\np_clik = 2.0", r"fusion\.exponents\.p_clik\.\[key\]: expected one of .*, got 'p_clik'$"),
+        ("[fusion.offsets]\np_clik = 2.0", r"fusion\.offsets\.p_clik\.\[key\]: expected one of .*, got 'p_clik'$"),
         ("[ranker.train]\nlearning_rate = inf", r"ranker\.train\.learning_rate: Input should be a finite number"),
     ],
 )
@@ -144,7 +144,22 @@ def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
             load_settings(path)
 
 
-@pytest.mark.parametrize("page", ["settings.md", "reranking.md"])
+@pytest.mark.parametrize(
+    ("section", "now"),
+    [
+        ("recall", r"\[channels\.<name>\] quota, \[channels\.itemcf\] and \[merge\] total"),
+        ("two_tower", r"\[channels\.two_tower\]"),
+        ("matrix_completion", r"\[channels\.matrix_completion\]"),
+    ],
+)
+def test_a_section_that_moved_says_where_it_went(section: str, now: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(f"[{section}]\n")
+    with pytest.raises(ValueError, match=rf"settings\.toml: {section}: this section is now {now}$"):
+        load_settings(path)
+
+
+@pytest.mark.parametrize("page", ["settings.md", "reranking.md", "channels.md", "ann.md"])
 def test_examples_on_the_pages_are_settings(page: str, tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", (PAGE.parent / page).read_text(), re.DOTALL)
     assert examples

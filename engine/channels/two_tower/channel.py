@@ -72,7 +72,7 @@ class TwoTower(Channel):
         check_index(settings)
         dataset = build.dataset
         with build.seeded():
-            objective = Objective(dataset, build.once(positives_of), settings)
+            objective = Objective(build.store, build.once(positives_of), settings)
         rows = Rows(
             id_keys(dataset.users.ids),
             id_keys(dataset.catalogue.ids),

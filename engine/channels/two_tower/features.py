@@ -4,38 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.channels.two_tower.model import Features
-from headrace.data.dataset import Catalogue, Jagged, Users
 from headrace.data.ids import IdMap
+from headrace.features import FeatureStore
+from headrace.features.bags import Bags
+from headrace.features.families.content import Content
+from headrace.features.families.items import ItemCodes
+from headrace.features.families.users import UserCodes
+from headrace.jagged import segment_of
 
 
-def user_features(users: Users) -> Features:
-    """Every feature of the users."""
-    return _features(len(users), users.features, {})
+def user_features(store: FeatureStore) -> Features:
+    """Every feature of the users; the user itself has a table of its own."""
+    users = store.family(UserCodes)
+    assert users is not None
+    return joined(len(users.codes) - 1, {n: users.codes[1:, 1 + f] for f, n in enumerate(users.sizes)}, users.sizes)
 
 
-def item_features(catalogue: Catalogue) -> Features:
-    """Author, city, duration bucket (two to an octave of seconds) and the bag of categories, where known."""
-    fields = {"author": catalogue.author, "city": catalogue.city}
-    if catalogue.duration_ms is not None:
-        octaves = np.log2(np.maximum(catalogue.duration_ms, 1000) / 1000)
-        bucket = np.minimum(2 * octaves, 31).astype(np.int32)
-        fields["duration"] = np.where(catalogue.duration_ms < 0, -1, bucket)
-    bags = {} if catalogue.category is None else {"category": catalogue.category}
-    return _features(len(catalogue), {name: codes for name, codes in fields.items() if codes is not None}, bags)
+def item_features(store: FeatureStore) -> Features:
+    """Author, city, duration bucket and all categories, where known; the item itself has a table of its own."""
+    items = store.family(ItemCodes)
+    assert items is not None
+    bags = {} if items.categories is None else {"category": items.categories}
+    codes = {name: items.codes[:, 1 + f] for f, name in enumerate(items.sizes) if name not in bags}
+    return joined(len(items.codes), codes, items.sizes, bags)
 
 
-def item_content(catalogue: Catalogue) -> Tensor | None:
-    """float32 [N, c]: the content vectors at unit length, or None. Raises ValueError when one is not finite."""
-    if catalogue.vector is None:
-        return None
-    content = torch.from_numpy(catalogue.vector)
-    if not bool(content.isfinite().all()):
-        raise ValueError("catalogue.vector: expected finite values, got NaN or infinity")
-    return torch.nn.functional.normalize(content, dim=1)
+def item_content(store: FeatureStore) -> Tensor | None:
+    """float32 [N, c]: the content vectors at unit length, or None."""
+    content = store.family(Content)
+    return None if content is None else content.vectors
 
 
 def id_keys(ids: IdMap) -> Tensor:
@@ -50,36 +50,32 @@ def id_keys(ids: IdMap) -> Tensor:
     return torch.from_numpy(keys.view(np.int64))
 
 
-def _features(rows: int, fields: dict[str, NDArray[np.int32]], bags: dict[str, Jagged]) -> Features:
-    """Fields and bags in the order of their names, one after another in the table; code -1 is a field's first row."""
-    row, code, weight = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    sizes: dict[str, int] = {}
+def joined(rows: int, codes: dict[str, Tensor], sizes: dict[str, int], bags: dict[str, Bags] | None = None) -> Features:
+    """Codes (int32 [rows] each) and bags as codes of one table, in the order of their names; a row without anything in
+    a bag has its unknown code. Each of several codes in a bag has an equal share of the weight."""
+    lists = [torch.zeros(0, dtype=torch.int64)]
+    owners, weights, known = lists.copy(), [torch.zeros(0)], {}
     base = 0
-    for name in sorted({*fields, *bags}):
-        if name in fields:
-            owner, codes = np.arange(rows), fields[name].astype(np.int64)
-            share = np.ones(rows, np.float32)
+    for name in sorted({*codes, *(bags or {})}):
+        if name in codes:
+            owner, code, share = torch.arange(rows), codes[name].long(), torch.ones(rows)
         else:
-            owner, codes = _bag(bags[name])
-            share = (1 / np.bincount(owner, minlength=rows)).astype(np.float32)[owner]
-        row.append(owner)
-        code.append(codes + 1 + base)
-        weight.append(share)
-        sizes[name] = int(codes.max(initial=-1)) + 2
-        base += sizes[name]
-    owners = np.concatenate(row)
-    order = np.argsort(owners, kind="stable")
-    return Features(
-        torch.from_numpy(np.searchsorted(owners[order], np.arange(rows + 1))),
-        torch.from_numpy(np.concatenate(code)[order]),
-        torch.from_numpy(np.concatenate(weight)[order]),
-        sizes,
-    )
+            owner, code, share = _shared((bags or {})[name])
+        known[name] = (bags or {})[name].size if name not in codes else sizes[name]
+        owners.append(owner)
+        lists.append(code + base)
+        weights.append(share)
+        base += known[name]
+    every = torch.cat(owners)
+    order = torch.argsort(every, stable=True)
+    offsets = torch.searchsorted(every[order], torch.arange(rows + 1))
+    return Features(offsets, torch.cat(lists)[order], torch.cat(weights)[order], known)
 
 
-def _bag(bag: Jagged) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(row, code) of each value; an empty bag holds one unknown code."""
-    counts = np.diff(bag.offsets)
-    empty = np.flatnonzero(counts == 0)
-    owner = np.concatenate([np.repeat(np.arange(len(counts)), counts), empty])
-    return owner, np.concatenate([bag.values.astype(np.int64), np.full(len(empty), -1, np.int64)])
+def _shared(bag: Bags) -> tuple[Tensor, Tensor, Tensor]:
+    """Row, code and weight of each entry, an unknown one for an empty bag."""
+    counts = bag.offsets.diff()
+    empty = (counts == 0).nonzero()[:, 0]
+    owner = torch.cat([segment_of(bag.offsets), empty])
+    code = torch.cat([bag.codes.long(), torch.zeros_like(empty)])
+    return owner, code, (1 / counts.clamp_min(1).double()).float()[owner]

@@ -11,7 +11,7 @@ from headrace.channels.shared.vector_index import VectorSettings
 from headrace.channels.two_tower.features import item_content, item_features, user_features
 from headrace.channels.two_tower.listwise import log_inclusion, mean_listwise_loss, negative_probabilities
 from headrace.channels.two_tower.model import TwoTowerModel
-from headrace.data.dataset import Dataset
+from headrace.features import FeatureStore
 from headrace.jagged import gather_rows, segment_of
 from headrace.training.loop import TrainSettings
 
@@ -44,13 +44,13 @@ class TwoTowerSettings(TrainSettings, VectorSettings):
 class Objective:
     """The loss of a batch of positives, and all that it reads."""
 
-    def __init__(self, dataset: Dataset, positives: Positives, settings: TwoTowerSettings) -> None:
+    def __init__(self, store: FeatureStore, positives: Positives, settings: TwoTowerSettings) -> None:
         self.settings = settings
         self.positives = positives
-        self.user_features = user_features(dataset.users)
-        self.item_features = item_features(dataset.catalogue)
-        self.content = item_content(dataset.catalogue)
-        items = len(dataset.catalogue)
+        self.user_features = user_features(store)
+        self.item_features = item_features(store)
+        self.content = item_content(store)
+        items = store.items
         self.clicks = torch.bincount(self.positives.item, minlength=items)
         negative = negative_probabilities(self.clicks, settings.negative_power)
         self.cumulative = negative.cumsum(0)
@@ -59,7 +59,7 @@ class Objective:
         self.log_p = (settings.correction * bias).float()
         self.column = torch.full((items,), -1)
         self.model = TwoTowerModel(
-            len(dataset.users),
+            store.columns["user"].size - 1,
             items,
             self.user_features.size,
             self.item_features.size,

@@ -18,6 +18,8 @@ from headrace.models.lower.trace import Listed
 
 #: Items at a time: their columns stay in the cache.
 _CHUNK = 1 << 10
+#: Numbers of a cache line.
+_LINE = 16
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class Embedded:
     def read(self, columns: Mapping[str, Tensor]) -> Tensor:
         """float32 [m, count]."""
         rows = torch.stack([columns[name] for name in self.names], 1) + self.starts
-        vectors = self.table.detach().index_select(0, rows.flatten()).view(len(rows), -1)
+        vectors = (
+            self.table.detach().index_select(0, rows.flatten()).view(len(rows), rows.shape[1] * self.table.shape[1])
+        )
         return vectors[:, self.first : self.first + self.count]
 
 
@@ -109,14 +113,14 @@ class Lowered:
         return _read(self.item_sources, columns, items)
 
     def item_rows(self, columns: Mapping[str, Tensor], items: int) -> Tensor:
-        """float32 [items, I], from the columns of all items: computed in float64, rounded once."""
-        out = zeros_on_huge_pages(items * self.item.width, torch.float32, torch.device("cpu")).view(
-            items, self.item.width
-        )
+        """float32 [items, I], from the columns of all items: computed in float64, rounded once; zeros fill a row up to
+        whole cache lines, so that none lies on more of them than it must."""
+        width = -(-self.item.width // _LINE) * _LINE
+        out = zeros_on_huge_pages(items * width, torch.float32, torch.device("cpu")).view(items, width)
         for first in range(0, items, _CHUNK):
             part = slice(first, min(first + _CHUNK, items))
             chunk = {name: values[part] for name, values in columns.items()}
-            out[part] = self.exact_items(chunk, part.stop - first)
+            out[part, : self.item.width] = self.exact_items(chunk, part.stop - first)
         return out
 
     def exact_items(self, columns: Mapping[str, Tensor], items: int) -> Tensor:

@@ -73,7 +73,10 @@ def test_rows_are_rounded_once(name, options):
     network, given = network_of(name, columns, targets, options), world(columns)
     lowered = lower(network, columns)
     program = lowered.with_items(given.items, 6).program
-    assert torch.equal(program.item_rows, lowered.exact_items(given.items, 6).float())
+    exact = lowered.exact_items(given.items, 6).float()
+    assert torch.equal(program.item_rows[:, : exact.shape[1]], exact)
+    assert program.item_rows.shape[1] % 16 == 0
+    assert not program.item_rows[:, exact.shape[1] :].any()
     assert torch.equal(program.code_rows, lowered.code_rows.float())
     assert torch.equal(program.weights, lowered.weights.float())
 

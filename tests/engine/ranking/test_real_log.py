@@ -7,8 +7,9 @@ import torch
 
 from headrace.data import read_kuairand, split_by_time
 from headrace.evaluation.ranking import auc, calibration
-from headrace.features import FeatureStore, TrainingSet
-from headrace.ranking import train_preranker, train_ranker
+from headrace.features import TrainingSet
+from headrace.ranking import PreRankerSettings, RankerSettings, train_ranker
+from headrace.training.build import Build
 from headrace.types import Requests
 
 DATA = Path(os.environ.get("HEADRACE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "kuairand-pure"
@@ -28,8 +29,8 @@ def test_models_beat_the_naive_rates_on_the_last_two_days():
     dataset = read_kuairand(DATA)
     train, test = split_by_time(dataset.log, test_days=2)
     cut = dataset.with_log(train)
-    store = FeatureStore.fit(cut)
-    rows = TrainingSet(store, train)
+    build = Build(cut)
+    rows = TrainingSet(build.store, train)
     click, label = (train.signals["click"] == 1).astype(float), test.signals["click"] == 1
     item, user, tab = (
         smoothed_log_odds(old, click, size)[new]
@@ -40,10 +41,10 @@ def test_models_beat_the_naive_rates_on_the_last_two_days():
         )
     )
     naive = max(auc(label, score) for score in (item, user, item + user, item + user + tab))
-    asked = TrainingSet(store, test)
+    asked = TrainingSet(build.store, test)
     offsets = torch.arange(len(test) + 1)
-    for train_model in (train_ranker, train_preranker):
-        model, _ = train_model(cut, store, training_set=rows)
+    for settings in (RankerSettings(), PreRankerSettings()):
+        model = train_ranker(build, settings, rows=rows)
         p_click = model.predict(asked.requests, offsets, asked.item)["p_click"]
         assert isinstance(asked.requests, Requests)
         assert auc(label, p_click.numpy()) > naive + 0.01

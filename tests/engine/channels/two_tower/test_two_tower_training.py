@@ -15,6 +15,7 @@ from headrace.channels.two_tower import objective as two_tower
 from headrace.channels.two_tower.objective import TwoTowerSettings
 from headrace.data.dataset import Catalogue, Dataset, InteractionLog, Jagged, Users
 from headrace.data.ids import IdMap
+from headrace.features import FeatureStore
 from headrace.training.build import Build
 from headrace.training.loop import FitReport
 from headrace.types import Requests
@@ -24,9 +25,15 @@ SMALL = TwoTowerSettings(epochs=4, batch_size=64, dim=8, hidden=16, last_n=5, ne
 
 
 def train(
-    data: Dataset, settings: TwoTowerSettings, seed: int = 0, work: Path | None = None, earlier: TwoTower | None = None
+    data: Dataset,
+    settings: TwoTowerSettings,
+    seed: int = 0,
+    work: Path | None = None,
+    earlier: TwoTower | None = None,
+    features: FeatureStore | None = None,
 ) -> tuple[TwoTower, FitReport]:
-    build = Build(data, seed, work=work, warm={} if earlier is None else {"two_tower": earlier})
+    warm = {"two_tower": earlier, "features": features}
+    build = Build(data, seed, work=work, warm={name: part for name, part in warm.items() if part is not None})
     return TwoTower.fit(build, settings), build.fits[0]
 
 
@@ -160,7 +167,7 @@ def test_a_warm_start_matches_users_and_items_by_their_ids() -> None:
         log=replace(log, user=log.user + np.int32(1), item=log.item + np.int32(1)),
     )
     still = SMALL.model_copy(update={"epochs": 1, "learning_rate": 1e-12, "embedding_learning_rate": 1e-12})
-    later, _ = train(grown, still, earlier=earlier)
+    later, _ = train(grown, still, earlier=earlier, features=FeatureStore.fit(data))
     assert torch.allclose(later.vectors[1:], earlier.vectors, atol=1e-5)
     everyone = torch.arange(USERS)
     assert torch.allclose(later.user_vectors(everyone + 1), earlier.user_vectors(everyone), atol=1e-5)

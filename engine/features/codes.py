@@ -1,8 +1,7 @@
-"""Discrete features: named fields, their sizes, and the fixed buckets of continuous ones. Code 0 means unknown."""
+"""Codes: fixed buckets of continuous values, the clock, and the codes of a log made those of a column (0 unknown)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -15,38 +14,19 @@ from headrace.features.windows import DAY_MS, HOUR_MS
 
 DURATION_BUCKETS = 24
 AGE_BUCKETS = 24
-
-
-@dataclass(frozen=True)
-class Field:
-    """One discrete feature: codes 0 (unknown) .. size - 1."""
-
-    name: str
-    size: int
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """What a model is built from: the fields of each side, and the widths of the continuous features.
-
-    user: of the user and the request; `request_width` statistics come with them. item: static, field 0 is the item
-    itself; `content_width` is that of the content vectors (0: none). cross: of an item at a moment; `cross_width`
-    statistics come with them. behaviours: length of the LastN sequence.
-    """
-
-    user: tuple[Field, ...]
-    item: tuple[Field, ...]
-    cross: tuple[Field, ...]
-    request_width: int
-    cross_width: int
-    content_width: int
-    behaviours: int
+HOURS = 25
+WEEKDAYS = 8
 
 
 def shifted(codes: NDArray[np.integer] | Tensor, size: int) -> Tensor:
-    """int32: raw codes (-1 unknown) as field codes; a code the fit never saw is unknown."""
+    """int32: raw codes (-1 unknown) as a column's codes; a code the fit never saw is unknown."""
     raw = (codes if isinstance(codes, Tensor) else tensor_of(codes)).long() + 1
     return torch.where((raw > 0) & (raw < size), raw, 0).int()
+
+
+def size_of(codes: NDArray[np.integer]) -> int:
+    """How many codes a column of these raw codes has, the unknown one among them."""
+    return int(codes.max(initial=-1)) + 2
 
 
 def duration_bucket(duration_ms: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""What is known when a request arrives: the contexts of the log, and the clock."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from headrace.data.dataset import Dataset
+from headrace.features.codes import HOURS, WEEKDAYS, hour_of, shifted, size_of, weekday_of
+from headrace.features.columns import Column
+from headrace.features.family import Asked, Family, Made, family
+from headrace.features.settings import FeatureSettings
+from headrace.features.windows import HOUR_MS
+from headrace.state import State
+
+#: Contexts that are read from the clock instead: they never go missing at serving.
+CLOCK = ("hour", "weekday")
+
+
+@family
+class Contexts(Family):
+    """sizes: context -> its codes. utc_offset_ms: of the log's own clock."""
+
+    name = "contexts"
+
+    def __init__(self, sizes: dict[str, int], utc_offset_ms: int) -> None:
+        self.sizes = sizes
+        self.utc_offset_ms = utc_offset_ms
+        self.columns = (
+            *(Column(f"context_{name}", "request", "code", size) for name, size in sizes.items()),
+            Column("hour", "request", "code", HOURS),
+            Column("weekday", "request", "code", WEEKDAYS),
+        )
+
+    @classmethod
+    def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Contexts:
+        known = {name: codes for name, codes in dataset.log.context.items() if name not in CLOCK}
+        return cls({name: size_of(codes) for name, codes in known.items()}, _utc_offset(dataset))
+
+    def request(self, asked: Asked) -> Made:
+        requests = asked.requests
+        local = requests.time + self.utc_offset_ms
+        unknown = torch.full_like(requests.time, -1)
+        made = {
+            f"context_{name}": shifted(requests.context.get(name, unknown), size) for name, size in self.sizes.items()
+        }
+        return {**made, "hour": hour_of(local), "weekday": weekday_of(local)}
+
+    def state(self) -> State:
+        return State.of(sizes=self.sizes, utc_offset_ms=self.utc_offset_ms)
+
+    @classmethod
+    def from_state(cls, state: State) -> Contexts:
+        return cls(dict(state["sizes"]), int(state["utc_offset_ms"]))
+
+
+def _utc_offset(dataset: Dataset) -> int:
+    """The offset of the log's own hour from UTC in ms, as most of its rows have it; 0 where it has none."""
+    log = dataset.log
+    if "hour" not in log.context:
+        return 0
+    known = log.context["hour"] >= 0
+    hours = (log.context["hour"][known] - log.time[known] // HOUR_MS) % 24
+    if len(hours) == 0:
+        return 0
+    offset = int(np.bincount(hours).argmax())
+    return (offset if offset <= 12 else offset - 24) * HOUR_MS
