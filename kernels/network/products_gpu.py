@@ -71,6 +71,14 @@ def rows(
         put(held, out + j, j < width, total, ROWS)
 
 
+@triton.jit  # type: ignore[untyped-decorator]
+def to_bfloat16(x: tl.tensor) -> tl.tensor:
+    """float32, exact in TF32: to the nearest, ties to even. A cast would do but for the interpreter, which cuts off."""
+    bits = x.to(tl.int32, bitcast=True)
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) & -0x10000
+    return tl.where(x == x, rounded.to(tl.float32, bitcast=True), x)
+
+
 @triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def affine(
     step: tl.tensor,
@@ -116,9 +124,7 @@ def affine(
                     w = tl.load(matrix + place, mask=(k < inputs)[None, :] & used[:, None], other=0.0)
                     values = get(held, x + k, k < inputs, ROWS)
                     if BFLOAT16 and own == 0:
-                        # Exact in TF32, and the interpreter would multiply the bits of bfloat16.
-                        w, values = w.to(tl.bfloat16).to(tl.float32), values.to(tl.bfloat16).to(tl.float32)
-                        product = tl.dot(w, values, product, input_precision="tf32")
+                        product = tl.dot(to_bfloat16(w), to_bfloat16(values), product, input_precision="tf32")
                     else:
                         product = tl.dot(w, values, product, input_precision="tf32x3")
                 total = tl.where(mine[None, :], product, total)
