@@ -73,7 +73,7 @@ def rows(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def to_bfloat16(x: tl.tensor) -> tl.tensor:
-    """float32, exact in TF32: to the nearest, ties to even. A cast would do but for the interpreter, which cuts off."""
+    """float32: to the nearest, ties to even. A cast would do but for the interpreter, which cuts off."""
     bits = x.to(tl.int32, bitcast=True)
     rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) & -0x10000
     return tl.where(x == x, rounded.to(tl.float32, bitcast=True), x)
@@ -123,10 +123,10 @@ def affine(
                     place = (k * stride)[None, :] + o[:, None]
                     w = tl.load(matrix + place, mask=(k < inputs)[None, :] & used[:, None], other=0.0)
                     values = get(held, x + k, k < inputs, ROWS)
-                    if BFLOAT16 and own == 0:
-                        product = tl.dot(to_bfloat16(w), to_bfloat16(values), product, input_precision="tf32")
-                    else:
-                        product = tl.dot(w, values, product, input_precision="tf32x3")
+                    if BFLOAT16:
+                        if own == 0:
+                            w, values = to_bfloat16(w), to_bfloat16(values)
+                    product = tl.dot(w, values, product, input_precision="tf32x3")
                 total = tl.where(mine[None, :], product, total)
         if relu != 0:
             total = tl.maximum(total, 0.0, propagate_nan=tl.PropagateNan.ALL)
