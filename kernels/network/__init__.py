@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_shape
-from headrace.kernels.network.program import Program, Stage
+from headrace.kernels.network.program import Precision, Program, Stage
 from headrace.kernels.registry import Op
 
-__all__ = ["Program", "Stage", "network"]
+__all__ = ["Precision", "Program", "Stage", "network"]
 
 OP = Op("network", __name__, "any ranking network, as a program", ("scalar", "avx2", "avx512", "amx"))
 

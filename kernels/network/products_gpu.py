@@ -72,11 +72,11 @@ def rows(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def to_bfloat16(x: tl.tensor) -> tl.tensor:
-    """float32: to the nearest, ties to even. A cast would do but for the interpreter, which cuts off."""
+def to_bfloat16(x: tl.tensor, wanted: tl.tensor) -> tl.tensor:
+    """float32: to the nearest, ties to even, where `wanted`. A cast would do, but in the interpreter it cuts off."""
     bits = x.to(tl.int32, bitcast=True)
     rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) & -0x10000
-    return tl.where(x == x, rounded.to(tl.float32, bitcast=True), x)
+    return tl.where((x == x) & wanted, rounded.to(tl.float32, bitcast=True), x)
 
 
 @triton.jit(noinline=True)  # type: ignore[untyped-decorator]
@@ -124,8 +124,7 @@ def affine(
                     w = tl.load(matrix + place, mask=(k < inputs)[None, :] & used[:, None], other=0.0)
                     values = get(held, x + k, k < inputs, ROWS)
                     if BFLOAT16:
-                        if own == 0:
-                            w, values = to_bfloat16(w), to_bfloat16(values)
+                        w, values = to_bfloat16(w, own == 0), to_bfloat16(values, own == 0)
                     product = tl.dot(w, values, product, input_precision="tf32x3")
                 total = tl.where(mine[None, :], product, total)
         if relu != 0:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from headrace.features.columns import Columns, Side
+from headrace.kernels.network import Precision
 from headrace.models.blocks import CONTENT
 from headrace.models.lower.emit import emit
 from headrace.models.lower.graph import ITEM, PAIR, REQUEST, CannotLower
@@ -20,13 +21,18 @@ __all__ = ["CannotLower", "Lowered", "Ready", "Staged", "lower", "prepare"]
 
 
 def lower(
-    model: nn.Module, columns: Columns, *, live: bool = False, sides: Mapping[str, Side] | None = None
+    model: nn.Module,
+    columns: Columns,
+    *,
+    live: bool = False,
+    sides: Mapping[str, Side] | None = None,
+    precision: Precision = "float32",
 ) -> Lowered:
     """The network, as it predicts, as a program. Later changes of its weights need a new one.
 
     model: columns -> logits [n, targets], such as a `headrace.models.Model` or `WithPrior`. live: the statistics of
     items are given with each candidate, as of its moment, instead of with the items. sides: other sides of columns than
-    their own. Raises CannotLower, naming the step, for what has no instructions.
+    their own. precision: of the program. Raises CannotLower, naming the step, for what has no instructions.
     """
     found = traced(model, columns, _sides(columns, live, sides))
     weights = Weights()
@@ -45,15 +51,21 @@ def lower(
         sources_of(spaces.inputs.pieces()),
         code_columns,
         tuple(found.sequences),
+        precision,
     )
 
 
 def prepare(
-    model: nn.Module, columns: Columns, *, live: bool = False, sides: Mapping[str, Side] | None = None
+    model: nn.Module,
+    columns: Columns,
+    *,
+    live: bool = False,
+    sides: Mapping[str, Side] | None = None,
+    precision: Precision = "float32",
 ) -> Lowered | Staged:
-    """`lower`, or where that cannot be the same stages in torch, whose `reason` says why."""
+    """`lower`, or where that cannot be the same stages in torch, in float32, whose `reason` says why."""
     try:
-        return lower(model, columns, live=live, sides=sides)
+        return lower(model, columns, live=live, sides=sides, precision=precision)
     except CannotLower as error:
         return Staged(model, columns, _sides(columns, live, sides), str(error))
 
