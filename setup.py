@@ -21,8 +21,11 @@ ISA_FLAGS = {
     ],
     "_avxvnni": ["-mavx2", "-mfma", "-mavxvnni"],
     "_avx512vnni": ["-mavx512f", "-mavx512vnni", "-mprefer-vector-width=512"],
-    "_avx512bf16": ["-mavx512f", "-mavx512bf16", "-mprefer-vector-width=512"],
-    "_amx": ["-mavx512f", "-mprefer-vector-width=512", "-mamx-tile", "-mamx-int8", "-mamx-bf16"],
+    "_avx512bf16": ["-mavx512f", "-mavx512bw", "-mavx512bf16", "-mprefer-vector-width=512"],
+    "_amx": [
+        *("-mavx512f", "-mavx512bw", "-mavx512bf16", "-mprefer-vector-width=512"),
+        *("-mamx-tile", "-mamx-int8", "-mamx-bf16"),
+    ],
 }
 COMMON_FLAGS = ["-O3", "-std=c++20", "-fvisibility=hidden", "-Wall", "-Wextra", "-ffp-contract=off"]
 

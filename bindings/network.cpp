@@ -27,10 +27,33 @@ hr_network_program program_of(const Floats& floats, const Codes& code, const std
             codes.shape(1),
             codes.data(),
             numbers.at(6),
-            numbers.at(7)};
+            numbers.at(7),
+            floats.size() > 3 ? floats[3].shape(0) : 0,
+            floats.size() > 3 ? floats[3].data() : nullptr};
+}
+
+// As much of a program as packing needs.
+hr_network_program layers_of(const Array<float>& weights, const Array<int64_t>& pair) {
+    hr_network_program program{};
+    program.pair = stage_of(pair, {0, 0, 0}, 0);
+    program.weight_count = weights.shape(0);
+    program.weights = weights.data();
+    return program;
 }
 
 const Binding binding{[](py::module_& m) {
+    m.def(
+        "network_pack",
+        [](Array<float> weights, Array<int64_t> pair) {
+            const hr_network_program program = layers_of(weights, pair);
+            int64_t count = 0;
+            run([&] { return hr_network_packed_count(&program, &count); });
+            Array<float> packed(count);
+            float* out = packed.mutable_data();
+            run([&] { return hr_network_pack(&program, out); });
+            return packed;
+        },
+        py::arg("weights").noconvert(), py::arg("pair").noconvert());
     m.def(
         "network",
         [](const Floats& floats, const Codes& code, const std::vector<int64_t>& numbers, Array<float> inputs,

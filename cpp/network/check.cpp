@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/checks.h"
+#include "network/pack.h"
 
 namespace {
 
@@ -36,7 +37,7 @@ class Checker {
           r_(requests),
           pair_(pair),
           stage_(pair ? program.pair : program.request),
-          needs_{prepared, 0, 0},
+          needs_{prepared, 0, 0, hr::packed_weights(program.weight_count), 0},
           written_(written) {
         written_.assign(static_cast<size_t>(stage_.columns), 0);
     }
@@ -66,7 +67,7 @@ class Checker {
             case hr::kRows:
                 return rows(as<hr::RowsStep>(step));
             case hr::kAffine:
-                return affine(as<hr::AffineStep>(step));
+                return affine(step);
             case hr::kFold:
                 return fold(as<hr::FoldStep>(step));
             case hr::kConstant:
@@ -149,7 +150,8 @@ class Checker {
         writes({s.out, s.width});
     }
 
-    void affine(const hr::AffineStep& s) {
+    void affine(hr::NetworkStep& step) {
+        const auto s = as<hr::AffineStep>(step);
         between("stride", s.stride, 1, kMaxField);
         between("inputs", s.inputs, 0, kMaxField);
         between("relu", s.relu, 0, 1);
@@ -165,6 +167,10 @@ class Checker {
             weights(s.weight, reach(s.inputs, s.stride, s.width));
         writes(out, {x});
         needs_.products += s.inputs * s.width;
+        const int64_t tiles = s.own ? 0 : hr::packed_layer(s.inputs, s.width);
+        step.numbers[10] = tiles ? needs_.packed : hr::kNone;
+        needs_.packed += tiles;
+        needs_.inputs = std::max(needs_.inputs, (s.inputs + hr::kTileInputs - 1) / hr::kTileInputs * hr::kTileInputs);
     }
 
     void fold(const hr::FoldStep& s) {

@@ -15,6 +15,8 @@ struct NetworkNeeds {
     int64_t prepared;  // numbers of a request
     int64_t extra;     // columns
     int64_t products;  // multiply-adds of a row
+    int64_t packed;    // numbers of the packed weights
+    int64_t inputs;    // of the layer that has most, filled up to whole tiles
 };
 
 // Checks every instruction of a stage and puts it into `steps`, with its place in a request's numbers from `prepared`

@@ -16,17 +16,19 @@ inline Step as(const NetworkStep& step) {
 }
 
 // What the steps of a stage work on. columns: of its rows. extra: more of them, between the steps. kept: the request's
-// numbers. block: the rows of a block of candidates. inputs: of a single request.
-template <class L, class Between>
+// numbers. block: the rows of a block of candidates. room: for what Products makes of inputs.
+template <class L, class Between, class Products = Plain>
 class Machine {
   public:
-    Machine(const NetworkPlan& plan, int64_t request, float* kept, float* columns, float* extra, Between& between)
+    Machine(const NetworkPlan& plan, int64_t request, float* kept, float* columns, float* extra, float* room,
+            Between& between)
         : plan_(plan),
           weights_(plan.program->weights),
           request_(request),
           kept_(kept),
           columns_(columns),
           extra_(extra),
+          products_(plan, room),
           between_(between) {}
 
     void run(const NetworkCode& code, const BlockRows* block) {
@@ -124,8 +126,8 @@ class Machine {
         return s.start == kHeld && s.out == out && s.width == width;
     }
 
-    Term term(const AffineStep& s) const {
-        return {at(s.x), (s.own ? row() : weights_) + s.weight, s.inputs, s.stride};
+    Term term(const AffineStep& s) {
+        return s.own ? Term{at(s.x), row() + s.weight, s.inputs, s.stride} : products_.term(s, at(s.x));
     }
 
     // Step i, from `bias` on where that is given, and those after it that go on with its sums.
@@ -135,14 +137,17 @@ class Machine {
         Sum sum;
         sum.held = !bias && s.start == kHeld;
         sum.bias = s.start >= 0 ? weights_ + s.start : bias;
+        products_.begin(s);
         sum.terms[0] = term(s);
         sum.count = 1;
         while (!s.relu && sum.count < Sum::kMost && goes_on(code, i + sum.count, out, width)) {
-            s = as<AffineStep>(code.steps[i + sum.count]);
-            sum.terms[sum.count++] = term(s);
+            const auto next = as<AffineStep>(code.steps[i + sum.count]);
+            if (!products_.joins(next)) break;
+            sum.terms[sum.count++] = term(next);
+            s = next;
         }
         sum.relu = s.relu;
-        sum_up<L>(sum, width, at(out), between_);
+        products_.template add_up<L>(sum, width, at(out), between_);
         return sum.count - 1;
     }
 
@@ -182,6 +187,7 @@ class Machine {
     const float* weights_;
     int64_t request_;
     float *kept_, *columns_, *extra_;
+    Products products_;
     Between& between_;
 };
 
@@ -196,18 +202,21 @@ inline int64_t tiles(const NetworkCode& code) {
     return count ? count : 1;
 }
 
-void request(const NetworkPlan& plan, int64_t b, float* kept, float* scratch) {
+inline void request(const NetworkPlan& plan, int64_t b, float* kept, float* scratch) {
     Nothing nothing;
-    Machine<Single, Nothing> machine(plan, b, kept, kept, scratch, nothing);
+    Machine<Single, Nothing> machine(plan, b, kept, kept, scratch, nullptr, nothing);
     machine.run(plan.request, nullptr);
     machine.prepare(plan.pair);
 }
 
+template <class Products>
 void candidates(const NetworkPlan& plan, const NetworkTask& task, float* scratch) {
     const hr_network_program& p = *plan.program;
     const hr_network_stage& stage = p.pair;
     Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair));
-    Machine<Lanes, Ahead> machine(plan, task.request, task.kept, scratch, scratch + stage.columns * kBlock, ahead);
+    float* extra = scratch + stage.columns * kBlock;
+    Machine<Lanes, Ahead, Products> machine(plan, task.request, task.kept, scratch, extra, extra + plan.extra * kBlock,
+                                             ahead);
     BlockRows block;
     for (int64_t first = 0; first < task.count; first += kBlock) {
         block.find(p, task, first);
@@ -220,7 +229,8 @@ void candidates(const NetworkPlan& plan, const NetworkTask& task, float* scratch
     }
 }
 
-constexpr NetworkKernels kKernels{request, candidates};
+template <class Products>
+constexpr NetworkKernels kKernels{request, candidates<Products>};
 
 }  // namespace
 }  // namespace hr

@@ -11,6 +11,7 @@
 #include "core/spans.h"
 #include "core/status.h"
 #include "network/check.h"
+#include "network/pack.h"
 
 namespace {
 
@@ -18,12 +19,21 @@ using hr::bad;
 
 // A task takes some ten microseconds at least, or waking a thread for it costs more than it brings.
 constexpr int64_t kProducts = 250'000, kMost = 16 * hr::kMaxBlock;
+// Layers that go on with each other's sums without storing them, as long as so much of their inputs is there.
+constexpr int64_t kRounded = 2;
 // Of a request, so that those of a batch can be counted.
 constexpr int64_t kMaxKept = 1 << 26;
 
-const hr::NetworkKernels& kernels() {
-    return hr::pick<hr::NetworkKernels>(
-        {&hr::network_kernels_scalar, HR_X86(hr::network_kernels_avx2), HR_X86(hr::network_kernels_avx512)});
+const hr::NetworkKernels& kernels(bool rounded) {
+    using Tables = hr::Tables<hr::NetworkKernels>;
+    if (!rounded)
+        return hr::pick(
+            Tables{&hr::network_kernels_scalar, HR_X86(hr::network_kernels_avx2), HR_X86(hr::network_kernels_avx512)});
+    Tables tables{&hr::network_rounded_scalar, HR_X86(hr::network_rounded_avx2), HR_X86(hr::network_rounded_avx512)};
+    tables.avx512bf16 = HR_X86(hr::network_rounded_avx512bf16);
+    // Its columns are rounded by AVX-512, which no processor with tiles lacks; but nothing says so.
+    if (hr::cpu_has_avx512_bf16()) tables.amx = HR_X86(hr::network_rounded_amx);
+    return hr::pick(tables);
 }
 
 int64_t least_candidates(int64_t products) {
@@ -97,6 +107,8 @@ hr::NetworkPlan make_plan(const hr_network_program& p, const hr_network_requests
     const hr::NetworkNeeds request =
         hr::check_stage(p, r, false, p.request.columns, prepared.request, prepared.written);
     const hr::NetworkNeeds pair = hr::check_stage(p, r, true, request.prepared, prepared.pair, prepared.written);
+    if (p.packed && p.packed_count != pair.packed)
+        bad("packed: expected " + std::to_string(pair.packed) + " numbers, got " + std::to_string(p.packed_count));
     // Whole cache lines, so that every request begins one.
     const int64_t size = (pair.prepared + 15) / 16 * 16;
     hr::check_size("sequences: numbers of a request", size, 0, kMaxKept);
@@ -106,6 +118,7 @@ hr::NetworkPlan make_plan(const hr_network_program& p, const hr_network_requests
             {prepared.pair.data(), p.pair.steps},
             size,
             std::max(request.extra, pair.extra),
+            p.packed ? kRounded * pair.inputs : 0,
             least_candidates(pair.products)};
 }
 
@@ -129,33 +142,37 @@ void serve(const hr::NetworkPlan& plan, const hr_network_candidates& c, const hr
     hr::check_indices("item", task.item, task.count, p.items);
     hr::check_indices("codes", task.codes, task.count * task.fields, p.codes);
     hr::check_finite("pair", "candidate", task.inputs, task.count, p.pair_inputs, span.first);
-    chosen.candidates(plan, task, scratch((p.pair.columns + plan.extra) * hr::kMaxBlock));
+    chosen.candidates(plan, task, scratch((p.pair.columns + plan.extra + plan.rounded) * hr::kMaxBlock));
 }
 
 }  // namespace
+
+void hr::run_network(const hr_network_program& program, const hr_network_requests& requests,
+                     const hr_network_candidates& candidates, int threads, float* logits,
+                     const NetworkKernels& chosen) {
+    thread_local Prepared prepared;
+    const NetworkPlan plan = make_plan(program, requests, prepared);
+    check_candidates(program, requests, candidates);
+    check_requests(program, requests);
+    const int used = resolve_threads(threads);
+    if (!candidates.count) return;
+    if (!logits) bad("logits: expected a pointer, got null");
+    std::vector<Span>& spans = prepared.spans;
+    const int64_t most = span_size(candidates.count, used, plan.least, kMost);
+    cut_spans(candidates.offsets, requests.batch, most, spans);
+    float* kept = prepared.kept.take(requests.batch * plan.request_size);
+    const Span* span = spans.data();
+    parallel_for(requests.batch, used,
+                 [&](int64_t b, int) { chosen.request(plan, b, kept + b * plan.request_size, scratch(plan.extra)); });
+    parallel_for(static_cast<int64_t>(spans.size()), used, [&](int64_t task, int) {
+        serve(plan, candidates, span[task], kept + span[task].request * plan.request_size, chosen, logits);
+    });
+}
 
 hr_status hr_network(const hr_network_program* program, const hr_network_requests* requests,
                      const hr_network_candidates* candidates, int threads, float* logits) {
     return hr::guarded([&] {
         if (!program || !requests || !candidates) bad("program, requests, candidates: expected pointers, got null");
-        thread_local Prepared prepared;
-        const hr::NetworkPlan plan = make_plan(*program, *requests, prepared);
-        check_candidates(*program, *requests, *candidates);
-        check_requests(*program, *requests);
-        const int used = hr::resolve_threads(threads);
-        if (!candidates->count) return;
-        if (!logits) bad("logits: expected a pointer, got null");
-        std::vector<hr::Span>& spans = prepared.spans;
-        const int64_t most = hr::span_size(candidates->count, used, plan.least, kMost);
-        hr::cut_spans(candidates->offsets, requests->batch, most, spans);
-        float* kept = prepared.kept.take(requests->batch * plan.request_size);
-        const hr::Span* span = spans.data();
-        const hr::NetworkKernels& chosen = kernels();
-        hr::parallel_for(requests->batch, used, [&](int64_t b, int) {
-            chosen.request(plan, b, kept + b * plan.request_size, scratch(plan.extra));
-        });
-        hr::parallel_for(static_cast<int64_t>(spans.size()), used, [&](int64_t task, int) {
-            serve(plan, *candidates, span[task], kept + span[task].request * plan.request_size, chosen, logits);
-        });
+        hr::run_network(*program, *requests, *candidates, threads, logits, kernels(program->packed));
     });
 }

@@ -60,6 +60,8 @@ typedef struct hr_network_program {
     const float* code_rows;     // [codes][code_width]
     int64_t request_inputs;     // R
     int64_t pair_inputs;        // D
+    int64_t packed_count;       // as hr_network_packed_count says
+    const float* packed;        // [packed_count], of hr_network_pack; null: all products are of float32
 } hr_network_program;
 
 typedef struct hr_network_sequence {
@@ -85,8 +87,17 @@ typedef struct hr_network_candidates {
     const float* inputs;     // [n][D]
 } hr_network_candidates;
 
+// With `packed` weights, every affine step of the pair stage (not `own`) has both factors of its products rounded to
+// bfloat16, to the nearest, ties to even; these products are exact in float32. Its sums stay in float32, in an order
+// that depends on the instruction set.
+//
+// What to read from the weights instead: made once for a program, from its weights and pair stage alone.
+// HR_INVALID: a layer that does not fit the weights, a bad size or pointer.
+HR_API hr_status hr_network_packed_count(const hr_network_program* program, int64_t* count);
+HR_API hr_status hr_network_pack(const hr_network_program* program, float* packed);
+
 // The logits of all candidates, [T][n]. threads: at most this many; 0 means the process setting. The answer does not
-// depend on it, nor on the batch or the instruction set.
+// depend on it, nor on the batch, nor with float32 on the instruction set.
 // HR_INVALID: an instruction that does not fit, a bad size or pointer, an index out of range, a count or offset out of
 // order, an input not finite.
 HR_API hr_status hr_network(const hr_network_program* program, const hr_network_requests* requests,

@@ -1,3 +1,4 @@
-#include "network/machine.h"
+#include "network/rounded.h"
 
-constinit const hr::NetworkKernels hr::network_kernels_scalar = kKernels;
+constinit const hr::NetworkKernels hr::network_kernels_scalar = kKernels<Plain>;
+constinit const hr::NetworkKernels hr::network_rounded_scalar = kKernels<Rounded>;

@@ -31,11 +31,12 @@ enum PairsKind : int64_t { kProduct, kInner, kPairsKinds };
 enum ReduceKind : int64_t { kWithin, kAcross, kReduceKinds };
 
 // Instructions as they are encoded. `prepared`: where in a request's numbers the plan puts what the step needs of it.
+// `tiles`: where in the packed weights the plan has a layer's tiles; kNone where it has none.
 struct RowsStep {
     int64_t kind, out, width, request, item, codes, pair;
 };
 struct AffineStep {
-    int64_t kind, out, width, x, inputs, weight, stride, start, relu, own;
+    int64_t kind, out, width, x, inputs, weight, stride, start, relu, own, tiles;
 };
 struct FoldStep {
     int64_t kind, out, width, x, inputs, weight, times, stride;
@@ -87,12 +88,12 @@ struct NetworkCode {
 };
 
 // request_size: numbers kept of a request: its columns, then what is prepared. extra: columns beside those of the pair
-// stage. least: candidates that make a task worth its while.
+// stage. rounded: columns for inputs in bfloat16. least: candidates that make a task worth its while.
 struct NetworkPlan {
     const hr_network_program* program;
     const hr_network_requests* requests;
     NetworkCode request, pair;
-    int64_t request_size, extra, least;
+    int64_t request_size, extra, rounded, least;
 };
 
 // Candidates of request `request`, whose numbers are `kept`; their logits go to out[target * stride + candidate].
@@ -110,10 +111,17 @@ struct NetworkKernels {
     // Runs the request stage and prepares what the pair stage needs of request b, in kept[request_size]. scratch:
     // plan.extra numbers.
     void (*request)(const NetworkPlan& plan, int64_t b, float* kept, float* scratch);
-    // scratch: (columns of the pair stage + plan.extra) * kMaxBlock numbers.
+    // scratch: (columns of the pair stage + plan.extra + plan.rounded) * kMaxBlock numbers.
     void (*candidates)(const NetworkPlan& plan, const NetworkTask& task, float* scratch);
 };
 
 extern const NetworkKernels network_kernels_scalar, network_kernels_avx2, network_kernels_avx512;
+// For programs in bfloat16.
+extern const NetworkKernels network_rounded_scalar, network_rounded_avx2, network_rounded_avx512,
+    network_rounded_avx512bf16, network_rounded_amx;
+
+// hr_network with these kernels. Throws std::invalid_argument.
+void run_network(const hr_network_program& program, const hr_network_requests& requests,
+                 const hr_network_candidates& candidates, int threads, float* logits, const NetworkKernels& kernels);
 
 }  // namespace hr

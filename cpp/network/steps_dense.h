@@ -22,9 +22,8 @@ struct Sum {
 };
 
 template <int O>
-inline void sum_tile(const Sum& s, int64_t o, float* out) {
+inline void start_tile(const Sum& s, int64_t o, const float* out, Vec (&sum)[O][kBlockVecs]) {
     constexpr int L = Vec::kLanes;
-    Vec sum[O][kBlockVecs];
     if (s.bias) {
         for (int i = 0; i < O; ++i)
             for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = Vec::all(s.bias[o + i]);
@@ -35,6 +34,23 @@ inline void sum_tile(const Sum& s, int64_t o, float* out) {
         for (int i = 0; i < O; ++i)
             for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = Vec::zero();
     }
+}
+
+template <int O>
+inline void end_tile(const Sum& s, Vec (&sum)[O][kBlockVecs], float* out) {
+    constexpr int L = Vec::kLanes;
+    if (s.relu)
+        for (int i = 0; i < O; ++i)
+            for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = max(sum[i][v], Vec::zero());
+    for (int i = 0; i < O; ++i)
+        for (int v = 0; v < kBlockVecs; ++v) sum[i][v].store(out + i * kBlock + v * L);
+}
+
+template <int O>
+inline void sum_tile(const Sum& s, int64_t o, float* out) {
+    constexpr int L = Vec::kLanes;
+    Vec sum[O][kBlockVecs];
+    start_tile<O>(s, o, out, sum);
     for (const Term *term = s.terms, *end = term + s.count; term < end; ++term) {
         const float *x = term->x, *weight = term->weight + o;
         const int64_t stride = term->stride;
@@ -47,11 +63,7 @@ inline void sum_tile(const Sum& s, int64_t o, float* out) {
             }
         }
     }
-    if (s.relu)
-        for (int i = 0; i < O; ++i)
-            for (int v = 0; v < kBlockVecs; ++v) sum[i][v] = max(sum[i][v], Vec::zero());
-    for (int i = 0; i < O; ++i)
-        for (int v = 0; v < kBlockVecs; ++v) sum[i][v].store(out + i * kBlock + v * L);
+    end_tile<O>(s, sum, out);
 }
 
 struct Nothing {
@@ -102,6 +114,23 @@ inline void sum_up(const Sum& s, int64_t width, float* out, Between&& between = 
     else
         sum_tiles<kTile>(s, 0, width, out, between);
 }
+
+// How a machine multiplies by the weights: in float32, as they are. `begin` and `joins` see the layers of a sum, the
+// first and each that would go on with it; `term` gets the columns of its inputs.
+class Plain {
+  public:
+    Plain(const NetworkPlan& plan, float*) : weights_(plan.program->weights) {}
+    void begin(const AffineStep&) {}
+    bool joins(const AffineStep&) const { return true; }
+    Term term(const AffineStep& s, const float* x) { return {x, weights_ + s.weight, s.inputs, s.stride}; }
+    template <class L, class Between>
+    void add_up(const Sum& s, int64_t width, float* out, Between& between) {
+        sum_up<L>(s, width, out, between);
+    }
+
+  private:
+    const float* weights_;
+};
 
 // out = x W from zero on.
 template <class L>

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_between, check_shape
-from headrace.kernels.network.program import MAX_SIZE, Program, Stage
+from headrace.kernels.network.program import MAX_SIZE, Precision, Program, Stage
 from headrace.kernels.registry import Op
 
-__all__ = ["Program", "Stage", "network"]
+__all__ = ["Precision", "Program", "Stage", "network"]
 
-OP = Op("network", __name__, "any ranking network, as a program", ("scalar", "avx2", "avx512"))
+OP = Op("network", __name__, "any ranking network, as a program", ("scalar", "avx2", "avx512", "amx"))
 
 
 def network(
@@ -41,6 +41,12 @@ def network(
 
     Float32 throughout: each sum runs over its terms in order, with fused multiply-adds. The native backend gives the
     same bits for every batch, thread count and instruction set.
+    A program of precision "bfloat16" rounds both factors of each product of its pair stage's `Affine`s (not `own`) and
+    sums these in float32 in any order: the same bits for every batch and thread count, but not from processors that
+    multiply bfloat16 themselves. Against the reference, with r for the rounding and n inputs, an `Affine` adds at most
+    (n + 2) 2^-24 (|start| + sum_i |r(x_i) r(W_io)|) + sum_i d_i |r(W_io)|. Where x_i may be off by e_i, d_i is the
+    greatest of |r(y) - r(x_i)| for |y - x_i| <= e_i: zero unless a tie lies so near, and at most e_i + 2^-7 |x_i|. What
+    lies below 2^-126 may count as zero.
     Raises TypeError or ValueError for a wrong type, shape or device; for an index out of range, offsets or counts out
     of order, or an input that is not finite. The gpu backend does not check the values, which would wait for the
     device: a candidate with an index out of range gets NaN.

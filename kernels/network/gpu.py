@@ -88,6 +88,7 @@ def stage_kernel(
     BLOCK_O: tl.constexpr,
     BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr,
+    BFLOAT16: tl.constexpr,
 ) -> None:
     """out[row, t]: the stage's result; NaN where the item or a code does not exist. Grid: any number of programs.
 
@@ -101,9 +102,15 @@ def stage_kernel(
             kind = tl.load(step).to(tl.int32)
             if kind == AFFINE:
                 if field(step, 1) <= TILE:
-                    affine(step, held, weights, request_rows, request_width, owner, block, n, ROWS, TILE, BLOCK_K)
+                    affine(
+                        step, held, weights, request_rows, request_width, owner, block, n, ROWS, TILE, BLOCK_K,
+                        BFLOAT16,
+                    )  # fmt: skip
                 else:
-                    affine(step, held, weights, request_rows, request_width, owner, block, n, ROWS, BLOCK_O, BLOCK_K)
+                    affine(
+                        step, held, weights, request_rows, request_width, owner, block, n, ROWS, BLOCK_O, BLOCK_K,
+                        BFLOAT16,
+                    )  # fmt: skip
             elif kind == FOLD:
                 fold(step, held, weights, ROWS, TILE)
             elif kind == CONSTANT:
@@ -159,7 +166,7 @@ def network(
     pair: Tensor,
     threads: int,
 ) -> Tensor:
-    weights, item_rows, code_rows, request_code, pair_code = tensors
+    weights, item_rows, code_rows, request_code, pair_code = tensors[:5]
     batch, n, request_width, targets = len(request), len(item), numbers[2], numbers[5]
     rows, out = request.new_empty(batch, request_width), request.new_empty(targets, n)
     if n == 0 or batch == 0:
@@ -182,12 +189,14 @@ def network(
             *(request_code, *shared, request, everyone.int(), everyone, codes, scratch, rows, *lists),
             *(batch, len(request_code), *numbers[:3], batch, *sizes, request.shape[1], 0, request_width, 1),
             **blocks,
+            BFLOAT16=False,
         )
     programs, scratch = room(n, numbers[3], request)
     stage_kernel[(programs,)](
         *(pair_code, *shared, pair, owner, item, codes, scratch, out, *lists),
         *(n, len(pair_code), *numbers[3:6], len(item_rows), *sizes, pair.shape[1], codes.shape[1], 1, n),
         **blocks,
+        BFLOAT16=bool(numbers[9]),
     )
     return out
 

@@ -84,7 +84,8 @@ class Affine(Instruction):
     """out[o] = start + sum_i x[i] W[i][o], then max(0, .) where `relu`.
 
     W: `inputs` rows of `width` numbers, `stride` apart, from `weight` on: in the weights, or where `own` in the
-    request's row (pair stage only). start: a place in the weights, NONE (zero) or HELD.
+    request's row (pair stage only). start: a place in the weights, NONE (zero) or HELD. In the pair stage of a program
+    of precision "bfloat16", x and a W of the weights are rounded to that first.
     """
 
     out: int

@@ -71,6 +71,14 @@ def rows(
         put(held, out + j, j < width, total, ROWS)
 
 
+@triton.jit  # type: ignore[untyped-decorator]
+def to_bfloat16(x: tl.tensor, wanted: tl.tensor) -> tl.tensor:
+    """float32: to the nearest, ties to even, where `wanted`. A cast would do, but in the interpreter it cuts off."""
+    bits = x.to(tl.int32, bitcast=True)
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) & -0x10000
+    return tl.where((x == x) & wanted, rounded.to(tl.float32, bitcast=True), x)
+
+
 @triton.jit(noinline=True)  # type: ignore[untyped-decorator]
 def affine(
     step: tl.tensor,
@@ -84,6 +92,7 @@ def affine(
     ROWS: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    BFLOAT16: tl.constexpr,
 ) -> None:
     """BLOCK_O outputs at a time: [BLOCK_O, inputs] by [inputs, ROWS] on the matrix units.
 
@@ -114,6 +123,8 @@ def affine(
                     place = (k * stride)[None, :] + o[:, None]
                     w = tl.load(matrix + place, mask=(k < inputs)[None, :] & used[:, None], other=0.0)
                     values = get(held, x + k, k < inputs, ROWS)
+                    if BFLOAT16:
+                        w, values = to_bfloat16(w, own == 0), to_bfloat16(values, own == 0)
                     product = tl.dot(w, values, product, input_precision="tf32x3")
                 total = tl.where(mine[None, :], product, total)
         if relu != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -23,6 +24,10 @@ from headrace.kernels.network.instructions import (
     Rows,
     SelfAttend,
 )
+from headrace.kernels.network.native import pack
+
+#: What `Affine` multiplies in the pair stage.
+Precision = Literal["float32", "bfloat16"]
 
 #: Codes of a candidate.
 MAX_FIELDS = 64
@@ -76,6 +81,9 @@ class Program:
     weights: float32 [W]. item_rows: float32 [items, I], what depends on an item alone. code_rows: float32 [codes, C],
     what depends on a candidate's codes, of which it has `fields`. sequences: width of the entries of each sequence.
     All tensors are contiguous, finite and on one device.
+    precision: with "bfloat16", every `Affine` of the pair stage, unless `own`, has its x and W rounded to bfloat16 (to
+    the nearest, ties to even) before it multiplies them; such a product is exact in float32. Everything else stays as
+    it is: its start and its sums, the other instructions, the request stage.
     Raises TypeError or ValueError, naming the instruction or the tensor, for one that does not fit.
     """
 
@@ -88,8 +96,11 @@ class Program:
     pair_inputs: int
     fields: int
     sequences: tuple[int, ...] = ()
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision: expected one of {', '.join(get_args(Precision))}, got {self.precision!r}")
         for name in ("item_rows", "code_rows"):
             check_weight(name, getattr(self, name), (None, None), self.weights.device)
         check_weight("weights", self.weights, (None,), self.weights.device)
@@ -133,15 +144,20 @@ class Program:
     # Made once: copied at every call, the instructions would make a GPU wait, and no graph could hold the call.
     @cached_property
     def tensors(self) -> list[Tensor]:
-        """What the backends are given: weights, rows of items and codes, and both stages' instructions."""
+        """What the backends are given: weights, rows of items and codes, both stages' instructions, and with
+        bfloat16 on a CPU the weights as the native backend multiplies by them."""
         codes = [stage.encoded.to(self.weights.device) for stage in (self.request, self.pair)]
-        return [self.weights, self.item_rows, self.code_rows, *codes]
+        tensors = [self.weights, self.item_rows, self.code_rows, *codes]
+        if self.precision == "bfloat16" and self.weights.device.type == "cpu":
+            tensors.append(pack(self.weights, codes[1]))
+        return tensors
 
     @property
     def numbers(self) -> list[int]:
-        """The other numbers: columns, out and width of both stages, inputs, fields."""
+        """The other numbers: columns, out and width of both stages, inputs, fields, whether in bfloat16."""
         stages = [number for s in (self.request, self.pair) for number in (s.columns, s.out, s.width)]
-        return [*stages, self.request_inputs, self.pair_inputs, self.fields]
+        rounded = int(self.precision == "bfloat16")
+        return [*stages, self.request_inputs, self.pair_inputs, self.fields, rounded]
 
 
 def decoded(code: Tensor) -> list[Instruction]:

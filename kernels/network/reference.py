@@ -17,7 +17,8 @@ from headrace.kernels.network.program import decoded
 @dataclass(frozen=True)
 class Sources:
     """What the rows of a stage can read, float64: weights [W], inputs [m, D] of their own, and, in the pair stage, the
-    rows of their request, item and codes, [m, ...] each. sequences: (entries [m, N, d], counts int [m]) each."""
+    rows of their request, item and codes, [m, ...] each. sequences: (entries [m, N, d], counts int [m]) each. rounded:
+    whether `Affine` multiplies in bfloat16."""
 
     weights: Tensor
     inputs: Tensor
@@ -25,6 +26,7 @@ class Sources:
     item: Tensor | None = None
     codes: Tensor | None = None
     sequences: Sequence[tuple[Tensor, Tensor]] = ()
+    rounded: bool = False
 
 
 def network(
@@ -39,7 +41,7 @@ def network(
     pair: Tensor,
     threads: int,
 ) -> Tensor:
-    weights, item_rows, code_rows, request_code, pair_code = tensors
+    weights, item_rows, code_rows, request_code, pair_code = tensors[:5]
     check_offsets("offsets", offsets, len(item))
     check_indices("item", item, len(item_rows))
     check_indices("codes", codes, len(code_rows))
@@ -60,6 +62,7 @@ def network(
         item_rows[item].double(),
         code_rows[codes].double().sum(1),
         [(values[owner], count[owner]) for values, count in lists],
+        rounded=bool(numbers[9]),
     )
     columns, out, width = numbers[3:6]
     return run(decoded(pair_code), columns, out, width, sources).float().T.contiguous()
@@ -84,6 +87,11 @@ def _part(held: Tensor, first: int, *shape: int) -> Tensor:
 def _put(held: Tensor, first: int, values: Tensor) -> None:
     flat = values.flatten(1)
     held[:, first : first + flat.shape[1]] = flat
+
+
+def _bfloat16(values: Tensor) -> Tensor:
+    """float64, to the nearest bfloat16 of the nearest float32."""
+    return values.float().bfloat16().double()
 
 
 def _matrix(weights: Tensor, place: int, rows: int, stride: int, width: int) -> Tensor:
@@ -111,6 +119,8 @@ def _affine(step: Any, held: Tensor, sources: Sources) -> None:
     source = sources.request if step.own else sources.weights
     assert source is not None
     weight = _matrix(source, step.weight, step.inputs, step.stride, step.width)
+    if sources.rounded and not step.own:
+        x, weight = _bfloat16(x), _bfloat16(weight)
     total = torch.einsum("mi,mio->mo", x, weight) if step.own else x @ weight
     if step.start == ins.HELD:
         total = total + _part(held, step.out, step.width)

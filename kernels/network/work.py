@@ -36,7 +36,7 @@ def network(
     threads: int,
 ) -> Counted:
     """A call, counted: candidates in, logits out. Every request counts as if its sequences were full."""
-    _, item_rows, code_rows, request_code, pair_code = tensors
+    _, item_rows, code_rows, request_code, pair_code = tensors[:5]
     n = len(item)
     least = _work(
         (decoded(request_code), decoded(pair_code)),

@@ -85,7 +85,9 @@ struct Network {
                 kCodeWidth,
                 codes.data(),
                 kInputs,
-                kOwn};
+                kOwn,
+                0,
+                nullptr};
     }
 };
 

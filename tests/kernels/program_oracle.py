@@ -9,12 +9,12 @@ from headrace.kernels.network import instructions as ins
 
 
 class Row:
-    """The columns of one row, and what it may read."""
+    """The columns of one row, and what it may read. rounded: whether `Affine` multiplies in bfloat16."""
 
-    def __init__(self, columns, weights, inputs, request=None, item=None, codes=None, sequences=()):
+    def __init__(self, columns, weights, inputs, request=None, item=None, codes=None, sequences=(), rounded=False):
         self.held = Value(np.full(columns, np.nan))
         self.weights, self.inputs, self.request, self.item, self.codes = weights, inputs, request, item, codes
-        self.sequences = sequences
+        self.sequences, self.rounded = sequences, rounded
 
     def get(self, first, count):
         return Value(self.held.value[first : first + count].copy(), self.held.error[first : first + count].copy())
@@ -50,12 +50,25 @@ class Row:
             start = self.get(s.out, s.width)
         elif s.start >= 0:
             start = self.weight(s.start, s.width)
+        if self.rounded and not s.own:
+            total = self.in_bfloat16(s, start)
+            return self.put(s.out, total.relu() if s.relu else total)
         source = self.request if s.own else Value(self.weights)
         total = start
         for i in range(s.inputs):
             x, place = self.get(s.x + i, 1), s.weight + i * s.stride
             total = fused(x, source[place : place + s.width], total)
-        self.put(s.out, total.relu() if s.relu else total)
+        return self.put(s.out, total.relu() if s.relu else total)
+
+    def in_bfloat16(self, s, start):
+        """x and W rounded, then summed in any order. Numbers below 2^-126 may count as zero."""
+        x, at = rounded(self.get(s.x, s.inputs)), np.arange(s.inputs)[:, None] * s.stride + np.arange(s.width)
+        w = bfloat16(self.weights[s.weight + at])
+        most = np.abs(x.value) + x.error
+        size = np.abs(start.value) + start.error + most @ np.abs(w)
+        lost = 2.0**-126 * (s.inputs + most.sum() + np.abs(w).sum(0))
+        error = start.error + x.error @ np.abs(w) + (s.inputs + 2) * U * size + lost
+        return Value(start.value + x.value @ w, error)
 
     def fold(self, s):
         for k in range(s.inputs):
@@ -167,6 +180,18 @@ class Row:
             self.put(s.out + g * s.width, centred.times(factor))
 
 
+def bfloat16(x):
+    """The nearest number of 8 digits, ties to even."""
+    mantissa, exponent = np.frexp(np.asarray(x, np.float64))
+    return np.ldexp(np.rint(mantissa * 256), exponent - 8)
+
+
+def rounded(a):
+    """In bfloat16: off by nothing where no tie lies within the error, else by what lies between the two roundings."""
+    value = bfloat16(a.value)
+    return Value(value, np.maximum(bfloat16(a.value + a.error) - value, value - bfloat16(a.value - a.error)))
+
+
 def fused(a, b, start):
     """start + a b, rounded once."""
     value = start.value + a.value * b.value
@@ -208,6 +233,7 @@ def brute(program, arguments):
         row = Row(p.request.columns, weights, a["request"][b].numpy(), sequences=own).run(p.request)
         for c in range(int(a["offsets"][b]), int(a["offsets"][b + 1])):
             item, codes = p.item_rows[a["item"][c]].numpy(), p.code_rows[a["codes"][c].long()].numpy()
-            logits = Row(p.pair.columns, weights, a["pair"][c].numpy(), row, item, codes, own).run(p.pair)
+            given = a["pair"][c].numpy(), row, item, codes, own, p.precision == "bfloat16"
+            logits = Row(p.pair.columns, weights, *given).run(p.pair)
             results.append(Value(logits.value[None], logits.error[None]))
     return join(*results)

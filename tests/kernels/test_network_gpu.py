@@ -43,6 +43,15 @@ for _, counts in arguments["sequences"]:
     counts[:] = 0
 check(program, arguments)
 """,
+    "bfloat16": """
+import dataclasses
+from test_network_bfloat16 import KINDS, layers
+for program in (layers(40, 33, 3), layers(16, 17), layers(37, 20, parts=3)):
+    check(program, call(program, [3, 0, 34]))
+for seed in range(3):
+    program = dataclasses.replace(draw(400 + seed, KINDS, steps=5), precision="bfloat16")
+    check(program, call(program, [4, 0, 30]))
+""",
     "out of range": """
 program = draw(5, steps=3)
 arguments = call(program, [4, 3])
@@ -75,14 +84,15 @@ POINTERS = {
 
 @pytest.mark.parametrize("sequences", [0, 2])
 @pytest.mark.parametrize("arch", [80, 90])
-def test_the_kernel_compiles_to_matrix_instructions(arch, sequences):
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_kernel_compiles_to_matrix_instructions(arch, sequences, bfloat16):
     from headrace.kernels.network import gpu
 
     lists = {"entries": ("*fp32",) * sequences, "counts": ("*i32",) * sequences, "longest": ("i32",) * sequences}
     signature = {**POINTERS, **lists, **dict.fromkeys(gpu.SIZES, "i32")}
     sizes = {name: getattr(gpu, name) for name in ("ROWS", "TILE", "BLOCK_O", "BLOCK_K")}
     options = {"num_warps": gpu.WARPS, "num_stages": 1, "registers": gpu.REGISTERS}
-    sizes["BLOCK_D"] = 32 if sequences else 0
+    sizes |= {"BLOCK_D": 32 if sequences else 0, "BFLOAT16": bfloat16}
     ptx = compile_ptx(gpu.stage_kernel, signature, sizes, arch, whole=POINTERS, **options)
     assert "mma" in ptx
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from headrace.features.columns import Columns, Side
+from headrace.kernels.network import Precision
 from headrace.kernels.network.program import MAX_FIELDS
 from headrace.models.lower.emit import emit
 from headrace.models.lower.graph import ITEM, PAIR, REQUEST, CannotLower
@@ -19,12 +20,18 @@ from headrace.models.lower.trace import traced
 __all__ = ["CannotLower", "Lowered", "Ready", "Staged", "lower", "prepare"]
 
 
-def lower(model: nn.Module, columns: Columns, *, sides: Mapping[str, Side] | None = None) -> Lowered:
+def lower(
+    model: nn.Module,
+    columns: Columns,
+    *,
+    sides: Mapping[str, Side] | None = None,
+    precision: Precision = "float32",
+) -> Lowered:
     """The network, as it predicts, as a program. Later changes of its weights need a new one.
 
     model: columns -> logits [n, targets], such as a `headrace.models.Model` or `WithPrior`. sides: other sides of
-    columns than their own. Raises CannotLower, naming the step, for what has no instructions, and for more than a
-    program can hold.
+    columns than their own. precision: of the program. Raises CannotLower, naming the step, for what has no
+    instructions, and for more than a program can hold.
     """
     found = traced(model, columns, sides or {})
     weights = Weights()
@@ -45,12 +52,19 @@ def lower(model: nn.Module, columns: Columns, *, sides: Mapping[str, Side] | Non
         sources_of(spaces.inputs.pieces()),
         code_columns,
         tuple(found.sequences),
+        precision,
     )
 
 
-def prepare(model: nn.Module, columns: Columns, *, sides: Mapping[str, Side] | None = None) -> Lowered | Staged:
-    """`lower`, or where that cannot be the same stages in torch, whose `reason` says why."""
+def prepare(
+    model: nn.Module,
+    columns: Columns,
+    *,
+    sides: Mapping[str, Side] | None = None,
+    precision: Precision = "float32",
+) -> Lowered | Staged:
+    """`lower`, or where that cannot be the same stages in torch, in float32, whose `reason` says why."""
     try:
-        return lower(model, columns, sides=sides)
+        return lower(model, columns, sides=sides, precision=precision)
     except CannotLower as error:
         return Staged(model, columns, sides or {}, str(error))

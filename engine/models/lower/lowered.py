@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.memory import zeros_on_huge_pages
-from headrace.kernels.network import Program, Stage, network
+from headrace.kernels.network import Precision, Program, Stage, network
 from headrace.kernels.network.reference import Sources, run
 from headrace.models.lower.emit import Spaces
 from headrace.models.lower.graph import Input, Lookup, Piece
@@ -84,6 +84,7 @@ class Lowered:
     pair_sources: tuple[Source, ...]
     code_columns: tuple[CodeColumn, ...]
     sequences: tuple[Listed, ...]
+    precision: Precision = "float32"
 
     def request_inputs(self, columns: Mapping[str, Tensor], requests: int) -> Tensor:
         """float32 [B, R], from the columns of B requests."""
@@ -140,6 +141,7 @@ class Lowered:
             pair_inputs=sum(source.count for source in self.pair_sources),
             fields=len(self.code_columns),
             sequences=tuple(listed.table.shape[1] for listed in self.sequences),
+            precision=self.precision,
         )
 
     def with_items(self, columns: Mapping[str, Tensor], items: int) -> Ready:

@@ -42,10 +42,11 @@ def test_a_program_before_it_is_rounded_is_the_network(name, options, columns, l
 
 @every_set
 @every_case
-def test_the_native_kernel_holds_its_bound(name, options, columns):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_native_kernel_holds_its_bound(name, options, columns, precision):
     columns, targets = SETS[columns]
     network, given = network_of(name, columns, targets, options, seed=1), world(columns, counts=(1, 17, 0, 2), seed=1)
-    ready = lower(network, columns).with_items(given.items, 6)
+    ready = lower(network, columns, precision=precision).with_items(given.items, 6)
     few = slice(0, 4)
     exact = brute(ready.program, {**arguments_of(ready, given), "offsets": given.offsets.clamp_max(4)})
     for backend in ("reference", "native"):
