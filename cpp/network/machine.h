@@ -206,7 +206,7 @@ void request(const NetworkPlan& plan, int64_t b, float* kept, float* scratch) {
 void candidates(const NetworkPlan& plan, const NetworkTask& task, float* scratch) {
     const hr_network_program& p = *plan.program;
     const hr_network_stage& stage = p.pair;
-    Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair));
+    Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair) - 1);
     Machine<Lanes, Ahead> machine(plan, task.request, task.kept, scratch, scratch + stage.columns * kBlock, ahead);
     BlockRows block;
     for (int64_t first = 0; first < task.count; first += kBlock) {
