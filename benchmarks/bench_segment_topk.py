@@ -123,7 +123,7 @@ def prepare_numba(scored: Scored, case: Case) -> Call:
     from headrace.benchmarks.peers import segments_numba
 
     offsets, score, kept = scored.offsets.numpy(), scored.score.numpy(), scored.kept.numpy()
-    return lambda: segments_numba.topk(offsets, score, scored.k, kept)
+    return lambda: segments_numba.topk(offsets, score, kept)
 
 
 def _case(batch: int, each: int, k: int, items: int = 100_000) -> Case:

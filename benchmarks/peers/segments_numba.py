@@ -10,7 +10,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 
-def _topk(offsets: Ints, score: Floats, k: int, kept: Ints) -> Ints:
+def _topk(offsets: Ints, score: Floats, kept: Ints) -> Ints:
     """Lists in parallel, each sorted by falling score; kept are the offsets of the answer."""
     out = np.empty(kept[-1], np.int64)
     for b in numba.prange(len(offsets) - 1):

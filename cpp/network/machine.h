@@ -213,7 +213,7 @@ template <class Products>
 void candidates(const NetworkPlan& plan, const NetworkTask& task, float* scratch) {
     const hr_network_program& p = *plan.program;
     const hr_network_stage& stage = p.pair;
-    Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair));
+    Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair) - 1);
     float* extra = scratch + stage.columns * kBlock;
     Machine<Lanes, Ahead, Products> machine(plan, task.request, task.kept, scratch, extra, extra + plan.extra * kBlock,
                                              ahead);

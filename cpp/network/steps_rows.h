@@ -29,9 +29,9 @@ struct BlockRows {
 // hardware would wait for each, and it has room for a few requests only.
 class Ahead {
   public:
-    // Row item[c] of `rows` is for candidate c < count; a block asks `tiles` times.
+    // Row item[c] of `rows` is for candidate c < count; `tiles` of a block ask.
     Ahead(const float* rows, int64_t width, const int64_t* item, int64_t count, int64_t tiles)
-        : rows_(rows), width_(width), item_(item), count_(count), lines_(kBlock * (width / kLine) / tiles + 1) {}
+        : rows_(rows), width_(width), item_(item), count_(count), lines_(kBlock * (width / kLine) / (tiles + 1) + 1) {}
 
     // The block before candidate `next` begins.
     void begin(int64_t next) {

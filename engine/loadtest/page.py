@@ -14,7 +14,7 @@ from headrace.loadtest.charts import charts
 from headrace.loadtest.model import LoadReport, Step
 from headrace.report import formats as f
 from headrace.report.html import machine_facts
-from headrace.report.page import Page, Section, Table, render, write
+from headrace.report.page import Page, Section, Table, write
 from headrace.report.tables import machine_table
 from headrace.report.terminal import plain_console, print_sections, print_sentences
 
@@ -28,11 +28,6 @@ def print_load(report: LoadReport, console: Console | None = None) -> None:
     print_sentences(console, verdicts(report), notes(report))
     console.print()
     console.print(Text(capacity_sentence(report), style="bold"))
-
-
-def render_load(report: LoadReport) -> str:
-    """The run's page as text. ImportError without the extra `report`."""
-    return render(_page(report))
 
 
 def write_load(report: LoadReport, folder: str | os.PathLike[str]) -> list[Path]:

@@ -1,5 +1,5 @@
-"""Brute force for the network kernels: one candidate at a time in float64, each value with a bound on the error that
-float32 arithmetic may make of it."""
+"""Float64 arithmetic for the brute force of networks, each value with a bound on the error that float32 arithmetic may
+make of it."""
 
 from __future__ import annotations
 

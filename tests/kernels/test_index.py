@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from topk_vectors import normal
 from torch import Tensor
 
 from headrace.kernels.index import TopKIndex
 from headrace.kernels.topk import METRICS, topk
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def shuffled_ids(n: int) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from topk_vectors import ends_of_float32, normal
 from torch import Tensor
 
 from headrace.kernels import settings
@@ -18,19 +19,6 @@ from headrace.kernels.topk import METRICS, topk
 from headrace.kernels.topk.packed import packed_bytes
 
 SCANS = ("bfloat16", "int8")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def ends_of_float32(n: int, dim: int) -> Tensor:
-    items = normal(n, dim, seed=8)
-    items[: n // 5] *= 1e-42
-    items[n // 5 : n // 4] = 0
-    items[n // 4 : n // 3] = torch.finfo(torch.float32).max
-    items[n // 3 : n // 2] *= 1e-30
-    return items
 
 
 def duplicates(n: int, dim: int) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from topk_vectors import normal
 from torch import Tensor
 
 from headrace.kernels import settings
@@ -42,10 +43,6 @@ def bitset(allowed: np.ndarray) -> Tensor:
     padded = np.zeros((*allowed.shape[:-1], -(-allowed.shape[-1] // 64) * 64), dtype=bool)
     padded[..., : allowed.shape[-1]] = allowed
     return torch.from_numpy(np.packbits(padded, axis=-1, bitorder="little").view(np.uint64))
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def check_against_brute_force(

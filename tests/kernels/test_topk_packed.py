@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from topk_vectors import ends_of_float32, normal
 from torch import Tensor
 
 from headrace.kernels import settings
@@ -16,10 +17,6 @@ from headrace.kernels.topk import METRICS, topk
 from headrace.kernels.topk.packed import Packed, fastest
 
 SCANS = ("bfloat16", "int8")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def whole(low: int, high: int, *shape: int, seed: int = 0) -> Tensor:
@@ -77,15 +74,6 @@ def near_ties(n: int, dim: int) -> Tensor:
 def mixed_norms(n: int, dim: int) -> Tensor:
     order = normal(n, seed=10).argsort()
     return normal(n, dim, seed=7) * torch.logspace(-30, 30, n)[order].unsqueeze(1)
-
-
-def ends_of_float32(n: int, dim: int) -> Tensor:
-    items = normal(n, dim, seed=8)
-    items[: n // 5] *= 1e-42
-    items[n // 5 : n // 4] = 0
-    items[n // 4 : n // 3] = torch.finfo(torch.float32).max
-    items[n // 3 : n // 2] *= 1e-30
-    return items
 
 
 DATA: dict[str, Callable[[int, int], Tensor]] = {

@@ -1,4 +1,4 @@
-"""Locality-sensitive hashes: the chance that two vectors share one is known from how near they are."""
+"""Locality-sensitive hashes: the nearer two vectors are, the likelier they share one."""
 
 from __future__ import annotations
 
@@ -14,31 +14,12 @@ def hyperplane_hash(vectors: Tensor, normals: Tensor) -> Tensor:
     return (vectors.double() @ normals >= 0).long()
 
 
-def hyperplane_collision(cosine: Tensor) -> Tensor:
-    """The chance that two vectors of this cosine lie on one side of a random hyperplane: 1 - angle / pi."""
-    return 1 - cosine.double().clamp(-1, 1).acos() / torch.pi
-
-
 def stable_hash(vectors: Tensor, directions: Tensor, offsets: Tensor, width: float) -> Tensor:
     """int64 [..., m]: the bucket along each direction, floor((x.v + b) / w) (Datar et al. 2004).
 
     vectors: [..., d]. directions: [d, m], of normal draws. offsets: [m], uniform in [0, width).
     """
     return ((vectors.double() @ directions + offsets) / width).floor().long()
-
-
-def stable_collision(distance: Tensor, width: float) -> Tensor:
-    """The chance that two vectors at this Euclidean distance share a `stable_hash`."""
-    t = width / distance.double()
-    below = torch.special.ndtr(-t)
-    tail = 2 / ((2 * torch.pi) ** 0.5 * t) * (1 - torch.exp(-t * t / 2))
-    # Equal vectors always share it; the formula has 0/0 there.
-    return torch.where(distance > 0, 1 - 2 * below - tail, 1.0)
-
-
-def found_chance(collision: Tensor, n_bits: int, n_tables: int) -> Tensor:
-    """The chance of sharing all `n_bits` hashes (AND) in at least one of `n_tables` tables (OR): 1 - (1 - p^b)^t."""
-    return 1 - (1 - collision.double() ** n_bits) ** n_tables
 
 
 def on_sphere(items: Tensor, metric: str) -> Tensor:

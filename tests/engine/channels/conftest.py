@@ -67,17 +67,25 @@ def make_candidates(lists):
     return Candidates(offsets, flat, -torch.arange(len(flat)).float(), torch.zeros_like(flat))
 
 
+def pairs_of(item, value, offsets):
+    """[(item, value), ...] of each list."""
+    pairs = list(zip(item.tolist(), value.tolist(), strict=True))
+    return [pairs[a:b] for a, b in pairwise(offsets.tolist())]
+
+
 def lists_of(found):
     """[(item, score), ...] of each request."""
-    pairs = list(zip(found.item.tolist(), found.score.tolist(), strict=True))
-    bounds = found.offsets.tolist()
-    return [pairs[a:b] for a, b in pairwise(bounds)]
+    return pairs_of(found.item, found.score, found.offsets)
 
 
 def likes_of(history):
     """[(item, interest), ...] of each user of a UserHistory, newest first."""
-    pairs = list(zip(history.item.tolist(), history.interest.int().tolist(), strict=True))
-    return [pairs[a:b] for a, b in pairwise(history.offsets.tolist())]
+    return pairs_of(history.item, history.interest.int(), history.offsets)
+
+
+def neighbours_of(channel):
+    """[(item, similarity), ...] of each item."""
+    return pairs_of(channel.item, channel.similarity, channel.offsets)
 
 
 def build_of(logs, users, catalogue, **known):
@@ -103,6 +111,7 @@ def small():
         candidates=make_candidates,
         lists=lists_of,
         likes=likes_of,
+        neighbours=neighbours_of,
         build=build_of,
         fit=fit_channel,
     )

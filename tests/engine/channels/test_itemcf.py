@@ -1,7 +1,6 @@
 import math
 from collections import defaultdict
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -23,12 +22,6 @@ def log_of_likes(small, likes):
     """A log in which user u gives item i likes[u][i] points, as that many clicks."""
     rows = [(u, i) for u, mine in enumerate(likes) for i, points in enumerate(mine) for _ in range(points)]
     return small.log([u for u, _ in rows], [i for _, i in rows], click=[1] * len(rows))
-
-
-def neighbours_of(channel):
-    """[(item, similarity), ...] of each item."""
-    pairs = list(zip(channel.item.tolist(), channel.similarity.tolist(), strict=True))
-    return [pairs[a:b] for a, b in pairwise(channel.offsets.tolist())]
 
 
 def brute_neighbours(likes, items, k, min_common, similarity):
@@ -62,7 +55,7 @@ def brute_recall(liked, neighbours, quota):
 
 def test_cosine_of_the_slides(small):
     log = log_of_likes(small, [[2, 0], [1, 3], [4, 1], [0, 2]])
-    [(item, similarity)] = neighbours_of(fit(small, [log], 4, 2))[0]
+    [(item, similarity)] = small.neighbours(fit(small, [log], 4, 2))[0]
     assert item == 1
     assert similarity == pytest.approx(0.408248, abs=1e-6)
 
@@ -77,7 +70,7 @@ def test_cosine_of_the_slides(small):
 )
 def test_count_of_the_slides(small, likes, expected):
     channel = fit(small, [log_of_likes(small, likes)], len(likes), 2, similarity="count")
-    assert neighbours_of(channel)[0] == expected
+    assert small.neighbours(channel)[0] == expected
 
 
 def by_hand(interest, neighbours, items):
@@ -132,7 +125,7 @@ def test_neighbours_and_recall_equal_brute_force(small, seed, k, last, min_commo
     channel = fit(small, [log], 9, 17, neighbours=k, last=last, min_common=min_common, similarity=similarity)
     likes = small.likes(channel.history)
     neighbours = brute_neighbours(likes, 17, k, min_common, similarity)
-    assert neighbours_of(channel) == neighbours
+    assert small.neighbours(channel) == neighbours
     for quota in (1, 5, 1000):
         found = small.lists(channel.recall(small.requests(range(9)), quota))
         assert found == [brute_recall(liked, neighbours, quota) for liked in likes]
@@ -162,7 +155,7 @@ def test_equal_similarities_of_different_norms_tie_to_the_lower_item():
 def test_the_last_n_items_bound_what_a_user_says(small):
     log = small.log([0] * 4, [0, 1, 2, 3], click=[1] * 4)
     channel = fit(small, [log], 1, 4, last=2)
-    assert neighbours_of(channel) == [[], [], [(3, 1.0)], [(2, 1.0)]]
+    assert small.neighbours(channel) == [[], [], [(3, 1.0)], [(2, 1.0)]]
 
 
 def test_one_item_and_no_rows(small):

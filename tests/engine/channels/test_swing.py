@@ -20,11 +20,6 @@ def log_of(small, likes):
     return small.log([user for user, _ in rows], [item for _, item in rows], click=[1] * len(rows))
 
 
-def neighbours_of(channel):
-    pairs = list(zip(channel.item.tolist(), channel.similarity.tolist(), strict=True))
-    return [pairs[a:b] for a, b in pairwise(channel.offsets.tolist())]
-
-
 def brute(history, items, neighbours, alpha, audience):
     """Exact rational sums over ordered pairs of users, from each user's [(item, time), ...]."""
     fans = defaultdict(list)
@@ -54,7 +49,7 @@ def times_of(history):
 def test_pairs_of_the_slides(small):
     # The slides' double sum has each user with himself too, which adds 1/5 + 1/5 + 1/4 here.
     log = log_of(small, [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 4]])
-    [(item, similarity), *_] = neighbours_of(small.fit(Swing, [log], 3, 5))[0]
+    [(item, similarity), *_] = small.neighbours(small.fit(Swing, [log], 3, 5))[0]
     assert item == 1
     assert similarity == pytest.approx(1.733333, abs=1e-6)
     assert similarity + 1 / 5 + 1 / 5 + 1 / 4 == pytest.approx(2.383333, abs=1e-6)
@@ -63,7 +58,7 @@ def test_pairs_of_the_slides(small):
 def test_a_circle_counts_for_less_than_strangers(small):
     circle = log_of(small, [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]])
     strangers = log_of(small, [[0, 1, 2, 3], [0, 1, 4, 5]])
-    alike = [dict(neighbours_of(small.fit(Swing, [log], 2, 6))[0])[1] for log in (circle, strangers)]
+    alike = [dict(small.neighbours(small.fit(Swing, [log], 2, 6))[0])[1] for log in (circle, strangers)]
     assert alike == [pytest.approx(2 / 7), pytest.approx(2 / 3)]
 
 
@@ -79,7 +74,7 @@ def test_neighbours_equal_brute_force(small, seed, neighbours, last, audience, a
     told = {"neighbours": neighbours, "last": last, "audience": audience, "alpha": alpha}
     channel = small.fit(Swing, [small.random_log(seed, users=9, items=17, rows=150)], 9, 17, **told)
     expected = brute(times_of(channel.history), 17, neighbours, Fraction(alpha), audience)
-    found = neighbours_of(channel)
+    found = small.neighbours(channel)
     assert [[item for item, _ in row] for row in found] == [[item for item, _ in row] for row in expected]
     # 40 bits of the sum are kept, and 24 in float32.
     for mine, theirs in zip(found, expected, strict=True):
@@ -102,5 +97,5 @@ def test_score_is_the_sum_over_the_users_items(small):
 
 
 def test_no_rows_and_one_user(small):
-    assert neighbours_of(small.fit(Swing, [], 2, 3)) == [[], [], []]
-    assert neighbours_of(small.fit(Swing, [log_of(small, [[0, 1, 2]])], 1, 3)) == [[], [], []]
+    assert small.neighbours(small.fit(Swing, [], 2, 3)) == [[], [], []]
+    assert small.neighbours(small.fit(Swing, [log_of(small, [[0, 1, 2]])], 1, 3)) == [[], [], []]

@@ -12,7 +12,6 @@ from rich.console import Console
 from headrace.kernels import settings
 from headrace.loadtest import EngineTarget, LoadReport, Plan, Users, measure, print_load, write_load
 from headrace.loadtest.capacity import capacity, capacity_sentence, verdicts
-from headrace.loadtest.page import render_load
 from headrace.loadtest.targets import kernel_threads
 
 PLAN = Plan(batch=1, seconds=8.0, warm_up=2.0, loads=(0.3, 0.6, 0.9, 1.3), slo_ms=100.0)
@@ -115,7 +114,7 @@ def test_an_interrupted_run_keeps_the_steps_that_were_finished() -> None:
     assert "interrupted" in printed(report)
 
 
-def test_an_interrupt_in_the_middle_of_a_step_drops_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_in_the_middle_of_a_step_drops_the_step(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     clock = VirtualClock()
     waits = []
 
@@ -131,7 +130,7 @@ def test_an_interrupt_in_the_middle_of_a_step_drops_the_step(monkeypatch: pytest
     assert report.offered == []
     assert "nothing can be said" in capacity_sentence(report)
     printed(report)
-    render_load(report)
+    write_load(report, tmp_path)
 
 
 def test_json_goes_there_and_back(report: LoadReport) -> None:
@@ -154,10 +153,10 @@ def test_every_part_is_printed_and_on_the_page(report: LoadReport, tmp_path) -> 
     assert page.index("Machine") < page.index("Latency and throughput")
 
 
-def test_values_of_the_target_are_escaped(report: LoadReport) -> None:
+def test_values_of_the_target_are_escaped(report: LoadReport, tmp_path) -> None:
     report = LoadReport.from_json(report.to_json())
     report.target = "GET <script>alert(1)</script>"
-    assert "<script" not in render_load(report)
+    assert "<script" not in write_load(report, tmp_path)[1].read_text()
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,16 @@ def arguments_of(ready, given):
     }
 
 
+def in_parts(network, rows):
+    """(model, rows, name -> vectors of each code, clicks too), in float64, of the columns "all"."""
+    model = network.model.double()
+    rows = {name: v.double() if v.is_floating_point() else v for name, v in rows.items()}
+    starts = dict(zip(model.features.codes, (0, 11, 16, 25, 29), strict=True))
+    starts["clicks"] = starts["item"]
+    table = model.features.embedding.table.weight
+    return model, rows, {name: table[rows[name] + start] for name, start in starts.items()}
+
+
 class Bounded(Row):
     """A row that reads values with bounds; its sums are bounded for every order of their terms."""
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from model_worlds import SETS, in_doubles, network_of, values_of
+from model_worlds import SETS, in_doubles, in_parts, network_of, values_of
 
 from headrace.models import MODELS
 from headrace.models.blocks import attend, mean_of_sequence
@@ -11,14 +11,9 @@ def test_the_network_is_the_formula_written_out():
     network = network_of("mmoe", columns, targets, {"experts": 2, "expert_units": (5, 4)})
     rows = values_of(columns, 6, torch.Generator().manual_seed(0))
     want = in_doubles(network, rows)
-    model = network.model.double()
-    rows = {name: v.double() if v.is_floating_point() else v for name, v in rows.items()}
-    table, starts = (
-        model.features.embedding.table.weight,
-        dict(zip(model.features.codes, (0, 11, 16, 25, 29), strict=True)),
-    )
-    user, city, item, author, age = (table[rows[name] + start] for name, start in starts.items())
-    clicks, present = table[rows["clicks"] + starts["item"]], rows["clicks"] > 0
+    model, rows, vectors = in_parts(network, rows)
+    user, city, item, author, age, clicks = vectors.values()
+    present = rows["clicks"] > 0
     mean = mean_of_sequence(clicks, present)
     content = rows["content"] @ model.features.content.weight.T
     statistics = torch.cat([rows["rates"], rows["counts"], rows["crossed"]], 1)

@@ -1,5 +1,5 @@
 import torch
-from model_worlds import SETS, in_doubles, network_of, values_of, world
+from model_worlds import SETS, in_doubles, in_parts, network_of, values_of, world
 
 from headrace.kernels.network import instructions as ins
 from headrace.models.lower import lower
@@ -10,14 +10,9 @@ def test_the_network_is_the_formula_written_out():
     network = network_of("three_towers", columns, targets)
     rows = values_of(columns, 6, torch.Generator().manual_seed(0))
     want = in_doubles(network, rows)
-    model = network.model.double()
-    rows = {name: v.double() if v.is_floating_point() else v for name, v in rows.items()}
-    table, starts = (
-        model.features.embedding.table.weight,
-        dict(zip(model.features.codes, (0, 11, 16, 25, 29), strict=True)),
-    )
-    user, city, item, author, age = (table[rows[name] + start] for name, start in starts.items())
-    clicks = table[rows["clicks"] + starts["item"]] * (rows["clicks"] > 0)[:, :, None]
+    model, rows, vectors = in_parts(network, rows)
+    user, city, item, author, age, clicks = vectors.values()
+    clicks = clicks * (rows["clicks"] > 0)[:, :, None]
     mean = clicks.sum(1) / (rows["clicks"] > 0).sum(1).clamp_min(1)[:, None]
     u = model.request(torch.cat([user, city, mean, rows["rates"]], 1))
     v = model.item(torch.cat([item, author, rows["content"]], 1))

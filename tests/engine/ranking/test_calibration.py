@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from headrace.evaluation.ranking import calibration, reliability
-from headrace.ranking.calibration import calibrate, calibrate_logits
+from headrace.ranking.calibration import calibrate_logits
 
 
 @pytest.mark.parametrize(
@@ -19,21 +19,9 @@ from headrace.ranking.calibration import calibrate, calibrate_logits
     ],
 )
 def test_formula(predicted, rate, want):
-    got = calibrate(torch.tensor([predicted], dtype=torch.float64), rate)
-    assert got.item() == pytest.approx(want, abs=1e-7)
-
-
-def test_log_odds_form_is_the_same():
-    p = torch.linspace(0.01, 0.99, 33, dtype=torch.float64)
-    both = torch.sigmoid(calibrate_logits(torch.stack([p, p], 1).logit(), torch.tensor([0.2, 1.0])))
-    assert torch.allclose(both[:, 0], calibrate(p, 0.2))
-    assert torch.allclose(both[:, 1], p)
-
-
-@pytest.mark.parametrize("rate", [0.0, -1.0, 1.5])
-def test_a_rate_outside_is_refused(rate):
-    with pytest.raises(ValueError, match="rate"):
-        calibrate(torch.tensor([0.5]), rate)
+    logits = torch.tensor([[predicted, predicted]], dtype=torch.float64).logit()
+    got = torch.sigmoid(calibrate_logits(logits, torch.tensor([rate, 1.0])))
+    assert got.tolist() == [pytest.approx([want, predicted], abs=1e-7)]
 
 
 def test_predictions_scaled_down_are_measured_so():

@@ -9,14 +9,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import topk
-from headrace.search.ann.hashes import (
-    found_chance,
-    hyperplane_collision,
-    hyperplane_hash,
-    on_sphere,
-    stable_collision,
-    stable_hash,
-)
+from headrace.search.ann.hashes import hyperplane_hash, on_sphere, stable_hash
 from headrace.search.ann.lsh import LshFinder
 from headrace.search.ann.settings import Lsh
 
@@ -34,6 +27,25 @@ def pairs(finder: LshFinder, queries: Tensor) -> set[tuple[int, int]]:
     found = list(zip(query.tolist(), row.tolist(), strict=True))
     assert found == sorted(set(found))
     return set(found)
+
+
+def hyperplane_collision(cosine: Tensor) -> Tensor:
+    """The chance that two vectors of this cosine lie on one side of a random hyperplane: 1 - angle / pi."""
+    return 1 - cosine.double().clamp(-1, 1).acos() / torch.pi
+
+
+def stable_collision(distance: Tensor, width: float) -> Tensor:
+    """The chance that two vectors at this Euclidean distance share a `stable_hash`."""
+    t = width / distance.double()
+    below = torch.special.ndtr(-t)
+    tail = 2 / ((2 * torch.pi) ** 0.5 * t) * (1 - torch.exp(-t * t / 2))
+    # Equal vectors always share it; the formula has 0/0 there.
+    return torch.where(distance > 0, 1 - 2 * below - tail, 1.0)
+
+
+def found_chance(collision: Tensor, n_bits: int, n_tables: int) -> Tensor:
+    """The chance of sharing all `n_bits` hashes (AND) in at least one of `n_tables` tables (OR): 1 - (1 - p^b)^t."""
+    return 1 - (1 - collision.double() ** n_bits) ** n_tables
 
 
 def test_a_bucket_is_the_floor_of_the_shifted_projection() -> None:

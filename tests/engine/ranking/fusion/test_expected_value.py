@@ -1,18 +1,7 @@
 import pytest
-import torch
-
-from headrace.ranking.fusion import FusionSettings, fuse
-
-ONE = torch.tensor([0, 1])
-ITEM = torch.tensor([0])
 
 
-def fused(settings, **predictions):
-    columns = {name: torch.tensor([value]) for name, value in predictions.items()}
-    return fuse(columns, ONE, ITEM, FusionSettings(**settings)).item()
-
-
-def test_formula():
+def test_formula(fused):
     """As of click, cart, pay and price, with what follows a click here."""
     exponents = {"p_click": 1, "p_collect": 1, "p_share": 1, "play_time": 0.5}
     settings = {"formula": "expected_value", "exponents": exponents}
@@ -20,5 +9,5 @@ def test_formula():
     assert found == pytest.approx(0.01, rel=1e-6)
 
 
-def test_without_exponents_it_is_the_clicks():
+def test_without_exponents_it_is_the_clicks(fused):
     assert fused({"formula": "expected_value"}, p_click=0.3, p_like=0.9) == pytest.approx(0.3, rel=1e-6)
