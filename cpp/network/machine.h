@@ -216,7 +216,7 @@ void candidates(const NetworkPlan& plan, const NetworkTask& task, float* scratch
     Ahead ahead(p.item_rows, p.item_width, task.item, task.count, tiles(plan.pair) - 1);
     float* extra = scratch + stage.columns * kBlock;
     Machine<Lanes, Ahead, Products> machine(plan, task.request, task.kept, scratch, extra, extra + plan.extra * kBlock,
-                                             ahead);
+                                            ahead);
     BlockRows block;
     for (int64_t first = 0; first < task.count; first += kBlock) {
         block.find(p, task, first);
