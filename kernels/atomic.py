@@ -57,23 +57,29 @@ def replace(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds the lock that the file `path` stands for, made if need be; waits while another thread or process has it.
+def locked(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
+    """Holds the lock that the file `path` stands for, made if need be.
 
-    The system frees it when its holder dies; the file stays. Raises OSError where the file cannot be made.
+    wait: until no other thread or process holds it. The system frees it when its holder dies; the file stays.
+    Raises OSError where the file cannot be made, BlockingIOError where it is held and must not be waited for.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(lock)
 
 
+def is_part(name: str) -> bool:
+    """Whether a file name is that of a part folder."""
+    return _PART.fullmatch(name) is not None
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     """Removes the parts in `folder` whose writers died; what cannot be removed stays."""
     for entry in list(os.scandir(folder)):
-        if _PART.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+        if is_part(entry.name) and entry.is_dir(follow_symlinks=False):
             with contextlib.suppress(OSError):
                 _remove_dead(Path(entry))
 

@@ -192,6 +192,8 @@ with atomic.locked(sys.argv[1]):
     holder = subprocess.Popen([sys.executable, "-c", code, tmp_path / "lock"], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     holder.stdout.readline()
+    with pytest.raises(BlockingIOError), atomic.locked(tmp_path / "lock", wait=False):
+        pass
     got = threading.Event()
 
     def take() -> None:
