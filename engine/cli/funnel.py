@@ -66,8 +66,10 @@ def build(
     from headrace.data import read
     from headrace.serving import Engine
     from headrace.settings import Settings, load_settings
+    from headrace.snapshot import check_folder
 
     with friendly(), progress_bar() as progress:
+        check_folder(out)  # before a log is read that may take minutes
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log)
         _print_rows(dataset.name, dataset.rows)
