@@ -49,8 +49,11 @@ def generate(
     """Write a synthetic log with planted structure, the same for the same seed."""
     from headrace.data import generate as make
     from headrace.data import write_parquet
+    from headrace.data.parquet import check_replaceable
 
     with friendly():
+        # Nobody's real log is lost to a synthetic one.
+        check_replaceable(out, "synthetic")
         write_parquet(make(users, items, events, seed).dataset, out)
         Console().print(f"wrote {events:,} events of {users:,} users and {items:,} items to {out}")
 
