@@ -4,8 +4,6 @@ are trained on a small sample of it, because their cost depends on their sizes a
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 
 from headrace.build import fit_channels, fit_exposure
 from headrace.data import Dataset, generate
+from headrace.kernels import atomic
 from headrace.ranking import train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
@@ -63,12 +62,9 @@ def snapshot_of(items: int) -> Path:
     if not folder.exists():
         started = time.monotonic()
         _say(f"making the funnel's snapshot of {items:,} items in {folder}")
-        part = folder.with_name(f".{folder.name}.{os.getpid()}")
-        try:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with atomic.replace(folder) as part:
             write(generate(USERS, items, EVENTS, SEED).dataset, SETTINGS, part)
-            part.rename(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         _say(f"made in {time.monotonic() - started:.0f} s")
     return folder
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
+from headrace.snapshot import work_folder
 from headrace.storage import assemble, save
 from headrace.training.build import Build
 from headrace.training.loop import FitReport
@@ -50,14 +50,21 @@ def build(
 ) -> Built:
     """Trains every stage on the whole of `dataset.log`, writes a snapshot into `out`, and returns its engine.
 
-    Training checkpoints live in `out`/work until the snapshot is written: the same call after an interruption goes on
-    from them. warm: an engine whose models training starts from; users and items are matched by id, and the codes of
-    features must mean what they meant. Raises ValueError for an empty log or no channel that can be built, OSError when
-    `out` cannot be written.
+    Training checkpoints live in a folder `out`/work-... until the snapshot is written: the same call after an
+    interruption goes on from them. warm: an engine whose models training starts from; users and items are matched by
+    id, and the codes of features must mean what they meant. Raises ValueError for an empty log or no channel that can
+    be built, SnapshotError, before anything is done, where `out` holds something and is no snapshot's or another build
+    of the same job is at work there, OSError when `out` cannot be written.
     """
     if len(dataset.log) == 0:
         raise ValueError(f"log: expected at least 1 row to learn from in {dataset.name}, got 0")
-    work = out / "work" / _fingerprint(dataset, settings)
+    with work_folder(out, _fingerprint(dataset, settings)) as work:
+        return _build(dataset, settings, out, progress, warm, work)
+
+
+def _build(
+    dataset: Dataset, settings: Settings, out: Path, progress: Progress | None, warm: Engine | None, work: Path
+) -> Built:
     job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=_parts(warm))
     with job.step("features"):
         store = job.store
@@ -78,7 +85,6 @@ def build(
     as_of = int(dataset.log.time[-1]) + 1
     with job.step("snapshot"):
         save(funnel, dataset, as_of, settings, out)
-    shutil.rmtree(out / "work", ignore_errors=True)
     engine = Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings)
     return Built(engine, job.fits, job.left_out)
 

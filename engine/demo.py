@@ -19,6 +19,7 @@ from headrace.evaluation.held_out import held_out
 from headrace.evaluation.offline import measure_diversity, measure_quality, run_held_out
 from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
+from headrace.kernels import atomic
 from headrace.report import page, print_report, write_html
 from headrace.report.model import Curve, DatasetSummary, Report, Training
 from headrace.serving import Engine
@@ -63,7 +64,8 @@ def run_demo(
     seconds["measure"] = time.monotonic() - started - sum(seconds.values())
     notes = [f"{name}: {value:.0f} s" for name, value in seconds.items()]
     report.notes.append("Wall time of the job: " + ", ".join(notes) + f"; {time.monotonic() - started:.0f} s in all.")
-    (folder / "report.json").write_text(report.to_json())
+    with atomic.replace(folder / "report.json") as part:
+        part.write_text(report.to_json())
     write_html(report, folder / "report.html")
     return DemoRun(folder, report)
 

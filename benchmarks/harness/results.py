@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from headrace.benchmarks.harness.ceilings import Ceiling
+from headrace.kernels import atomic
 
 FORMAT = 1
 
@@ -103,12 +103,8 @@ class Results:
         head = json.dumps(parts, indent=1)[:-2]
         rows = ",\n".join("  " + json.dumps(asdict(row)) for row in self.rows)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with atomic.replace(path) as part:
             part.write_text(f'{head},\n "rows": [\n{rows}\n ]\n}}\n')
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Results:

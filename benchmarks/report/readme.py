@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headrace.benchmarks.harness.results import Results
 from headrace.benchmarks.report.cases import answers
+from headrace.kernels import atomic
 from headrace.report import formats as f
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -40,4 +41,5 @@ def rewrite(readme: Path, table: str) -> None:
     _, end, tail = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{readme}: expected the lines {BEGIN} and {END}")
-    readme.write_text(f"{head}{BEGIN}\n{table}{END}{tail}")
+    with atomic.replace(readme) as part:
+        part.write_text(f"{head}{BEGIN}\n{table}{END}{tail}")

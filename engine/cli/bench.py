@@ -143,6 +143,7 @@ def recall(
     from headrace.benchmarks.harness.results import Results
     from headrace.benchmarks.harness.runner import Options, run
     from headrace.benchmarks.report.recall import OP, recall_drawing
+    from headrace.kernels import atomic
 
     with friendly():
         if results is None:
@@ -154,7 +155,8 @@ def recall(
             Console().print(f"wrote {results}", soft_wrap=True)
         drawn = recall_drawing(Results.load(results))
         write.parent.mkdir(parents=True, exist_ok=True)
-        write.write_text(drawn, encoding="utf-8")
+        with atomic.replace(write) as part:
+            part.write_text(drawn, encoding="utf-8")
         Console().print(f"wrote {write}", soft_wrap=True)
 
 

@@ -49,8 +49,11 @@ def generate(
     """Write a synthetic log with planted structure, the same for the same seed."""
     from headrace.data import generate as make
     from headrace.data import write_parquet
+    from headrace.data.parquet import check_replaceable
 
     with friendly():
+        # Nobody's real log is lost to a synthetic one.
+        check_replaceable(out, "synthetic")
         write_parquet(make(users, items, events, seed).dataset, out)
         Console().print(f"wrote {events:,} events of {users:,} users and {items:,} items to {out}")
 
@@ -66,8 +69,10 @@ def build(
     from headrace.data import read
     from headrace.serving import Engine
     from headrace.settings import Settings, load_settings
+    from headrace.snapshot import check_folder
 
     with friendly(), progress_bar() as progress:
+        check_folder(out)  # before a log is read that may take minutes
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log)
         _print_rows(dataset.name, dataset.rows)

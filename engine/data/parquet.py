@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from headrace.data.clean import CONTEXT, Cleaned, clean, id_column
 from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, Users
+from headrace.data.folder import of_one_replacement, replace_files
 from headrace.data.ids import IdMap
 
 LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
+_FILES = (LOG, HISTORY, CATALOGUE, USERS)
+_NAME = b"headrace.dataset"
 _ITEM_COLUMNS = (
     "item", "author", "category", "keyword", "city", "publish_time", "duration_ms", "vector", "marked", "latitude",
     "longitude",
@@ -25,6 +28,7 @@ _ITEM_COLUMNS = (
 _LONGEST = 2**31 - 1
 
 
+@of_one_replacement(_FILES)
 def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop") -> Dataset:
     """The dataset in `folder`.
 
@@ -71,17 +75,37 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop")
 def write_parquet(dataset: Dataset, folder: str | Path) -> None:
     """Write `dataset` to `folder` (made if need be), in external ids, so that `read_parquet` gives it back.
 
-    Files of the format that are already there are replaced.
+    Files of the format that are already there are replaced, all at once. Raises OSError when the disk is full or not
+    writable; all of the old files are there then.
     """
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    pq.write_table(_log_table(dataset, dataset.log), path / LOG)
-    pq.write_table(_catalogue_table(dataset.catalogue), path / CATALOGUE)
-    pq.write_table(_users_table(dataset.users), path / USERS)
+    tables = {
+        LOG: _log_table(dataset, dataset.log),
+        CATALOGUE: _catalogue_table(dataset.catalogue),
+        USERS: _users_table(dataset.users),
+    }
     if dataset.history is not None:
-        pq.write_table(_log_table(dataset, replace(dataset.history, context={})), path / HISTORY)
-    else:
-        (path / HISTORY).unlink(missing_ok=True)
+        tables[HISTORY] = _log_table(dataset, replace(dataset.history, context={}))
+
+    def write(part: Path) -> None:
+        for name, table in tables.items():
+            known = {**(table.schema.metadata or {}), _NAME: dataset.name.encode()}
+            pq.write_table(table.replace_schema_metadata(known), part / name)
+
+    replace_files(Path(folder), _FILES, write)
+
+
+def check_replaceable(folder: str | Path, dataset: str) -> None:
+    """Raises FileExistsError where `folder` has files of the format that are not a dataset of that name, as written by
+    `write_parquet`."""
+    for name in _FILES:
+        path = Path(folder) / name
+        if path.exists():
+            try:
+                known = pq.read_schema(path).metadata or {}
+            except pa.ArrowInvalid:
+                known = {}
+            if known.get(_NAME) != dataset.encode():
+                raise FileExistsError(f"{path}: expected none, or one of a {dataset} log, got another's")
 
 
 def _by_id(table: pa.Table, key: str, file: str) -> tuple[IdMap, pa.Table]:

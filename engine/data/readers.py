@@ -8,6 +8,7 @@ from typing import Literal
 
 from headrace.data import kuairand, movielens, parquet
 from headrace.data.dataset import Dataset
+from headrace.data.folder import settle
 
 Format = Literal["kuairand", "movielens", "headrace"]
 
@@ -32,6 +33,7 @@ def detect(folder: str | Path) -> Format:
     path = Path(folder)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder")
+    settle(path)
     found = {file.name for file in path.iterdir()}
     if parquet.LOG in found:
         return "headrace"

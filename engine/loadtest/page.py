@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from headrace.kernels import atomic
 from headrace.loadtest.capacity import capacity_sentence, many, sizes, verdicts
 from headrace.loadtest.charts import charts
 from headrace.loadtest.model import LoadReport, Step
@@ -34,7 +35,8 @@ def write_load(report: LoadReport, folder: str | os.PathLike[str]) -> list[Path]
     """Writes load.json and load.html into `folder`, each whole or not at all; returns their paths."""
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "load.json").write_text(report.to_json(), encoding="utf-8")
+    with atomic.replace(out / "load.json") as part:
+        part.write_text(report.to_json(), encoding="utf-8")
     return [out / "load.json", write(_page(report), out / "load.html")]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from headrace.kernels import atomic
 from headrace.profiling import flame, table
 from headrace.profiling.profile import Profile
 from headrace.profiling.trace import write_trace
@@ -33,7 +34,8 @@ def check_folder(out: Path) -> None:
 def write(found: Profile, out: Path) -> list[Path]:
     """Writes the three files into `out` and returns their paths. ImportError without the extra `report`."""
     result, trace, graph = out / "profile.json", out / "trace.json", out / "flame.html"
-    result.write_text(found.to_json(), encoding="utf-8")
+    with atomic.replace(result) as part:
+        part.write_text(found.to_json(), encoding="utf-8")
     write_trace(found.spans, {"machine": found.machine, "load": dataclasses.asdict(found.load)}, trace)
     page.write(_page(found), graph)
     return [result, trace, graph]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace.kernels import atomic
 from headrace.kernels.spans import Span
 
 _PROCESS = 1
@@ -28,7 +29,8 @@ def trace_events(spans: Sequence[Span]) -> list[dict[str, Any]]:
 def write_trace(spans: Sequence[Span], facts: dict[str, Any], path: Path) -> None:
     """facts: what a reader of the file must know, kept in it as "otherData"."""
     whole = {"traceEvents": trace_events(spans), "displayTimeUnit": "ms", "otherData": facts}
-    path.write_text(json.dumps(whole), encoding="utf-8")
+    with atomic.replace(path) as part:
+        part.write_text(json.dumps(whole), encoding="utf-8")
 
 
 def _name(thread: int, what: str, name: str) -> dict[str, Any]:

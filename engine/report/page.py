@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace.kernels import atomic
 from headrace.report.charts import FRAME, Chart
 
 if TYPE_CHECKING:
@@ -86,10 +87,6 @@ def write(page: Page, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = render(page)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with atomic.replace(target) as part:
         part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     return target

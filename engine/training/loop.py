@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from headrace.section import Section
+from headrace.training.checkpoint import read_checkpoint, write_checkpoint
 
 
 class TrainSettings(Section):
@@ -92,9 +93,10 @@ def fit(
     seed: of the order of the rows and of every draw.
 
     With `checkpoint` the state is written there atomically about every `checkpoint_every` seconds and at the end of
-    every epoch, and a run that finds one goes on from it and ends with the same weights as an unbroken run. Raises
-    ValueError when there are no rows or the checkpoint is unreadable or of another run (naming the file),
-    FloatingPointError when the loss is not finite (naming the step).
+    every epoch, and a run that finds one goes on from it and ends with the same weights as an unbroken run; where it is
+    damaged, a warning says so and training starts anew. Raises ValueError when there are no rows or the checkpoint is
+    of another run (naming the file), OSError when it cannot be written (naming it), FloatingPointError when the loss is
+    not finite (naming the step).
     """
     if rows < 1:
         raise ValueError(f"rows: expected at least 1 training row for {label}, got {rows}")
@@ -134,7 +136,8 @@ def fit(
                 progress.advance(task)
             # Only where no loss is pending: a resumed run then reports the same losses, and never saves a bad one.
             if checkpoint and not recent and (ends_epoch or time.monotonic() - last_saved > checkpoint_every):
-                _save(checkpoint, model, optimizers, told, report)
+                state = {"model": model.state_dict(), "optimizers": optimizers.state_dict()}
+                write_checkpoint(checkpoint, {**state, "settings": told, "report": vars(report)})
                 last_saved = time.monotonic()
     model.eval()
     return report
@@ -161,31 +164,13 @@ def _smoothed(losses: list[Tensor], step: int, total: int, label: str) -> float:
     return float(values.mean())
 
 
-def _save(path: Path, model: nn.Module, optimizers: Optimizers, told: dict[str, Any], report: FitReport) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(path.suffix + ".partial")
-    state = {
-        "model": model.state_dict(),
-        "optimizers": optimizers.state_dict(),
-        "settings": told,
-        "report": vars(report),
-    }
-    with open(partial, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
 def _resume(path: Path, model: nn.Module, optimizers: Optimizers, told: dict[str, Any], report: FitReport) -> None:
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        saved, found = state["report"], state["settings"]
-    # A torn or foreign file can fail in any of torch's, pickle's and zip's ways.
-    except Exception as error:
-        raise ValueError(
-            f"checkpoint {path}: expected a training checkpoint, got an unreadable file: {error}"
-        ) from error
+        state = read_checkpoint(path)
+    except ValueError as error:
+        warnings.warn(f"{error}; {report.label} is trained from the start", stacklevel=3)
+        return
+    saved, found = state["report"], state["settings"]
     if found != told:
         raise ValueError(f"checkpoint {path}: expected the settings {told}, got {found}")
     for name in ("label", "rows", "parameters"):
