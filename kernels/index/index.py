@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from headrace.kernels.atomic import replace
 from headrace.kernels.checks import check_tensor
 from headrace.kernels.index.catalogue import Catalogue
 from headrace.kernels.index.segment import Kind, Segment
@@ -64,7 +65,8 @@ class TopKIndex:
             now = now.added(Segment.of(items, ids, kind))
         if keep == "mmap":
             assert path is not None
-            write_index(Path(path), now)
+            with replace(path) as place:
+                write_index(place, now)
             now = read_index(Path(path), mmap=True, verify=False)
         self._start(now, keep)
 
@@ -198,7 +200,8 @@ class TopKIndex:
 
     def save(self, path: str | Path) -> None:
         """Writes the index, with what it packed, to one file, whole or not at all. OSError where the disk refuses."""
-        write_index(Path(path), self._catalogue)
+        with replace(path) as place:
+            write_index(place, self._catalogue)
 
     @classmethod
     def load(cls, path: str | Path, mmap: bool = True, verify: bool = True) -> TopKIndex:

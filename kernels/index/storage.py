@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from headrace.kernels.index.catalogue import Catalogue
 from headrace.kernels.index.mapped import MappedFile
 from headrace.kernels.index.segment import Kind, Segment, in_order
 from headrace.kernels.memory import zeros_on_huge_pages
-from headrace.kernels.topk.checks import MAX_DIM, MAX_ITEMS, METRICS
+from headrace.kernels.topk.checks import MAX_DIM, MAX_ID, MAX_ITEMS, METRICS
 from headrace.kernels.topk.packed import SCANS, Packed, block_rows, packed_bytes
 
 MAGIC = b"HEADRACE-TOPK\r\n\0"
@@ -54,26 +53,18 @@ class _Entry(NamedTuple):
 
 
 def write_index(path: Path, index: Catalogue) -> None:
-    """Writes to a file beside `path` and renames it, so that a reader never meets half an index. A file is for CPUs."""
+    """Writes a new file. It is for CPUs."""
     index = replace(index, segments=tuple(segment.on_cpu(index.kind.metric) for segment in index.segments))
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     sums = Sums()
-    try:
-        with open(beside, "wb") as file:
-            file.write(bytes(HEAD.size))
-            for part in _body(index):
-                sums.add(part)
-                file.write(part)
-            table = sums.table()
-            file.write(table)
-            file.seek(0)
-            file.write(_head(index, hashlib.sha256(table).digest()))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with open(path, "wb") as file:
+        file.write(bytes(HEAD.size))
+        for part in _body(index):
+            sums.add(part)
+            file.write(part)
+        table = sums.table()
+        file.write(table)
+        file.seek(0)
+        file.write(_head(index, hashlib.sha256(table).digest()))
 
 
 def _head(index: Catalogue, sums: bytes) -> bytes:
@@ -177,7 +168,10 @@ def _sums(path: Path, file: int, at: int, count: int, digest: bytes) -> bytes:
 
 def _table(path: Path, table: bytes) -> list[_Entry]:
     entries = [_Entry(*entry) for entry in ENTRY.iter_unpack(table)]
-    if any(not (1 <= rows <= MAX_ITEMS and -1 <= first < 2**62 and scan < len(SCANS)) for rows, first, scan in entries):
+    if not all(
+        1 <= rows <= MAX_ITEMS and -1 <= first <= MAX_ID - rows + 1 and scan < len(SCANS)
+        for rows, first, scan in entries
+    ):
         raise ValueError(f"{path}: damaged table of segments")
     return entries
 
