@@ -13,14 +13,16 @@ from headrace.kernels.memory import zeros_on_huge_pages
 #: A row takes its elements padded to a multiple of this, so that vectors never cross its end.
 PAD = 16
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
+_MOST = torch.finfo(torch.bfloat16).max
 
 
 class EmbeddingTables:
     """T embedding tables, copied into one buffer; fixed once made, so safe from many threads.
 
     tables: float32 or bfloat16 [rows_t, dim_t], all of one dtype and device. dtype: None (rows as given), "float32",
-    "bfloat16" (rounded to nearest even) or "int8": each row is round(x / s) with s = max|row| / 127, rounded to nearest
-    even, so a value is off by at most s / 2 plus float32 rounding: 0.4 % of the row's largest. int4 is not offered.
+    "bfloat16" (rounded to nearest even, or to its largest number, 3.39e38, where that would be infinity) or "int8":
+    each row is round(x / s) with s = max|row| / 127, rounded to nearest even, so a value is off by at most s / 2 plus
+    float32 rounding: 0.4 % of the row's largest. int4 is not offered. What is stored is finite.
     dims, rows: of each table. width: sum of dims. nbytes: of all buffers.
     Raises TypeError for a wrong dtype; ValueError for no tables, a wrong shape, or NaN or infinity in a table.
     """
@@ -40,7 +42,10 @@ class EmbeddingTables:
         parts = zip(tables, self.values.split(sizes), strides, strict=True)
         scales = self.scales.split(self.rows) if stored == torch.int8 else [None] * len(tables)
         for (table, part, stride), scale in zip(parts, scales, strict=True):
-            part.view(-1, stride)[:, : table.shape[1]] = table if scale is None else _quantise(table, scale)
+            rows = part.view(-1, stride)[:, : table.shape[1]]
+            rows.copy_(table if scale is None else _quantise(table, scale))
+            if stored == torch.bfloat16:
+                rows.clamp_(-_MOST, _MOST)
         #: int64 [T, 5]: first element in values, first entry in scales, rows, dim, first column of the output.
         self.layout = torch.tensor(
             [_starts(sizes), _starts(self.rows), self.rows, self.dims, _starts(self.dims)], device=device
@@ -61,6 +66,8 @@ class EmbeddingTables:
 def _quantise(table: Tensor, scale: Tensor) -> Tensor:
     """int8 rows; their scales go into `scale` (float32 [rows])."""
     torch.div(table.float().abs().amax(1), 127, out=scale)
+    # 127 times what was rounded up may be infinite.
+    scale.copy_(torch.where((scale * 127).isinf(), scale.nextafter(torch.zeros(())), scale))
     step = torch.where(scale > 0, scale, 1.0).unsqueeze(1)
     return (table.float() / step).round().clamp(-127, 127).to(torch.int8)
 

@@ -42,6 +42,11 @@ class Catalogue:
         """Those of each segment but the last are padded to a multiple of 64."""
         return (self.words - self.segments[-1].words) * 64 + self.segments[-1].rows if self.segments else 0
 
+    def check_files(self) -> None:
+        """ValueError where a file that holds a segment was changed in place."""
+        for file in {segment.file for segment in self.segments if segment.file is not None}:
+            file.check()
+
     def ids(self) -> Tensor:
         """int64 [rows], -1 where a row has no item."""
         if len(self.segments) == 1 and self.segments[0].live is None and self.segments[0].ids is not None:
@@ -114,7 +119,7 @@ class Catalogue:
 
     def _compacted(self, segment: Segment) -> Segment:
         """Less its dead rows once they are the most of it, unless a file holds them."""
-        wasteful = not segment.mapped and segment.count * 2 < segment.rows
+        wasteful = segment.file is None and segment.count * 2 < segment.rows
         return merged([segment], self.kind, self.dim) if wasteful else segment
 
     def _starts(self) -> Iterator[tuple[int, Segment]]:
@@ -130,7 +135,7 @@ def _settled(segments: Sequence[Segment], kind: Kind, dim: int) -> tuple[Segment
     kept, last = list(segments[:-1]), [segments[-1]]
     while kept:
         before, count = kept[-1], sum(segment.count for segment in last)
-        stands = before.mapped or (before.count >= SMALL and count < before.count * SHARE)
+        stands = before.file is not None or (before.count >= SMALL and count < before.count * SHARE)
         if stands or (before.count + count) * dim > MOST:
             break
         last.insert(0, kept.pop())

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from headrace.kernels.atomic import replace
 from headrace.kernels.checks import check_tensor
 from headrace.kernels.index.catalogue import Catalogue
 from headrace.kernels.index.segment import Kind, Segment
@@ -64,17 +65,25 @@ class TopKIndex:
             now = now.added(Segment.of(items, ids, kind))
         if keep == "mmap":
             assert path is not None
-            write_index(Path(path), now)
+            with replace(path) as place:
+                write_index(place, now)
             now = read_index(Path(path), mmap=True, verify=False)
         self._start(now, keep)
 
     def _start(self, now: Catalogue, keep: str) -> None:
         self.metric, self.scan, self.keep = now.kind.metric, now.kind.scan, keep
         self._change = threading.Lock()
-        self._catalogue = now
+        self._held = now
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        """As it is now. ValueError where a file that it is mapped from was changed in place."""
+        now = self._held
+        now.check_files()
+        return now
 
     def __len__(self) -> int:
-        return len(self._catalogue)
+        return len(self._held)
 
     @property
     def ids(self) -> Tensor:
@@ -100,13 +109,13 @@ class TopKIndex:
     @property
     def found_by(self) -> str:
         """The precision that finds now, in the largest segment: "float32", "bfloat16" or "int8"."""
-        packed = max(self._catalogue.segments, key=lambda segment: segment.rows).packed if len(self) else None
+        packed = max(self._held.segments, key=lambda segment: segment.rows).packed if len(self) else None
         return "float32" if packed is None else packed.scan
 
     @property
     def nbytes(self) -> int:
         """Bytes that the index holds in memory: vectors, packed numbers, ids and bits; not those of a mapped file."""
-        return sum(segment.nbytes for segment in self._catalogue.segments)
+        return sum(segment.nbytes for segment in self._held.segments)
 
     def mask(self, ids: Tensor, allow: bool = True) -> Tensor:
         """The bitset, int64 [words], of the items under `ids` int64 [m], or with allow=False of all others.
@@ -153,24 +162,24 @@ class TopKIndex:
             if bool(known.any()):
                 raise ValueError(f"ids: expected new ids, got {int(ids[known][0])}, which the index has")
             if segment is not None:
-                self._catalogue = self._catalogue.added(segment)
+                self._held = self._catalogue.added(segment)
 
     def upsert(self, items: Tensor, ids: Tensor) -> None:
         """As `add`, in place of the items that the index has under some of the ids: one change."""
         segment = self._segment(items, ids)
         with self._change:
             if segment is not None:
-                self._catalogue = self._catalogue.removed(ids).added(segment)
+                self._held = self._catalogue.removed(ids).added(segment)
 
     def remove(self, ids: Tensor) -> None:
         """Removes the items under `ids` int64 [n]. ValueError where the index lacks an id; then nothing is removed."""
-        check_tensor("ids", ids, dtype=torch.int64, ndim=1, device=self._catalogue.device)
-        _check_ids(ids, self._catalogue.device, ids.shape[0])
+        check_tensor("ids", ids, dtype=torch.int64, ndim=1, device=self._held.device)
+        _check_ids(ids, self._held.device, ids.shape[0])
         with self._change:
             unknown = ~self._catalogue.known(ids)
             if bool(unknown.any()):
                 raise ValueError(f"ids: expected ids of the index, got {int(ids[unknown][0])}")
-            self._catalogue = self._catalogue.removed(ids)
+            self._held = self._catalogue.removed(ids)
 
     def _segment(self, items: Tensor, ids: Tensor) -> Segment | None:
         """What to add, checked; None where it is nothing."""
@@ -186,25 +195,27 @@ class TopKIndex:
     def copy(self) -> TopKIndex:
         """Another index of the same items. They share memory; changes to one do not show in the other."""
         index = type(self).__new__(type(self))
-        index._start(self._catalogue, self.keep)
+        index._start(self._held, self.keep)
         return index
 
     def save(self, path: str | Path) -> None:
         """Writes the index, with what it packed, to one file, whole or not at all. OSError where the disk refuses."""
-        write_index(Path(path), self._catalogue)
+        with replace(path) as place:
+            write_index(place, self._catalogue)
 
     @classmethod
-    def load(cls, path: str | Path, mmap: bool = True, verify: bool | None = None) -> TopKIndex:
+    def load(cls, path: str | Path, mmap: bool = True, verify: bool = True) -> TopKIndex:
         """The index in a file of `save`.
 
         mmap: leave the items in the file, which must then stay as it is; processes share its pages. What is added later
-        lives in memory.
-        verify: read the whole file to check it; None: unless it is mapped, which then takes no time for any size. The
-        head and the length are always checked.
+        lives in memory. A call that finds the file cut short or written to raises ValueError; one that runs meanwhile
+        may end the process (SIGBUS). To replace the file, rename another to its name, as `save` does.
+        verify: read all of it once and compare checksums, in all threads. False: the head, the table of segments and
+        the length alone, which takes no time for any size; damage elsewhere then gives wrong answers.
 
         Raises ValueError, naming the file and the reason, where it is foreign, cut short, damaged or too new.
         """
-        now = read_index(Path(path), mmap, not mmap if verify is None else verify)
+        now = read_index(Path(path), mmap, verify)
         index = cls.__new__(cls)
         index._start(now, "none" if not now.kind.vectors else "mmap" if mmap else "memory")
         return index

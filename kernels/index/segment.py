@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import settings
+from headrace.kernels.index.mapped import MappedFile
 from headrace.kernels.index.masks import all_rows, bits_of, has_bit, rows_in, words_of
 from headrace.kernels.topk import OP
 from headrace.kernels.topk.packed import TILE, Counts, Packed, block_rows, pack
@@ -38,7 +39,7 @@ class Segment:
     first, ids: the id of the first row where the others follow it by ones, and None; or -1, and int64 [rows + 1], the
     last one -1: what row -1 maps to. vectors: float32 [rows, d], None where packed numbers decide. packed: the same
     items in low precision, None where float32 finds. live: the rows not removed, as bits; None where all are there.
-    count: how many these are. mapped: whether a file holds it.
+    count: how many these are. file: what holds it, None for memory.
     """
 
     rows: int
@@ -48,7 +49,7 @@ class Segment:
     packed: Packed | None
     live: Tensor | None
     count: int
-    mapped: bool = False
+    file: MappedFile | None = None
 
     @classmethod
     def of(cls, items: Tensor, ids: Tensor | None, kind: Kind) -> Segment:
@@ -69,7 +70,7 @@ class Segment:
     def nbytes(self) -> int:
         """Bytes of memory outside a file."""
         held = [self.ids, self.vectors, None if self.packed is None else self.packed.data]
-        return sum(part.nbytes for part in ([] if self.mapped else held) + [self.live] if part is not None)
+        return sum(part.nbytes for part in (held if self.file is None else []) + [self.live] if part is not None)
 
     @property
     def _device(self) -> torch.device:

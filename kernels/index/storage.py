@@ -1,10 +1,11 @@
 """The file of a top-k index: a head, a table of segments, and the segments.
 
 Head (128 bytes, little endian): magic, version, metric, the scan asked for, whether there are vectors, d, the number of
-segments, SHA-256 of what follows the head, SHA-256 of the head with this checksum zero. Table: for each segment 32
-bytes: its rows, the id of the first where the others follow it by ones, else -1, and the scan that packed. A segment:
-ids int64 [rows + 1], rising, the last one -1, unless they follow the first; vectors float32 [rows, d], if any; packed
-bytes. The table and each of these begin on a 64-byte boundary. Items that were removed are not in the file.
+segments, SHA-256 of the checksums, SHA-256 of the head with this hash zero. Table: for each segment 32 bytes: its rows,
+the id of the first where the others follow it by ones, else -1, and the scan that packed. A segment: ids int64
+[rows + 1], rising, the last one -1, unless they follow the first; vectors float32 [rows, d], if any; packed bytes. The
+table and each of these begin on a 64-byte boundary. Items that were removed are not in the file. Last, the checksums:
+CRC-32 of every MiB of what stands between them and the head.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +23,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headrace.kernels.index.blocks import SUM, Sums, blocks_of, read_blocks
 from headrace.kernels.index.catalogue import Catalogue
+from headrace.kernels.index.mapped import MappedFile
 from headrace.kernels.index.segment import Kind, Segment, in_order
 from headrace.kernels.memory import zeros_on_huge_pages
-from headrace.kernels.topk.checks import MAX_DIM, MAX_ITEMS, METRICS
+from headrace.kernels.topk.checks import MAX_DIM, MAX_ID, MAX_ITEMS, METRICS
 from headrace.kernels.topk.packed import SCANS, Packed, block_rows, packed_bytes
 
 MAGIC = b"HEADRACE-TOPK\r\n\0"
-VERSION = 3
+VERSION = 4
 SETTINGS = ("auto", *SCANS)
 HEAD = struct.Struct("<16sIIIIQQ32s32s16x")
 ENTRY = struct.Struct("<QqI12x")
@@ -51,32 +53,26 @@ class _Entry(NamedTuple):
 
 
 def write_index(path: Path, index: Catalogue) -> None:
-    """Writes to a file beside `path` and renames it, so that a reader never meets half an index. A file is for CPUs."""
+    """Writes a new file. It is for CPUs."""
     index = replace(index, segments=tuple(segment.on_cpu(index.kind.metric) for segment in index.segments))
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    body = hashlib.sha256()
-    try:
-        with open(beside, "wb") as file:
-            file.write(bytes(HEAD.size))
-            for part in _body(index):
-                body.update(part)
-                file.write(part)
-            file.seek(0)
-            file.write(_head(index, body.digest()))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    sums = Sums()
+    with open(path, "wb") as file:
+        file.write(bytes(HEAD.size))
+        for part in _body(index):
+            sums.add(part)
+            file.write(part)
+        table = sums.table()
+        file.write(table)
+        file.seek(0)
+        file.write(_head(index, hashlib.sha256(table).digest()))
 
 
-def _head(index: Catalogue, body: bytes) -> bytes:
+def _head(index: Catalogue, sums: bytes) -> bytes:
     kind = index.kind
     head = bytearray(
         HEAD.pack(
             *(MAGIC, VERSION, METRICS.index(kind.metric), SETTINGS.index(kind.scan), kind.vectors, index.dim),
-            *(len(index.segments), body, bytes(32)),
+            *(len(index.segments), sums, bytes(32)),
         )
     )
     head[DIGEST] = hashlib.sha256(head).digest()
@@ -118,13 +114,19 @@ def _items(segment: Segment, index: Catalogue) -> Iterator[bytes | memoryview]:
 
 def read_index(path: Path, mmap: bool, verify: bool) -> Catalogue:
     """The index in a file. ValueError where the file is not as written; its body is checked where `verify` says so."""
-    size = path.stat().st_size
-    if size < HEAD.size:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _read_index(path, file, mmap, verify)
+    finally:
+        os.close(file)
+
+
+def _read_index(path: Path, file: int, mmap: bool, verify: bool) -> Catalogue:
+    size = os.fstat(file).st_size
+    head = bytearray(os.pread(file, HEAD.size, 0))
+    if len(head) < HEAD.size:
         raise ValueError(f"{path}: not a top-k index, or cut short: {size} bytes")
-    # Copy on write: torch wants writable memory, the file stays as it is.
-    data = np.memmap(path, np.uint8, "c") if mmap else _read(path, size)
-    head = bytearray(data[: HEAD.size].tobytes())
-    magic, version, metric, setting, vectors, dim, count, body, own = HEAD.unpack(head)
+    magic, version, metric, setting, vectors, dim, count, sums, own = HEAD.unpack(head)
     if magic != MAGIC:
         raise ValueError(f"{path}: not a top-k index")
     if version != VERSION:
@@ -134,29 +136,47 @@ def read_index(path: Path, mmap: bool, verify: bool) -> Catalogue:
     if hashlib.sha256(head).digest() != own or not known:
         raise ValueError(f"{path}: damaged head")
     kind = Kind(METRICS[metric], SETTINGS[setting], bool(vectors))
-    at = HEAD.size + _aligned(count * ENTRY.size)
-    entries = _table(path, data, count) if at <= size else []
-    expected = at + sum(_aligned(part) for entry in entries for part in entry.sizes(dim, kind))
+    at = _aligned(count * ENTRY.size)
+    entries = _table(path, os.pread(file, count * ENTRY.size, HEAD.size)) if HEAD.size + at <= size else []
+    body = at + sum(_aligned(part) for entry in entries for part in entry.sizes(dim, kind))
+    expected = HEAD.size + body + blocks_of(body) * SUM
     if size != expected:
         raise ValueError(f"{path}: expected {expected} bytes, got {size}: cut short or damaged")
-    if verify and hashlib.sha256(data[HEAD.size :].data).digest() != body:
-        raise ValueError(f"{path}: checksum does not match: damaged")
+    table = _sums(path, file, HEAD.size + body, blocks_of(body), sums) if verify else None
+    mapped = MappedFile(path, file) if mmap else None
+    # On a 64-byte boundary either way.
+    memory = None if mmap else zeros_on_huge_pages(body, torch.uint8, torch.device("cpu")).numpy()
+    if memory is not None or verify:
+        bad = read_blocks(file, HEAD.size, body, table, None if memory is None else memory.data)
+        if bad is not None:
+            raise ValueError(f"{path}: checksum does not match at byte {bad}: damaged")
+    data = np.frombuffer(mapped.memory, np.uint8, body, HEAD.size) if mapped is not None else memory
+    assert data is not None
     segments = []
     for entry in entries:
-        segments.append(_segment(data, at, entry, dim, kind, mmap))
+        segments.append(_segment(data, at, entry, dim, kind, mapped))
         at += sum(map(_aligned, entry.sizes(dim, kind)))
     return Catalogue(kind, dim, torch.device("cpu"), tuple(segments))
 
 
-def _table(path: Path, data: NDArray[np.uint8], count: int) -> list[_Entry]:
-    table = data[HEAD.size : HEAD.size + count * ENTRY.size].tobytes()
+def _sums(path: Path, file: int, at: int, count: int, digest: bytes) -> bytes:
+    sums = os.pread(file, count * SUM, at)
+    if hashlib.sha256(sums).digest() != digest:
+        raise ValueError(f"{path}: checksum of the checksums does not match: damaged")
+    return sums
+
+
+def _table(path: Path, table: bytes) -> list[_Entry]:
     entries = [_Entry(*entry) for entry in ENTRY.iter_unpack(table)]
-    if any(not (1 <= rows <= MAX_ITEMS and -1 <= first < 2**62 and scan < len(SCANS)) for rows, first, scan in entries):
+    if not all(
+        1 <= rows <= MAX_ITEMS and -1 <= first <= MAX_ID - rows + 1 and scan < len(SCANS)
+        for rows, first, scan in entries
+    ):
         raise ValueError(f"{path}: damaged table of segments")
     return entries
 
 
-def _segment(data: NDArray[np.uint8], at: int, entry: _Entry, dim: int, kind: Kind, mapped: bool) -> Segment:
+def _segment(data: NDArray[np.uint8], at: int, entry: _Entry, dim: int, kind: Kind, file: MappedFile | None) -> Segment:
     ids, vectors, packed = entry.sizes(dim, kind)
     starts = (at, at + _aligned(ids), at + _aligned(ids) + _aligned(vectors))
     numbers = torch.from_numpy(np.frombuffer(data, np.uint8, packed, starts[2])) if packed else None
@@ -168,16 +188,8 @@ def _segment(data: NDArray[np.uint8], at: int, entry: _Entry, dim: int, kind: Ki
         None if numbers is None else Packed(SCANS[entry.scan], numbers, entry.rows),
         None,
         entry.rows,
-        mapped,
+        file,
     )
-
-
-def _read(path: Path, size: int) -> NDArray[np.uint8]:
-    data = zeros_on_huge_pages(size, torch.uint8, torch.device("cpu")).numpy()  # on a 64-byte boundary
-    with open(path, "rb") as file:
-        if file.readinto(data.data) != size:
-            raise ValueError(f"{path}: cut short while it was read")
-    return data
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import threading
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from headrace.kernels.atomic import replace
 from headrace.kernels.checks import check_at_least, check_shape
 from headrace.kernels.index.index import TopKIndex
+from headrace.kernels.index.storage import write_index
 from headrace.kernels.topk.checks import check_items
 
 _NAME = re.compile(r"shard-(\d{5})-of-(\d{5})\.topk")
@@ -42,6 +41,8 @@ def save_shards(
     check_at_least("shards", shards, 1)
     if shards > _MOST:
         raise ValueError(f"shards: expected at most {_MOST}, got {shards}")
+    if keep not in ("memory", "none"):
+        raise ValueError(f"keep: expected memory or none, got {keep!r}; shards are mapped when they are loaded")
     check_items(items)
     ids = torch.arange(items.shape[0], device=items.device) if ids is None else ids
     check_shape("ids", ids, torch.int64, (items.shape[0],), items.device)
@@ -50,16 +51,12 @@ def save_shards(
     twice = order[1:][ids[order].diff() == 0]
     if twice.numel():
         raise ValueError(f"ids: expected distinct ids, got {int(ids[twice[0]])} twice")
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        beside.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replace(folder) as place:
+        place.mkdir()
         for number, rows in enumerate(order.tensor_split(shards)):
             index = TopKIndex(items[rows], ids[rows], metric, scan, keep)
-            index.save(beside / f"shard-{number:05}-of-{shards:05}.topk")
-        os.replace(beside, folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+            write_index(place / f"shard-{number:05}-of-{shards:05}.topk", index._catalogue)
 
 
 def shard_paths(folder: str | Path) -> list[Path]:

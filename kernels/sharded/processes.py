@@ -34,7 +34,7 @@ class TopKProcesses(TopKShards):
     """`TopKShards` whose shards are files, each searched by a process of its own; the answers are the same.
 
     paths: index files, which must stay as they are. Processes share the pages of a mapped file, so the catalogue is in
-    memory once. verify: read the files whole to check them.
+    memory once. verify: each process reads its file whole and compares checksums before it answers.
 
     The processes start at once, stay, and end with `close`, a `with` block, or this process. Threads may share this
     object; their searches take turns. The threads of a search are dealt out to the processes, at least one each.
@@ -44,10 +44,10 @@ class TopKProcesses(TopKShards):
     main module of a script must be importable (`if __name__ == "__main__"`).
     """
 
-    def __init__(self, paths: Sequence[str | Path], verify: bool = False) -> None:
+    def __init__(self, paths: Sequence[str | Path], verify: bool = True) -> None:
         # Before the files are opened here: one that is replaced meanwhile will not do for its process.
         self._workers = [_Worker(number, Path(path), verify) for number, path in enumerate(paths)]
-        super().__init__([TopKIndex.load(path, mmap=True) for path in paths])
+        super().__init__([TopKIndex.load(path, mmap=True, verify=False) for path in paths])
         self._turn = threading.Lock()
         self._owner = os.getpid()
         self._end = weakref.finalize(self, _stop_all, self._workers, self._owner)
@@ -58,11 +58,11 @@ class TopKProcesses(TopKShards):
             raise
 
     @classmethod
-    def load(cls, folder: str | Path, mmap: bool = True, verify: bool | None = None) -> TopKProcesses:
-        """The shards of a folder of `save_shards`. They are always mapped; verify: checked whole as well."""
+    def load(cls, folder: str | Path, mmap: bool = True, verify: bool = True) -> TopKProcesses:
+        """The shards of a folder of `save_shards`. They are always mapped; `verify` as in `TopKIndex.load`."""
         if not mmap:
             raise ValueError("mmap: expected True, as processes share mapped files, got False")
-        return cls(shard_paths(folder), bool(verify))
+        return cls(shard_paths(folder), verify)
 
     def close(self) -> None:
         """Ends the processes, after a search that runs. Closing again does nothing."""

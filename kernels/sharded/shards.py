@@ -46,7 +46,7 @@ class TopKShards:
         self.metric = self._shards[0].metric
 
     @classmethod
-    def load(cls, folder: str | Path, mmap: bool = True, verify: bool | None = None) -> TopKShards:
+    def load(cls, folder: str | Path, mmap: bool = True, verify: bool = True) -> TopKShards:
         """The shards of a folder of `save_shards`; `mmap` and `verify` as in `TopKIndex.load`."""
         return cls([TopKIndex.load(path, mmap, verify) for path in shard_paths(folder)])
 

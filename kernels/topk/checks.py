@@ -10,6 +10,7 @@ from headrace.kernels.checks import check_at_least, check_tensor
 METRICS = ("ip", "cosine", "l2")
 MAX_DIM = 65536
 MAX_ITEMS = 2**31 - 1
+MAX_ID = 2**63 - 1
 
 
 def check_metric(metric: str) -> None:

@@ -121,6 +121,21 @@ def test_int8_rows_keep_the_stated_bound() -> None:
     assert tables.nbytes < EmbeddingTables([table]).nbytes / 3
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_largest_numbers_stay_finite(dtype: str) -> None:
+    most = torch.finfo(torch.float32).max
+    table = torch.tensor([[most, -most], [3.4028e38, 1.0], [-3.3961775e38, 3.3895e38]])
+    tables = EmbeddingTables([table], dtype)
+    stored = tables.table(0)
+    assert stored.isfinite().all()
+    assert bool(((stored - table).abs() <= 2.0**-7 * table.abs().amax(1, keepdim=True)).all())
+    for backend in ("reference", "native"):
+        pooled = embedding_bag(tables, torch.tensor([0, 1, 2]), torch.arange(4), backend=backend)
+        assert torch.equal(pooled, stored)
+    if dtype == "bfloat16":
+        assert stored[0].tolist() == [torch.finfo(torch.bfloat16).max, -torch.finfo(torch.bfloat16).max]
+
+
 def test_bfloat16_rows_are_the_nearest() -> None:
     table = torch.randn(100, 33, generator=torch.Generator().manual_seed(3))
     assert torch.equal(EmbeddingTables([table], "bfloat16").table(0), table.bfloat16().float())

@@ -137,12 +137,10 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :])
         for mmap in (True, False):
             with pytest.raises(ValueError, match=str(path)):
-                TopKIndex.load(path, mmap, verify=True)
-        with pytest.raises(ValueError, match=str(path)):
-            TopKIndex.load(path, mmap=False)
+                TopKIndex.load(path, mmap)
         if at < 128:
             with pytest.raises(ValueError, match=str(path)):
-                TopKIndex.load(path)
+                TopKIndex.load(path, verify=False)
     for content, reason in [
         (b"", "cut short"),
         (good[:100], "cut short"),
@@ -163,7 +161,7 @@ def test_a_damaged_file_that_nobody_checked_harms_nothing_but_answers(tmp_path: 
     TopKIndex(normal(200, 4), scan="int8").save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:2000] + b"\xff" * (len(whole) - 2000))  # NaN in vectors, scales and bounds
-    scores, ids = TopKIndex.load(path).search(normal(5, 4), 70)
+    scores, ids = TopKIndex.load(path, verify=False).search(normal(5, 4), 70)
     assert ids.shape == scores.shape == (5, 70)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +10,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from headrace.kernels.atomic import replace
+
 FORMAT = "headrace-ann"
 VERSION = 1
 
 
 def write_ann(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Writes to a file beside `path` and renames it, so that a reader never meets half an index."""
+    """Writes the file whole or not at all."""
     own = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
     head = {"format": FORMAT, "version": str(VERSION), "sha256": _digest(own)}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        save_file(own, beside, head)
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        with replace(path) as place:
+            save_file(own, place, head)
     except SafetensorError as error:
-        beside.unlink(missing_ok=True)
         raise OSError(f"{path}: could not be written: {error}") from error
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def read_ann(path: Path) -> dict[str, Tensor]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -254,6 +256,29 @@ def test_save_and_load(method: str, fallback: str, tmp_path: Path) -> None:
     assert torch.equal(again.ids, index.ids)
     for mine, theirs in zip(again.search(queries, 5), index.search(queries, 5), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_files_have_every_id_and_the_mode_of_the_umask(tmp_path: Path) -> None:
+    path, last = tmp_path / "index", 2**63 - 1
+    before = os.umask(0o027)
+    try:
+        for ids in ([last], [2**62], list(range(last - 299, last + 1)), [2**62 + 5 * i for i in range(300)]):
+            index = AnnIndex(normal(len(ids), 4), torch.tensor(ids), method="lsh", n_tables=2)
+            index.save(path)
+            again, queries = AnnIndex.load(path), normal(2, 4, seed=1)
+            assert again.ids.tolist() == ids
+            assert torch.equal(again.search(queries, 3)[1], index.search(queries, 3)[1])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_save_reaches_the_disk_and_so_does_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    AnnIndex(normal(9, 4), method="lsh").save(tmp_path / "index")
+    assert (tmp_path / "index").stat().st_ino in synced[:-1]
+    assert synced[-1] == tmp_path.stat().st_ino
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
