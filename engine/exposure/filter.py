@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 
@@ -15,6 +14,7 @@ from headrace.exposure.recent import RecentItems, rank_in_group
 from headrace.jagged import offsets_of
 from headrace.kernels.bloom import bloom_contains_lists
 from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.forks import Lock
 from headrace.state import State
 from headrace.types import Candidates, Requests
 
@@ -63,7 +63,7 @@ class ExposureFilter:
         self._recent = RecentItems(recent)
         self._newest: int | None = None
         self._users = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @classmethod
     def build(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from torch import nn
+
+from headrace.kernels.forks import Lock
 
 P = TypeVar("P")
 
@@ -21,7 +22,7 @@ class Packed(Generic[P]):
     def __init__(self, pack: Callable[[], P], network: nn.Module) -> None:
         self._pack = pack
         self._weights = [*network.parameters(), *network.buffers()]
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._held: tuple[list[int], P] | None = None
 
     def get(self) -> P:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.forks import Lock
 from headrace.kernels.index.catalogue import Catalogue
 from headrace.kernels.index.segment import Kind, Segment
 from headrace.kernels.index.storage import read_index, write_index
@@ -70,7 +70,7 @@ class TopKIndex:
 
     def _start(self, now: Catalogue, keep: str) -> None:
         self.metric, self.scan, self.keep = now.kind.metric, now.kind.scan, keep
-        self._change = threading.Lock()
+        self._change = Lock()
         self._catalogue = now
 
     def __len__(self) -> int:

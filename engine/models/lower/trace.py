@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from headrace.features.columns import Column, Columns, Side
+from headrace.kernels.forks import Lock
 from headrace.kernels.network import instructions as ins
 from headrace.models import blocks
 from headrace.models.lower import steps
@@ -75,7 +76,7 @@ class Traced:
 
 
 #: Tracing changes what calling a module means, for the whole process, so it is done by one thread at a time.
-_tracing = threading.Lock()
+_tracing = Lock()
 
 
 class Tracer(fx.Tracer):
