@@ -26,7 +26,8 @@ class Packed(Generic[P]):
         self._held: tuple[list[int], P] | None = None
 
     def get(self) -> P:
-        versions = [weight._version for weight in self._weights]
+        # A weight made in inference mode counts no changes: it can be changed nowhere else.
+        versions = [0 if weight.is_inference() else weight._version for weight in self._weights]
         held = self._held
         if held is not None and held[0] == versions:
             return held[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -188,6 +190,12 @@ class TopKIndex:
         index = type(self).__new__(type(self))
         index._start(self._catalogue, self.keep)
         return index
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickle or a deep copy is an index in memory: it needs no file."""
+        segments = tuple(replace(segment, mapped=False) for segment in self._catalogue.segments)
+        keep = "memory" if self.keep == "mmap" else self.keep
+        return {**self.__dict__, "keep": keep, "_catalogue": replace(self._catalogue, segments=segments)}
 
     def save(self, path: str | Path) -> None:
         """Writes the index, with what it packed, to one file, whole or not at all. OSError where the disk refuses."""

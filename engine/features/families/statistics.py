@@ -111,7 +111,9 @@ class Statistics(Family):
         scale = self._scales[COLUMNS["pair"]]
         spans = torch.tensor([0, *(self.bank.width(name) for name in groups)]).cumsum(0).tolist()
         tables = [self._table(name, scale.part(*spans[g : g + 2])) for g, name in enumerate(groups)]
-        return Frozen(torch.zeros(len(every), 0) if item is None else item, tuple(groups), tuple(tables))
+        return Frozen(
+            torch.zeros(len(every), 0, dtype=torch.float32) if item is None else item, tuple(groups), tuple(tables)
+        )
 
     def _table(self, name: str, scale: Scale) -> PairTable:
         first, second, raw = self.bank.pairs(name)

@@ -239,7 +239,7 @@ class _Reader:
             return getattr(moved[0], name)(*moved[1:], **keys) if isinstance(target, str) else target(*moved, **keys)
 
         if name in ("size", "dim", "getattr"):
-            return run(*(torch.empty(2, *one.shape, device="meta") for one in flats))
+            return run(*(torch.empty(2, *one.shape, device="meta", dtype=torch.float32) for one in flats))
         return steps.rearranged(run, *flats)
 
 
