@@ -45,6 +45,8 @@ class Built:
         return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
+# Whatever mode the caller is in: training needs gradients.
+@torch.inference_mode(False)
 def build(
     dataset: Dataset, settings: Settings, out: Path, progress: Progress | None = None, warm: Engine | None = None
 ) -> Built:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from headrace.channels import CHANNELS, Channel
 from headrace.data import Catalogue, Dataset, IdMap
@@ -82,6 +83,8 @@ def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folde
     return write_snapshot(folder, Snapshot(states, tables, info))
 
 
+# What is loaded in inference mode could be used, and changed, nowhere else.
+@torch.inference_mode(False)
 def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> Loaded:
     """Reads the current version of the snapshot in `folder`; overlay: see `overlaid`.
 

@@ -89,7 +89,7 @@ class Candidates:
         return Candidates(
             torch.zeros(batch + 1, dtype=torch.int64),
             torch.zeros(0, dtype=torch.int64),
-            torch.zeros(0),
+            torch.zeros(0, dtype=torch.float32),
             torch.zeros(0, dtype=torch.int64),
         )
 

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
+from headrace.kernels import forks
+
 ISA_LEVELS = ("scalar", "avx2", "avx512", "amx")
 BACKENDS = ("reference", "native", "gpu")
 _ASKED = ("auto", *BACKENDS)
@@ -58,6 +62,23 @@ def get_threads() -> int:
 def set_threads(threads: int) -> None:
     """Sets the process's threads; 0 means the cores this process may use. Raises ValueError outside 0 to 1024."""
     extension().set_threads(threads)
+
+
+@contextmanager
+def all_threads(count: int) -> Iterator[None]:
+    """`count` threads for native kernels and for torch inside a `with` block; as many for torch as for kernels where 0.
+
+    For measurements: other threads see it too. In a forked process torch stays on one.
+    """
+    kernels_before, torch_before = get_threads(), torch.get_num_threads()
+    if count:
+        set_threads(count)
+    torch.set_num_threads(forks.openmp_threads(get_threads()))
+    try:
+        yield
+    finally:
+        set_threads(kernels_before)
+        torch.set_num_threads(torch_before)
 
 
 def backend_setting() -> str:

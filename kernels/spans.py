@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 
+from headrace.kernels.forks import Lock
 from headrace.kernels.work import Counted
 
 Kind = Literal["batch", "channel", "stage", "kernel", "torch"]
@@ -88,7 +89,7 @@ class _Off:
 
 _OFF = _Off()
 _recorder: _Recorder | None = None
-_switch = threading.Lock()
+_switch = Lock()
 
 
 def span(kind: Kind, name: str) -> _Open | _Off:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,23 @@ def test_every_kernel_is_wired_in_every_place(name: str) -> None:
         assert (ROOT / "kernels" / folder / f"{backend}.py").exists(), backend
     pages = [page.read_text() for page in (ROOT / "docs" / "kernels").glob("*.md")]
     assert any(f"{name}`" in page or f"{name}(" in page for page in pages)
+
+
+def test_locks_are_those_that_survive_a_fork() -> None:
+    own = {
+        "kernels/forks.py",
+        # Refused in a child before it is asked for.
+        "kernels/sharded/processes.py",
+        # Of one run, in one process.
+        "engine/loadtest/loops.py",
+    }
+    made = {
+        str(path.relative_to(ROOT))
+        for room in ("engine", "kernels")
+        for path in (ROOT / room).rglob("*.py")
+        if re.search(r"threading\.(R?Lock|Condition|Semaphore)\(", path.read_text())
+    }
+    assert made == own
 
 
 def test_doctor_lists_every_kernel() -> None:

@@ -61,7 +61,7 @@ class GeoHash(Channel):
 
     def __post_init__(self) -> None:
         own = torch.arange(len(self.cells))
-        self._seeds = Edges(torch.arange(len(self.cells) + 1), own, torch.ones(len(self.cells)))
+        self._seeds = Edges(torch.arange(len(self.cells) + 1), own, torch.ones(len(self.cells), dtype=torch.float32))
         self._items = Edges(self.offsets, self.item, time=self.published)
 
     @classmethod

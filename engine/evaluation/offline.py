@@ -129,9 +129,9 @@ def _random(funnel: Funnel, requests: Requests, n_items: int, k: int) -> Candida
     """k distinct unseen items for each request, drawn uniformly; the same for the same first user."""
     generator = torch.Generator().manual_seed(int(requests.user[0]) if len(requests) else 0)
     asked = min(2 * k, n_items)
-    item = torch.rand(len(requests), n_items, generator=generator).topk(asked, 1).indices.flatten()
+    item = torch.rand(len(requests), n_items, generator=generator, dtype=torch.float32).topk(asked, 1).indices.flatten()
     offsets = torch.arange(len(requests) + 1) * asked
-    drawn = Candidates(offsets, item, torch.zeros(len(item)), torch.zeros_like(item))
+    drawn = Candidates(offsets, item, torch.zeros(len(item), dtype=torch.float32), torch.zeros_like(item))
     return funnel.exposure.filter(drawn, requests)[0]
 
 

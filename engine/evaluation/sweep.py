@@ -153,7 +153,11 @@ def _mean(reward: Tensor, offsets: Tensor, picked: Tensor) -> Tensor:
     """float64 [B]: the mean reward of each page, NaN for an empty one."""
     shown = picked >= 0
     entry = ((offsets[:-1, None] + picked) * shown).flatten()
-    values = reward.index_select(0, entry).view(picked.shape) if len(reward) else torch.zeros(picked.shape)
+    values = (
+        reward.index_select(0, entry).view(picked.shape)
+        if len(reward)
+        else torch.zeros(picked.shape, dtype=torch.float32)
+    )
     return (values * shown).double().sum(1) / shown.sum(1)
 
 

@@ -25,7 +25,9 @@ def rows_as_requests(log: InteractionLog, rows: slice, at: int | None = None) ->
     context = {name: torch.from_numpy(codes[rows].astype(np.int64)) for name, codes in log.context.items()}
     user = torch.from_numpy(log.user[rows].astype(np.int64))
     item = torch.from_numpy(log.item[rows].astype(np.int64))
-    candidates = Candidates(torch.arange(len(item) + 1), item, torch.zeros(len(item)), torch.zeros_like(item))
+    candidates = Candidates(
+        torch.arange(len(item) + 1), item, torch.zeros(len(item), dtype=torch.float32), torch.zeros_like(item)
+    )
     return Requests(user, torch.from_numpy(time), context), candidates
 
 

@@ -57,7 +57,7 @@ class _Greedy:
     def __init__(self, lists: Lists, k: int) -> None:
         self.free = lists.there.clone()
         self.picked = torch.full((len(lists.there), k), -1)
-        self.gain = torch.full((len(lists.there), k), -math.inf)
+        self.gain = torch.full((len(lists.there), k), -math.inf, dtype=torch.float32)
 
     def pick(self, t: int, score: Tensor) -> Tensor:
         """int64 [B, 1]: the best free item under `score` (float64 [B, n]), ties to the lower; -1 where none is left."""

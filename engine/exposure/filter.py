@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from headrace.exposure.recent import RecentItems, rank_in_group
 from headrace.jagged import offsets_of
 from headrace.kernels.bloom import bloom_contains_lists
 from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.forks import Lock
 from headrace.state import State
 from headrace.types import Candidates, Requests
 
@@ -36,6 +36,8 @@ class ExposureFilter:
     Raises ValueError for a setting out of range.
     """
 
+    # Tensors made in inference mode could be changed nowhere else.
+    @torch.inference_mode(False)
     def __init__(
         self,
         fpr: float = 0.01,
@@ -63,7 +65,7 @@ class ExposureFilter:
         self._recent = RecentItems(recent)
         self._newest: int | None = None
         self._users = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @classmethod
     def build(
@@ -85,6 +87,7 @@ class ExposureFilter:
         seen.record(user, item, at)
         return seen
 
+    @torch.inference_mode(False)
     def record(self, users: Tensor, items: Tensor, at: Tensor | int | None = None) -> None:
         """Notes that users[i] was shown items[i] at at[i]; seen by every `seen` that starts after this returns.
 
@@ -136,6 +139,7 @@ class ExposureFilter:
         _check_pairs(users, items)
         return self._recent.contains(self._entries(users), items)
 
+    @torch.inference_mode(False)
     def advance(self, now: int) -> None:
         """Moves the window on to `now` (ms since the epoch) and drops the generations that fall out of it."""
         with self._lock:
@@ -184,6 +188,7 @@ class ExposureFilter:
             )
 
     @classmethod
+    @torch.inference_mode(False)
     def from_state(cls, state: State) -> ExposureFilter:
         recent = state.under("recent")
         seen = cls(
@@ -201,6 +206,10 @@ class ExposureFilter:
             saved = state.under(f"bank{c}")
             bank.load(saved["row"].clone(), saved["bits"].clone())
         return seen
+
+    def __reduce__(self) -> tuple[Callable[[State], ExposureFilter], tuple[State]]:
+        """A copy or a pickle is of one moment, whoever records meanwhile."""
+        return type(self).from_state, (self.state(),)
 
     @property
     def _slots(self) -> int:

@@ -56,7 +56,7 @@ class Scale:
 
     @classmethod
     def none(cls, width: int) -> Scale:
-        return cls(torch.zeros(width), torch.ones(width))
+        return cls(torch.zeros(width, dtype=torch.float32), torch.ones(width, dtype=torch.float32))
 
     def __call__(self, raw: Tensor) -> Tensor:
         """`raw` (float32 [n, c]), in place."""

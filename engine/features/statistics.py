@@ -48,7 +48,7 @@ class Rates:
     @classmethod
     def fit(cls, values: Tensor, signals: Sequence[str], strength: float, per_click: bool) -> Rates:
         """From the `event_values` of a log."""
-        rates = cls(signals, torch.zeros(len(signals)), strength, per_click)
+        rates = cls(signals, torch.zeros(len(signals), dtype=torch.float32), strength, per_click)
         totals = values.sum(0, dtype=torch.float64)
         rates.priors = (totals[1:] / totals[rates._base].clamp_min(1)).clamp(1e-5, 1 - 1e-5).float()
         return rates

@@ -11,12 +11,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from headrace.doctor import machine_record
+from headrace.kernels.settings import all_threads
 from headrace.loadtest.clock import Clock, SystemClock
 from headrace.loadtest.loops import closed_loop, open_loop
 from headrace.loadtest.model import Latency, LoadReport, Plan, Step
 from headrace.loadtest.samples import Samples
 from headrace.loadtest.summary import backlog_grew, closed_rate, latency_of, open_latencies
-from headrace.loadtest.targets import Target, Users, kernel_threads
+from headrace.loadtest.targets import Target, Users
 from headrace.version import __version__
 
 #: Told of each step as it begins, in words.
@@ -170,7 +171,7 @@ class _Runner:
 
     def _timed(self, plan: Plan, run: Callable[[], Samples]) -> tuple[Samples, float | None]:
         """The step's samples, and how many cores this process kept busy meanwhile."""
-        inside = kernel_threads(plan.threads) if self._target.in_process else nullcontext()
+        inside = all_threads(plan.threads) if self._target.in_process else nullcontext()
         with inside:
             cpu, wall = time.process_time(), time.perf_counter()
             samples = run()

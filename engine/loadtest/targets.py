@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from headrace.kernels import settings as kernel_settings
 from headrace.serving import Engine
 
 
@@ -76,16 +72,3 @@ class Users:
     def of(self, first: int, count: int) -> NDArray[Any]:
         """The users of requests first, ..., first + count - 1."""
         return self._ids[np.arange(first, first + count) % len(self._ids)]
-
-
-@contextmanager
-def kernel_threads(threads: int) -> Iterator[None]:
-    """Threads of native kernels and of torch inside a `with` block; threads started inside it see them too."""
-    kernels, torch_threads = kernel_settings.get_threads(), torch.get_num_threads()
-    kernel_settings.set_threads(threads)
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        kernel_settings.set_threads(kernels)
-        torch.set_num_threads(torch_threads)

@@ -56,7 +56,7 @@ class WithPrior(nn.Module):
     def __init__(self, model: Model, targets: int) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("prior", torch.zeros(targets))
+        self.register_buffer("prior", torch.zeros(targets, dtype=torch.float32))
         self.prior: Tensor
 
     def set_prior(self, logits: Tensor) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
@@ -92,7 +90,7 @@ def profile(engine: Engine, load: Load, progress: Progress | None = None) -> Pro
     batches = user_batches(len(engine.users), load.batch, load.batches, load.seed)
     step = load.concurrency * max(1, len(batches) // (_ROUNDS * load.concurrency))
     rounds = [batches[at : at + step] for at in range(0, len(batches), step)]
-    with _threads(load.threads), Callers(engine, load.concurrency) as callers:
+    with settings.all_threads(load.threads), Callers(engine, load.concurrency) as callers:
         tell = _step(progress, "warm-up", 2)
         for _ in range(2):
             callers.run(rounds[0])
@@ -146,20 +144,6 @@ def _traced(callers: Callers, batches: list[NDArray[np.int64]], progress: Progre
         callers.run(batches)
     tell()
     return merge(own, operators)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """`count` threads for kernels and for torch inside a `with` block; as many for torch as for kernels where 0."""
-    kernels_before, torch_before = settings.get_threads(), torch.get_num_threads()
-    if count:
-        settings.set_threads(count)
-    torch.set_num_threads(settings.get_threads())
-    try:
-        yield
-    finally:
-        settings.set_threads(kernels_before)
-        torch.set_num_threads(torch_before)
 
 
 def _step(progress: Progress | None, name: str, total: int) -> Callable[[], None]:

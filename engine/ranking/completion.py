@@ -29,7 +29,7 @@ class CompletionCurve:
     @classmethod
     def flat(cls) -> CompletionCurve:
         """A curve that adjusts nothing."""
-        return cls(torch.ones(DURATION_BUCKETS))
+        return cls(torch.ones(DURATION_BUCKETS, dtype=torch.float32))
 
     def adjust(self, probability: Tensor, bucket: Tensor) -> Tensor:
         """p_finish = predicted completion / f(duration), float32 [n]; it may exceed 1."""

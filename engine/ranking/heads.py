@@ -36,7 +36,7 @@ class Heads:
 
         logits: float32 [n, T]. duration: int [n] buckets of the items' durations.
         """
-        rates = torch.tensor([self.negative_rate.get(name, 1.0) for name in self.targets])
+        rates = torch.tensor([self.negative_rate.get(name, 1.0) for name in self.targets], dtype=torch.float32)
         probability = _sigmoid(calibrate_logits(logits, rates))
         out = {}
         for column, name in enumerate(self.targets):

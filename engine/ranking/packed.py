@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from torch import nn
+
+from headrace.kernels.forks import Lock
 
 P = TypeVar("P")
 
@@ -21,11 +22,12 @@ class Packed(Generic[P]):
     def __init__(self, pack: Callable[[], P], network: nn.Module) -> None:
         self._pack = pack
         self._weights = [*network.parameters(), *network.buffers()]
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._held: tuple[list[int], P] | None = None
 
     def get(self) -> P:
-        versions = [weight._version for weight in self._weights]
+        # A weight made in inference mode counts no changes: it can be changed nowhere else.
+        versions = [0 if weight.is_inference() else weight._version for weight in self._weights]
         held = self._held
         if held is not None and held[0] == versions:
             return held[1]

@@ -78,7 +78,7 @@ class Ranker:
         for live in (False, True):
             if bool((ended != live).all()):
                 return self._of_one_kind(requests, offsets, item, live)
-        logits = torch.empty(len(self.heads.targets), len(item)).T
+        logits = torch.empty(len(self.heads.targets), len(item), dtype=torch.float32).T
         for live in (False, True):
             rows = (ended != live).nonzero()[:, 0]
             index, bounds = gather_rows(offsets, rows)

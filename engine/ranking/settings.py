@@ -37,7 +37,7 @@ class NetworkSettings(Section):
 
     def build(self, columns: Columns, targets: int) -> WithPrior:
         """The network, untrained."""
-        return WithPrior(MODELS[self.model](columns, targets, self.network), targets)
+        return WithPrior(MODELS[self.model](columns, targets, self.network), targets).float()
 
 
 class RankerSettings(NetworkSettings):

@@ -98,10 +98,10 @@ def _varies(value: NDArray[np.float32], known: NDArray[np.bool_]) -> bool:
 
 def negatives_kept(labels: Labels, rates: dict[str, float], seed: int) -> Tensor:
     """float32 [n, T]: `labels.known` with only the share `rates[target]` of each target's negatives left."""
-    rate = torch.tensor([rates.get(name, 1.0) for name in labels.names])
+    rate = torch.tensor([rates.get(name, 1.0) for name in labels.names], dtype=torch.float32)
     if bool(((rate <= 0) | (rate > 1)).any()):
         raise ValueError(f"negative_rate: expected rates above 0 and at most 1, got {rates}")
     if bool((rate == 1).all()):
         return labels.known
-    draw = torch.rand(labels.known.shape, generator=torch.Generator().manual_seed(seed))
+    draw = torch.rand(labels.known.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
     return labels.known * ((labels.value > 0) | (draw < rate))

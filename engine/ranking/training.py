@@ -83,7 +83,7 @@ class _Loss:
         settings: RankerSettings,
     ) -> None:
         self._network, self._rows, self._labels, self._known, self._timed = network, rows, labels, known, timed
-        self._weights = torch.tensor([settings.weights.get(name, 1.0) for name in labels.names])
+        self._weights = torch.tensor([settings.weights.get(name, 1.0) for name in labels.names], dtype=torch.float32)
         self.used = known.any(1).nonzero()[:, 0]
 
     def __call__(self, index: Tensor) -> Tensor:

@@ -47,7 +47,9 @@ def hashed_vectors(catalogue: Catalogue, width: int = 64, seed: int = 0) -> Tens
     seed give the same vectors.
     """
     generator = torch.Generator().manual_seed(seed)
-    total = _WEIGHTS["own"] * normalize(torch.randn(len(catalogue), width, generator=generator), dim=1)
+    total = _WEIGHTS["own"] * normalize(
+        torch.randn(len(catalogue), width, generator=generator, dtype=torch.float32), dim=1
+    )
     author = None if catalogue.author is None else _one_each(catalogue.author)
     for name, field in (("category", catalogue.category), ("keyword", catalogue.keyword), ("author", author)):
         if field is not None and len(field.values):
@@ -64,6 +66,6 @@ def _one_each(codes: NDArray[np.int32]) -> Jagged:
 def _project(field: Jagged, width: int, generator: torch.Generator) -> Tensor:
     """float32 [N, width]: the unit vector along the sum of the codes' random directions, 0 where there are none."""
     codes = torch.from_numpy(field.values.astype(np.int64))
-    table = torch.randn(int(codes.max()) + 1, width, generator=generator)
+    table = torch.randn(int(codes.max()) + 1, width, generator=generator, dtype=torch.float32)
     offsets = torch.from_numpy(field.offsets)
     return normalize(embedding_bag(codes, table, offsets, mode="sum", include_last_offset=True), dim=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.data.ids import IdMap
 from headrace.funnel import Funnel, Trace
+from headrace.kernels.forks import Lock
 from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
 from headrace.serving.pages import broken_of, pages_of
@@ -39,7 +39,7 @@ class Engine:
         rules = funnel.reranker.settings.rules
         self._rules = [name_of(rules, r) for r in range(len(rules))]
         self.counters.update({f"broken: {rule}": 0 for rule in self._rules})
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @classmethod
     def load(cls, folder: str | Path, *, overlay: Overlay | None = None, verify: bool = True) -> Engine:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from headrace.kernels.atomic import replace
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.forks import Lock
 from headrace.kernels.index.catalogue import Catalogue
 from headrace.kernels.index.segment import Kind, Segment
 from headrace.kernels.index.storage import read_index, write_index
@@ -72,7 +74,7 @@ class TopKIndex:
 
     def _start(self, now: Catalogue, keep: str) -> None:
         self.metric, self.scan, self.keep = now.kind.metric, now.kind.scan, keep
-        self._change = threading.Lock()
+        self._change = Lock()
         self._held = now
 
     @property
@@ -197,6 +199,13 @@ class TopKIndex:
         index = type(self).__new__(type(self))
         index._start(self._held, self.keep)
         return index
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickle or a deep copy is an index in memory: it needs no file."""
+        now = self._catalogue
+        segments = tuple(dataclasses.replace(segment, file=None) for segment in now.segments)
+        keep = "memory" if self.keep == "mmap" else self.keep
+        return {**self.__dict__, "keep": keep, "_held": dataclasses.replace(now, segments=segments)}
 
     def save(self, path: str | Path) -> None:
         """Writes the index, with what it packed, to one file, whole or not at all. OSError where the disk refuses."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -75,6 +75,11 @@ class TopKProcesses(TopKShards):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "TopKProcesses: expected neither a copy nor a pickle of what owns processes; load its folder there"
+        )
 
     def _answers(
         self, queries: Tensor, k: int, masks: Sequence[Tensor | None], backend: str, threads: int

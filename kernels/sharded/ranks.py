@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -41,6 +41,11 @@ class TopKRanks:
         _, told = self._together(lambda: ((shape.words, shape.dim, metric, 0), None))
         _check_alike("index", told[1:3], ("the same dimension", "the same metric"))
         self._words = told[0]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "TopKRanks: expected neither a copy nor a pickle of what belongs to a rank; make one of its index there"
+        )
 
     def search(
         self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0

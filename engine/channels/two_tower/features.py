@@ -54,11 +54,11 @@ def joined(rows: int, codes: dict[str, Tensor], sizes: dict[str, int], bags: dic
     """Codes (int32 [rows] each) and bags as codes of one table, in the order of their names; a row without anything in
     a bag has its unknown code. Each of several codes in a bag has an equal share of the weight."""
     lists = [torch.zeros(0, dtype=torch.int64)]
-    owners, weights, known = lists.copy(), [torch.zeros(0)], {}
+    owners, weights, known = lists.copy(), [torch.zeros(0, dtype=torch.float32)], {}
     base = 0
     for name in sorted({*codes, *(bags or {})}):
         if name in codes:
-            owner, code, share = torch.arange(rows), codes[name].long(), torch.ones(rows)
+            owner, code, share = torch.arange(rows), codes[name].long(), torch.ones(rows, dtype=torch.float32)
         else:
             owner, code, share = _shared((bags or {})[name])
         known[name] = (bags or {})[name].size if name not in codes else sizes[name]

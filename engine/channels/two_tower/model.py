@@ -46,8 +46,8 @@ class Tower(nn.Module):
     def __init__(self, fields: int, dim: int, hidden: int) -> None:
         super().__init__()
         self.fields = embedding_table(fields, dim, 0.02)
-        self.inner = nn.Linear(dim, hidden)
-        self.outer = nn.Linear(hidden, dim)
+        self.inner = nn.Linear(dim, hidden, dtype=torch.float32)
+        self.outer = nn.Linear(hidden, dim, dtype=torch.float32)
 
     def pool(self, features: Features, rows: Tensor) -> Tensor:
         """float32 [m, dim]: the weighted sum of the field embeddings of `rows` (int64 [m])."""
@@ -80,9 +80,9 @@ class TwoTowerModel(nn.Module):
         # Zeros: a user never seen in training is then what the features and the last items say, and no noise.
         self.user_id = embedding_table(users + 1, dim, 0.0)
         self.item_id = embedding_table(items + 1, dim, 0.05)
-        self.recent = nn.Linear(dim, dim, bias=False)
+        self.recent = nn.Linear(dim, dim, bias=False, dtype=torch.float32)
         nn.init.eye_(self.recent.weight)
-        self.content = nn.Linear(content, dim, bias=False) if content else None
+        self.content = nn.Linear(content, dim, bias=False, dtype=torch.float32) if content else None
 
     def user_vectors(
         self, users: Tensor, recent: Tensor, features: Features, dtype: torch.dtype = torch.float32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,7 @@ from headrace.features.family import Asked, Family, Made, Scale, family
 from headrace.features.keys import ItemKeys, Keys
 from headrace.features.settings import FeatureSettings
 from headrace.jagged import offsets_of
+from headrace.kernels.forks import Lock
 from headrace.kernels.lookup_pairs import PairTable, lookup_pairs
 from headrace.state import State
 from headrace.types import Requests
@@ -49,7 +49,7 @@ class Statistics(Family):
         widths = {side: sum(bank.width(name) for name in bank.sides[side]) for side in COLUMNS}
         self.columns = tuple(Column(COLUMNS[side], side, "dense", width) for side, width in widths.items() if width)
         self._scales = {COLUMNS[side]: Scale.none(width) for side, width in widths.items()}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._frozen: Frozen | None = None
 
     @classmethod
@@ -111,7 +111,9 @@ class Statistics(Family):
         scale = self._scales[COLUMNS["pair"]]
         spans = torch.tensor([0, *(self.bank.width(name) for name in groups)]).cumsum(0).tolist()
         tables = [self._table(name, scale.part(*spans[g : g + 2])) for g, name in enumerate(groups)]
-        return Frozen(torch.zeros(len(every), 0) if item is None else item, tuple(groups), tuple(tables))
+        return Frozen(
+            torch.zeros(len(every), 0, dtype=torch.float32) if item is None else item, tuple(groups), tuple(tables)
+        )
 
     def _table(self, name: str, scale: Scale) -> PairTable:
         first, second, raw = self.bank.pairs(name)

@@ -14,8 +14,8 @@ class GroupedLinear(nn.Module):
     def __init__(self, groups: int, width: int, out: int, bias: bool = True) -> None:
         super().__init__()
         bound = width**-0.5
-        self.weight = nn.Parameter(torch.empty(groups, width, out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(groups, 1, out)) if bias else None
+        self.weight = nn.Parameter(torch.empty(groups, width, out, dtype=torch.float32).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(groups, 1, out, dtype=torch.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         # One product for each group is faster with the groups first.

@@ -22,7 +22,9 @@ class PathNetwork(nn.Module):
         for name, size in sizes.items():
             check_at_least(name, size, 1)
         self.user_dim, self.nodes, self.depth = user_dim, nodes, depth
-        self.embeddings = nn.Parameter(torch.empty(depth - 1, nodes, embed_dim).normal_(std=embed_dim**-0.5))
+        self.embeddings = nn.Parameter(
+            torch.empty(depth - 1, nodes, embed_dim, dtype=torch.float32).normal_(std=embed_dim**-0.5)
+        )
         self.hidden = nn.ModuleList(nn.Linear(user_dim + d * embed_dim, hidden) for d in range(depth))
         self.output = nn.ModuleList(nn.Linear(hidden, nodes) for _ in range(depth))
 

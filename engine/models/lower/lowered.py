@@ -235,4 +235,4 @@ def _lookup(piece: Piece) -> Lookup:
 
 def _read(sources: Sequence[Source], columns: Mapping[str, Tensor], rows: int) -> Tensor:
     parts = [source.read(columns) for source in sources]
-    return torch.cat(parts, 1) if parts else torch.zeros(rows, 0)
+    return torch.cat(parts, 1) if parts else torch.zeros(rows, 0, dtype=torch.float32)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from headrace.features.columns import Column, Columns, Side
+from headrace.kernels.forks import Lock
 from headrace.kernels.network import instructions as ins
 from headrace.models import blocks
 from headrace.models.lower import steps
@@ -75,7 +76,7 @@ class Traced:
 
 
 #: Tracing changes what calling a module means, for the whole process, so it is done by one thread at a time.
-_tracing = threading.Lock()
+_tracing = Lock()
 
 
 class Tracer(fx.Tracer):
@@ -238,7 +239,7 @@ class _Reader:
             return getattr(moved[0], name)(*moved[1:], **keys) if isinstance(target, str) else target(*moved, **keys)
 
         if name in ("size", "dim", "getattr"):
-            return run(*(torch.empty(2, *one.shape, device="meta") for one in flats))
+            return run(*(torch.empty(2, *one.shape, device="meta", dtype=torch.float32) for one in flats))
         return steps.rearranged(run, *flats)
 
 

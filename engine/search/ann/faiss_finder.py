@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.kernels import settings as process
+from headrace.kernels.forks import openmp_threads
 from headrace.search.ann.finder import bits_of, share_allowed
 from headrace.search.ann.settings import Hnsw, Ivf, IvfPq
 
@@ -155,7 +156,7 @@ def _padded(vectors: Tensor, width: int) -> NDArray[np.float32]:
 def _threads(faiss: Any, count: int) -> Iterator[None]:
     """OpenMP's setting is the calling thread's own, so that concurrent searches do not disturb each other."""
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count)
+    faiss.omp_set_num_threads(openmp_threads(count))
     try:
         yield
     finally:

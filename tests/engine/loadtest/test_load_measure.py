@@ -10,9 +10,9 @@ from load_fakes import Slow, VirtualClock
 from rich.console import Console
 
 from headrace.kernels import settings
+from headrace.kernels.settings import all_threads
 from headrace.loadtest import EngineTarget, LoadReport, Plan, Users, measure, print_load, write_load
 from headrace.loadtest.capacity import capacity, capacity_sentence, verdicts
-from headrace.loadtest.targets import kernel_threads
 
 PLAN = Plan(batch=1, seconds=8.0, warm_up=2.0, loads=(0.3, 0.6, 0.9, 1.3), slo_ms=100.0)
 
@@ -195,7 +195,7 @@ def test_an_engine_in_this_process(engine) -> None:
     assert report.target == "400 items, 5 shown"
     assert [len(x) for x in (report.offered, report.batches, report.threads)] == [1, 2, 1]
     assert all(step.achieved > 0 and not step.errors for step in report.steps)
-    with kernel_threads(1):
+    with all_threads(1):
         assert settings.get_threads() == 1
 
 
