@@ -103,6 +103,7 @@ def measure(
         settings=settings.model_dump(mode="json"),
     )
     report.notes.extend(f"Channel {name} was left out: {why}." for name, why in built.left_out.items())
+    report.notes.extend(f"The {name} has no say: {why}." for name, why in built.unlearnt.items())
     report.notes.extend(f"The {name} is served by torch, not by the kernel: {why}." for name, why in built.slow.items())
     report.notes.append(f"Trained on the rows before the cut; measured on {words}.")
     report.notes.append(

@@ -74,6 +74,8 @@ def build(
         built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
         for name, why in built.left_out.items():
             errors.print(f"channel {name} was left out: {why}", highlight=False, soft_wrap=True)
+        for name, why in built.unlearnt.items():
+            errors.print(f"{name} has no say: {why}", highlight=False, soft_wrap=True)
         for name, why in built.slow.items():
             errors.print(
                 f"channel {name} was served by torch, not by the kernel: {why}", highlight=False, soft_wrap=True

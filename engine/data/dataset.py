@@ -59,6 +59,10 @@ class InteractionLog:
             {name: column[index] for name, column in self.context.items()},
         )
 
+    def gave(self, name: str) -> bool:
+        """Whether any row says yes to the signal `name`."""
+        return name in self.signals and bool((self.signals[name] == 1).any())
+
     def interest(self) -> NDArray[np.int32]:
         """int32 [n]: the interest label, one point for each of click, like, collect, share, follow, comment."""
         points = np.zeros(len(self), np.int32)

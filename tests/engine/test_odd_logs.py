@@ -1,0 +1,137 @@
+"""What logs hold decides before training whether they are built; whatever is built serves."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tiny
+from tiny import ROWS, TINY
+
+import headrace.build as building
+from headrace.build import build
+from headrace.channels import CHANNELS
+from headrace.channels.popular import Popular
+from headrace.data import read
+from headrace.serving import Engine
+from headrace.settings import Settings
+from headrace.types import Candidates, Requests
+
+SOME = (np.arange(ROWS) * 7 % 5 < 2).astype(np.int8)
+ONES, ZEROS = np.ones(ROWS, np.int8), np.zeros(ROWS, np.int8)
+
+
+def nulled(values: np.ndarray, null: np.ndarray) -> pa.Array:
+    return pa.array(values, mask=null == 1)
+
+
+@pytest.mark.parametrize(
+    ("signals", "unlearnt"),
+    [
+        ({"click": ONES}, {"target click": "log: click: expected two outcomes to learn from, got only 1 in 400 rows"}),
+        ({"click": nulled(ONES, SOME)}, {"target click": "got only 1 in 240 rows"}),
+        ({"share": ONES}, {"target share": "got only 1 in 400 rows"}),
+        ({"impression": SOME, "click": ONES}, {"target click": "got only 1 in 400 rows"}),
+        # Likes without a click anywhere: the column of clicks says nothing, that of likes does.
+        ({"click": ZEROS, "like": SOME}, {"target click": "got only 0 in 400 rows"}),
+        ({"click": pa.nulls(ROWS, pa.int8()), "like": SOME}, {"target click": "got no row that records it"}),
+        ({"like": SOME, "play_time_ms": ZEROS}, {"target play_time": "got only 0 in 400 rows"}),
+    ],
+)
+def test_a_target_of_one_outcome_has_no_say(tmp_path: Path, signals: dict[str, Any], unlearnt: dict[str, str]) -> None:
+    built = build(read(tiny.write(tmp_path / "log", **signals)), TINY, tmp_path / "snapshot")
+    for name, why in unlearnt.items():
+        assert why in built.unlearnt[name]
+    learnt = built.engine.funnel.ranker.heads.targets
+    assert ("fusion click_times_sum" in built.unlearnt) == (learnt == ("impression",))
+    known, stranger = Engine.load(tmp_path / "snapshot").recommend([7, 12345])
+    assert len(known.items) == len(stranger.items) == 10
+    assert np.isfinite(known.scores + stranger.scores).all()
+
+
+def test_positives_alone_rank_what_is_shown_above_what_is_not(tmp_path: Path) -> None:
+    row = np.arange(ROWS)
+    built = build(read(tiny.write(tmp_path, item=row**2 // 4 % 90, click=ONES)), TINY, tmp_path / "snapshot")
+    trace = built.engine.funnel.run(built.engine.requests(np.array([-1])), 10)
+    odds = trace.page.columns["p_impression"] / (1 - trace.page.columns["p_impression"])
+    assert trace.page.score.tolist() == pytest.approx((odds**TINY.fusion.exposure_power).tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("signals", "match"),
+    [
+        ({}, "click, like, collect, share, follow, comment to learn from, got no such column"),
+        ({"click": ZEROS}, "got no 1 in click"),
+        ({"click": ZEROS, "like": pa.nulls(ROWS, pa.int8())}, "got no 1 in click, no 1 in like"),
+        ({"play_time_ms": 100 * np.arange(ROWS)}, "got no such column"),
+        ({"impression": SOME, "completion": SOME}, "got no such column"),
+    ],
+)
+def test_a_log_without_interest_is_refused(tmp_path: Path, signals: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=f"log: expected a 1 in some row of .*{match}"):
+        build(read(tiny.write(tmp_path, **signals)), TINY, tmp_path / "snapshot")
+    assert not (tmp_path / "snapshot").exists()
+
+
+@pytest.mark.parametrize("settings", [{"unshown": 0.0}, {"unshown_most": 0}])
+def test_nothing_left_to_learn_is_refused_before_training(tmp_path: Path, settings: dict[str, Any]) -> None:
+    data = read(tiny.write(tmp_path, click=ONES))
+    with pytest.raises(
+        ValueError, match=r"preranker: expected a target that click_times_sum uses.*click.*only 1 in 400"
+    ):
+        build(data, TINY.model_copy(update=settings), tmp_path / "snapshot")
+    assert not (tmp_path / "snapshot").exists()
+
+
+def test_no_channel_is_refused_before_training(tmp_path: Path) -> None:
+    data = read(tiny.write(tmp_path, click=SOME))
+    for chosen, match in (
+        ({}, "no quota above 0"),
+        ({"author_latest": {"quota": 5}}, r"author_latest: catalogue\.author"),
+    ):
+        quotas = {name: {"quota": 0} for name in CHANNELS} | chosen
+        settings = Settings.model_validate({"channels": quotas})
+        with pytest.raises(ValueError, match=f"channels: expected at least one that can be built, got none .*{match}"):
+            build(data, settings, tmp_path / "snapshot")
+    assert not (tmp_path / "snapshot").exists()
+
+
+@pytest.mark.parametrize("fault", ["raises", "nothing"])
+def test_an_engine_that_cannot_answer_replaces_none(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = read(tiny.write(tmp_path, click=SOME))
+    build(data, TINY, tmp_path / "snapshot")
+    before = (tmp_path / "snapshot" / "CURRENT").read_text()
+
+    def recall(self: Popular, requests: Requests, quota: int) -> Candidates:
+        if fault == "raises":
+            raise RuntimeError("popular: broken")
+        return Candidates.empty(len(requests))
+
+    monkeypatch.setattr(Popular, "recall", recall)
+    expected = "popular: broken" if fault == "raises" else "expected items for an unknown user from popular, got none"
+    with pytest.raises((RuntimeError, ValueError), match=re.escape(expected)):
+        build(data, TINY, tmp_path / "snapshot")
+    monkeypatch.undo()
+    assert (tmp_path / "snapshot" / "CURRENT").read_text() == before
+    assert len(Engine.load(tmp_path / "snapshot").recommend([12345])[0].items) == 10
+
+
+def test_scores_that_are_not_numbers_are_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assemble = building.assemble
+
+    def spoilt(*parts: Any) -> Any:
+        funnel = assemble(*parts)
+        for weight in funnel.ranker.network.parameters():
+            weight.data.fill_(float("nan"))
+        return funnel
+
+    monkeypatch.setattr(building, "assemble", spoilt)
+    with pytest.raises(ValueError, match="finite"):
+        build(read(tiny.write(tmp_path, click=SOME)), TINY, tmp_path / "snapshot")
+    assert not (tmp_path / "snapshot" / "CURRENT").exists()
