@@ -14,7 +14,7 @@ import torch
 from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
-from headrace.data import Dataset
+from headrace.data import Dataset, check_plausible
 from headrace.exposure import ExposureFilter
 from headrace.features import TrainingSet
 from headrace.ranking import check_interest, check_objectives, train_ranker
@@ -58,11 +58,13 @@ def build(
     from them. warm: an engine whose models training starts from; users and items are matched by id, and the codes of
     features must mean what they meant. A snapshot that is there is replaced once the new engine has answered a known
     and an unknown user.
-    Raises ValueError, before any training, for a log that is empty, holds no interest or teaches no target of the
-    score, and for no channel that can be built; OSError when `out` cannot be written.
+    Raises ValueError, before any training, for a log that is empty, has implausible times, holds no interest or
+    teaches no target of the score, and for no channel that can be built; OSError when `out` cannot be written.
     """
     if len(dataset.log) == 0:
         raise ValueError(f"log: expected at least 1 row to learn from in {dataset.name}, got 0")
+    for time in dataset.log.time[[0, -1]].tolist():
+        check_plausible("log.time", time)
     check_interest(dataset.log)
     work = out / "work" / _fingerprint(dataset, settings)
     job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=_parts(warm))

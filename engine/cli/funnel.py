@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def _print_rows(name: str, rows: RowReport) -> None:
     dropped = "".join(f", dropped {count:,} ({reason})" for reason, count in rows.dropped.items())
-    errors.print(f"{name}: read {rows.read:,} rows, kept {rows.kept:,}{dropped}", highlight=False)
+    unit = f", times in {rows.unit}" if rows.unit != "milliseconds" else ""
+    late = f", {rows.late:,} out of order" if rows.late else ""
+    errors.print(f"{name}: read {rows.read:,} rows{unit}, kept {rows.kept:,}{late}{dropped}", highlight=False)
 
 
 def doctor() -> None:
@@ -71,6 +73,8 @@ def build(
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log)
         _print_rows(dataset.name, dataset.rows)
+        for note in dataset.notes:
+            errors.print(note, highlight=False, soft_wrap=True)
         built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
         for name, why in built.left_out.items():
             errors.print(f"channel {name} was left out: {why}", highlight=False, soft_wrap=True)

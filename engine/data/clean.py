@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.data.clock import believed
 from headrace.data.codes import encode, plain
 from headrace.data.dataset import UNKNOWN, InteractionLog, RowReport
 from headrace.data.ids import IdMap
@@ -41,33 +42,41 @@ def clean(
 ) -> Cleaned:
     """Check a table of interactions and turn it into dense rows, in time order (ties keep the table's order).
 
-    table: columns user, item (int64 or string ids) and time (int64 ms since the epoch, or an Arrow timestamp);
+    table: columns user, item (int64 or string ids) and time (int64 since the epoch, in one unit from seconds to
+        nanoseconds that `believed` tells by its size, or an Arrow timestamp);
         any of SIGNALS (integer or boolean, null where not recorded), play_time_ms, duration_ms (integer) and
         context_<name> (non-negative integers kept as they are, or strings turned into codes). No other column.
     items, users: the ids that exist. None: those of the kept rows.
     compare: the source's full rows, in the same order, where `table` holds only some of their columns.
 
-    A bad row is dropped for the first of these reasons: `null_id` (user or item), `null_time`, `negative_time`,
-    `unknown_item` and `unknown_user` (only where `items` or `users` is given), `negative_play_time`,
-    `negative_duration`, `duplicate` (an earlier row is equal in every column, of `compare` where given) and
-    `repeated_event` (an earlier row is equal in every column of `table`, though not of `compare`).
+    A bad row is dropped for the first of these reasons: `null_id` (user or item), `null_time`, those of `believed`
+    (`negative_time`, `time_in_<unit>`, `time_before_1990`, `time_in_future`, `time_apart`), `unknown_item` and
+    `unknown_user` (only where `items` or `users` is given), `negative_play_time`, `negative_duration`, `duplicate` (an
+    earlier row is equal in every column, of `compare` where given) and `repeated_event` (an earlier row is equal in
+    every column of `table`, though not of `compare`).
     With on_bad="refuse" any such row is a ValueError that lists the counts.
 
-    Raises ValueError for a missing, unknown or wrongly typed column and for a signal other than 0, 1 and null.
+    Raises ValueError for a missing, unknown or wrongly typed column, for a signal other than 0, 1 and null, and for
+    times that fit no unit, several, or not the type of their column.
     """
     if on_bad not in ("drop", "refuse"):
         raise ValueError(f"on_bad: expected 'drop' or 'refuse', got {on_bad!r}")
     _check_names(table)
     if compare is not None and compare.num_rows != table.num_rows:
         raise ValueError(f"compare: expected {table.num_rows} rows, got {compare.num_rows}")
-    user, item, time = id_column(table["user"], "user"), id_column(table["item"], "item"), _time(table["time"])
+    user, item = id_column(table["user"], "user"), id_column(table["item"], "item")
+    given = _time(table["time"])
+    unit, stamp, unbelieved = believed(_ints(given), _bools(given.is_valid()))
+    if unit != "milliseconds" and pa.types.is_timestamp(table.schema.field("time").type):
+        raise ValueError(f"time: expected plausible moments, got {table.schema.field('time').type} that are {unit}")
+    time = pa.array(stamp)
     signals = {name: _signal(table[name], name) for name in SIGNALS if name in table.column_names}
     spans = {name: _milliseconds(table[name], name) for name in _TIMES if name in table.column_names}
 
     bad: dict[str, Bools] = {
         "null_id": _bools(pc.or_(user.is_null(), item.is_null())),
-        "null_time": _bools(time.is_null()),
-        "negative_time": _bools(pc.less(time, 0)),
+        "null_time": _bools(given.is_null()),
+        **unbelieved,
     }
     if items is not None:
         bad["unknown_item"] = rows_of(item, items, "item") < 0
@@ -87,7 +96,8 @@ def clean(
         counts = ", ".join(f"{reason} {count}" for reason, count in dropped.items())
         raise ValueError(f"log: {sum(dropped.values())} of {table.num_rows} rows are bad: {counts}")
 
-    kept = kept[np.argsort(_ints(time.take(pa.array(kept))), kind="stable")]
+    late = int((stamp[kept] < np.maximum.accumulate(stamp[kept])).sum())
+    kept = kept[np.argsort(stamp[kept], kind="stable")]
     index = pa.array(kept)
     user, item = user.take(index), item.take(index)
     users = ids_of(user) if users is None else users
@@ -96,12 +106,12 @@ def clean(
     log = InteractionLog(
         rows_of(user, users, "user").astype(np.int32),
         rows_of(item, items, "item").astype(np.int32),
-        _ints(time.take(index)),
+        stamp[kept],
         {name: _ints(column.take(index)).astype(np.int8) for name, column in signals.items()},
         context=context,
         **{name: _ints(span.take(index)).astype(np.int32) for name, span in spans.items()},
     )
-    return Cleaned(log, users, items, names, RowReport(table.num_rows, len(log), dropped))
+    return Cleaned(log, users, items, names, RowReport(table.num_rows, len(log), dropped, unit, late))
 
 
 def id_column(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
@@ -155,11 +165,12 @@ def _cast(array: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
 
 
 def _time(column: pa.ChunkedArray) -> pa.Array:
+    """int64 as recorded; ms of a timestamp."""
     array = plain(column)
     if pa.types.is_timestamp(array.type):
         return array.cast(pa.timestamp("ms", array.type.tz), safe=False).cast(pa.int64())
     if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"time: expected int64 milliseconds or a timestamp, got {array.type}")
+        raise ValueError(f"time: expected integers since the epoch or a timestamp, got {array.type}")
     return _cast(array, pa.int64(), "time")
 
 

@@ -72,7 +72,7 @@ def _log_table(raw: pa.Table) -> pa.Table:
         {
             "user": raw["user_id"],
             "item": raw["movie_id"],
-            "time": pc.multiply(raw["timestamp"].cast(pa.int64()), 1000),
+            "time": raw["timestamp"],
             "impression": pa.array(np.ones(raw.num_rows, np.int8)),
             "click": pc.greater_equal(rating, CLICK),
             "like": pc.greater_equal(rating, LIKE),

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headrace.data.clean import CONTEXT, Cleaned, clean, id_column
+from headrace.data.clock import published
 from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, Users
 from headrace.data.ids import IdMap
@@ -43,7 +44,8 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop")
     path = Path(folder)
     if not (path / LOG).exists():
         raise FileNotFoundError(f"{path / LOG}: no such file")
-    catalogue = _catalogue(pq.read_table(path / CATALOGUE)) if (path / CATALOGUE).exists() else None
+    notes: list[str] = []
+    catalogue = _catalogue(pq.read_table(path / CATALOGUE), notes) if (path / CATALOGUE).exists() else None
     users = _users(pq.read_table(path / USERS)) if (path / USERS).exists() else None
     cleaned = clean(
         pq.read_table(path / LOG),
@@ -65,6 +67,7 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop")
         cleaned.rows,
         cleaned.context_names,
         older.rows if older else None,
+        tuple(notes),
     )
 
 
@@ -105,7 +108,7 @@ def _users(table: pa.Table) -> Users:
     )
 
 
-def _catalogue(table: pa.Table) -> Catalogue:
+def _catalogue(table: pa.Table, notes: list[str]) -> Catalogue:
     for name in table.column_names:
         if name not in _ITEM_COLUMNS:
             raise ValueError(f"{CATALOGUE}: unknown column {name}, expected {', '.join(_ITEM_COLUMNS)}")
@@ -121,8 +124,8 @@ def _catalogue(table: pa.Table) -> Catalogue:
         category=lists["category"][0] if "category" in have else None,
         keyword=lists["keyword"][0] if "keyword" in have else None,
         city=codes["city"][0] if "city" in have else None,
-        publish_time=_times(table["publish_time"], "publish_time") if "publish_time" in have else None,
-        duration_ms=_times(table["duration_ms"], "duration_ms").astype(np.int32) if "duration_ms" in have else None,
+        publish_time=_published(table["publish_time"], notes) if "publish_time" in have else None,
+        duration_ms=_durations(table["duration_ms"]) if "duration_ms" in have else None,
         vector=_vectors(table["vector"]) if "vector" in have else None,
         marked=_marked(table["marked"]) if "marked" in have else None,
         latitude=_degrees(table["latitude"], "latitude", 90) if "latitude" in have else None,
@@ -131,16 +134,32 @@ def _catalogue(table: pa.Table) -> Catalogue:
     )
 
 
-def _times(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
+def _published(column: pa.ChunkedArray, notes: list[str]) -> NDArray[np.int64]:
     array = plain(column)
-    if pa.types.is_timestamp(array.type) and name == "publish_time":
+    if pa.types.is_timestamp(array.type):
         array = array.cast(pa.timestamp("ms", array.type.tz), safe=False).cast(pa.int64())
+    array = _integers(array, "publish_time")
+    known = array.is_valid().to_numpy(zero_copy_only=False)
+    try:
+        time, words = published(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False), known)
+    except ValueError as error:
+        raise ValueError(f"{CATALOGUE}: publish_time: {error}") from None
+    if words:
+        notes.append(f"{CATALOGUE}: publish_time: {words}")
+    return time
+
+
+def _durations(column: pa.ChunkedArray) -> NDArray[np.int32]:
+    array = _integers(plain(column), "duration_ms")
+    if pc.any(pc.or_(pc.less(array, 0), pc.greater(array, _LONGEST))).as_py():
+        raise ValueError(f"{CATALOGUE}: duration_ms: expected 0..{_LONGEST} or null, got {pc.min_max(array).as_py()}")
+    return np.asarray(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False)).astype(np.int32)
+
+
+def _integers(array: pa.Array, name: str) -> pa.Array:
     if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
         raise ValueError(f"{CATALOGUE}: {name}: expected integer milliseconds, got {array.type}")
-    array = array.cast(pa.int64())
-    if name == "duration_ms" and pc.any(pc.or_(pc.less(array, 0), pc.greater(array, _LONGEST))).as_py():
-        raise ValueError(f"{CATALOGUE}: {name}: expected 0..{_LONGEST} or null, got {pc.min_max(array).as_py()}")
-    return np.asarray(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False))
+    return array.cast(pa.int64())
 
 
 def _vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:

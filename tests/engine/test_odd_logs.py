@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,22 @@ def test_scores_that_are_not_numbers_are_no_answer(tmp_path: Path, monkeypatch: 
     with pytest.raises(ValueError, match="finite"):
         build(read(tiny.write(tmp_path, click=SOME)), TINY, tmp_path / "snapshot")
     assert not (tmp_path / "snapshot" / "CURRENT").exists()
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(0.001, "seconds"), (1000, "microseconds")])
+def test_a_dataset_with_times_of_another_unit_is_refused(tmp_path: Path, factor: float, unit: str) -> None:
+    data = read(tiny.write(tmp_path, click=SOME))
+    other = replace(data.log, time=(data.log.time * factor).astype(np.int64))
+    with pytest.raises(ValueError, match=rf"log\.time: expected milliseconds since the epoch.*like {unit}"):
+        build(data.with_log(other), TINY, tmp_path / "snapshot")
+
+
+def test_one_absurd_time_leaves_the_snapshot_as_it_was(tmp_path: Path) -> None:
+    time = tiny.columns()["time"]
+    clean = build(read(tiny.write(tmp_path / "a", click=SOME)), TINY, tmp_path / "clean").engine
+    more = {name: np.append(column, column[-1]) for name, column in tiny.columns(click=SOME).items()}
+    dirty = read(tiny.write(tmp_path / "b", **more | {"time": np.append(time, 4_070_908_800_000)}))
+    assert dirty.rows.dropped == {"time_in_future": 1}
+    engine = build(dirty, TINY, tmp_path / "dirty").engine
+    assert engine.as_of == clean.as_of
+    assert [p.items for p in engine.recommend([3, 12345])] == [p.items for p in clean.recommend([3, 12345])]
