@@ -51,7 +51,7 @@ def run_demo(
     """Reads `data` (or generates a log of `sizes` users, items, events), builds, measures, and writes `out`/<stamp>."""
     page.environment()  # a missing extra should be told before the work, not after it
     started = time.monotonic()
-    dataset = read(data) if data else generate(*sizes, seed=settings.seed).dataset
+    dataset = read(data, most_rows=settings.log_rows) if data else generate(*sizes, seed=settings.seed).dataset
     train, test, words = split_last_days(dataset.log)
     seconds = {"read": time.monotonic() - started}
     folder = out / time.strftime("%Y%m%d-%H%M%S")

@@ -71,7 +71,7 @@ def build(
 
     with friendly(), progress_bar() as progress:
         chosen = load_settings(settings) if settings else Settings()
-        dataset = read(log)
+        dataset = read(log, most_rows=chosen.log_rows)
         _print_rows(dataset.name, dataset.rows)
         for note in dataset.notes:
             errors.print(note, highlight=False, soft_wrap=True)
@@ -89,7 +89,10 @@ def build(
 
 def recommend(
     snapshot: Annotated[Path, typer.Option(help="A snapshot folder.")],
-    users: Annotated[str, typer.Option(help="User ids separated by commas, or - for standard input.")],
+    users: Annotated[str | None, typer.Option(help="User ids separated by commas, or - for standard input.")] = None,
+    user: Annotated[
+        list[str] | None, typer.Option(help="One user id, taken as it stands; may be given many times.")
+    ] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
     overlay: OverlayFile = None,
@@ -99,9 +102,13 @@ def recommend(
 
     with friendly():
         engine = Engine.load(snapshot, overlay=overlay)
-        words = (
-            sys.stdin.read().split() if users == "-" else [word.strip() for word in users.split(",") if word.strip()]
-        )
+        words = list(user or [])
+        if users == "-":
+            words += sys.stdin.read().split()
+        elif users is not None:
+            words += [word.strip() for word in users.split(",") if word.strip()]
+        elif not words:
+            raise ValueError("users: expected --users or --user, got neither")
         for page in engine.recommend(engine.parse_ids(words), k, reasons=reasons):
             row = dataclasses.asdict(page)
             if page.reasons is None:

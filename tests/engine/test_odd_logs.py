@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ import pyarrow as pa
 import pytest
 import tiny
 from tiny import ROWS, TINY
+from typer.testing import CliRunner
 
 import headrace.build as building
 from headrace.build import build
 from headrace.channels import CHANNELS
 from headrace.channels.popular import Popular
+from headrace.cli import app
 from headrace.data import read
 from headrace.serving import Engine
 from headrace.settings import Settings
@@ -155,3 +158,30 @@ def test_one_absurd_time_leaves_the_snapshot_as_it_was(tmp_path: Path) -> None:
     engine = build(dirty, TINY, tmp_path / "dirty").engine
     assert engine.as_of == clean.as_of
     assert [p.items for p in engine.recommend([3, 12345])] == [p.items for p in clean.recommend([3, 12345])]
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.uint64()])
+def test_a_context_code_too_large_is_refused_before_anything_is_made_of_it(tmp_path: Path, kind: pa.DataType) -> None:
+    codes = np.arange(ROWS) % 3
+    codes[7] = 2**31 - 2
+    data = read(tiny.write(tmp_path, click=SOME, context_tab=pa.array(codes, kind)))
+    with pytest.raises(
+        ValueError, match=r"log: context_tab: expected codes below 100000 \(features.context_codes\), got 2147"
+    ):
+        build(data, TINY, tmp_path / "snapshot")
+    assert not (tmp_path / "snapshot" / "CURRENT").exists()
+
+
+def test_any_id_can_be_asked_for_on_the_command_line(tmp_path: Path) -> None:
+    words = ["a,b", " a", "", "-", "1_000", "plain"]
+    data = read(tiny.write(tmp_path, click=SOME, user=[words[row % 6] for row in range(ROWS)]))
+    build(data, TINY, tmp_path / "snapshot")
+    command = ["recommend", "--snapshot", str(tmp_path / "snapshot"), "-k", "3"]
+    run = CliRunner().invoke(app, [*command, *(part for word in words for part in ("--user", word))])
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [(row["user"], row["known"]) for row in rows] == [(word, True) for word in words]
+    run = CliRunner().invoke(app, [*command, "--users", "plain,nobody", "--user", "-"])
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [(row["user"], row["known"]) for row in rows] == [("-", True), ("plain", True), ("nobody", False)]
+    run = CliRunner().invoke(app, command)
+    assert (run.exit_code, "users: expected --users or --user, got neither" in run.output) == (2, True)
