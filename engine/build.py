@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset, check_plausible
 from headrace.exposure import ExposureFilter
 from headrace.features import TrainingSet
+from headrace.fingerprint import fingerprint
 from headrace.ranking import check_interest, check_objectives, train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
@@ -66,8 +66,9 @@ def build(
     for time in dataset.log.time[[0, -1]].tolist():
         check_plausible("log.time", time)
     check_interest(dataset.log)
-    work = out / "work" / _fingerprint(dataset, settings)
-    job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=_parts(warm))
+    parts = _parts(warm)
+    work = out / "work" / fingerprint(dataset, settings, {name: part.state() for name, part in parts.items()})
+    job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=parts)
     with job.step("features"):
         store = job.store
     share = min(settings.unshown, settings.unshown_most / len(dataset.log))
@@ -152,11 +153,3 @@ def _moved_codes(warm: Engine, dataset: Dataset) -> dict[str, torch.Tensor]:
         "user": torch.from_numpy(warm.users.rows(dataset.users.ids.ids)),
         "item": torch.from_numpy(warm.items.rows(dataset.catalogue.ids.ids)),
     }
-
-
-def _fingerprint(dataset: Dataset, settings: Settings) -> str:
-    """Changes when the log or the settings do, so that a checkpoint is never used for another job."""
-    digest = hashlib.sha256(settings.model_dump_json().encode())
-    for column in (dataset.log.user, dataset.log.item, dataset.log.time):
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()[:16]

@@ -114,12 +114,19 @@ def _varies(value: NDArray[np.float32], known: NDArray[np.bool_]) -> bool:
     return len(seen) > 0 and bool(seen.min() < seen.max())
 
 
-def negatives_kept(labels: Labels, rates: dict[str, float], seed: int) -> Tensor:
-    """float32 [n, T]: `labels.known` with only the share `rates[target]` of each target's negatives left."""
+def sample_weights(labels: Labels, rates: dict[str, float], seed: int) -> Tensor:
+    """float32 [n, T]: `labels.known` with only the share `rates[target]` of each target's negatives left.
+
+    A play time is no probability that a rate could be calibrated back from its prediction: its y = t / (1 + t) lies
+    between the outcomes. There, the negatives that are left weigh 1 / rate, so that the mean of y stays what it was.
+    """
     rate = torch.tensor([rates.get(name, 1.0) for name in labels.names])
     if bool(((rate <= 0) | (rate > 1)).any()):
         raise ValueError(f"negative_rate: expected rates above 0 and at most 1, got {rates}")
     if bool((rate == 1).all()):
         return labels.known
     draw = torch.rand(labels.known.shape, generator=torch.Generator().manual_seed(seed))
-    return labels.known * ((labels.value > 0) | (draw < rate))
+    positive = labels.value > 0
+    kept = labels.known * (positive | (draw < rate))
+    timed = torch.tensor([name == PLAY_TIME for name in labels.names])
+    return torch.where(timed & ~positive, kept / rate, kept)

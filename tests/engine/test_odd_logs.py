@@ -12,18 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tiny
+import torch
 from tiny import ROWS, TINY
 from typer.testing import CliRunner
 
 import headrace.build as building
 from headrace.build import build
 from headrace.channels import CHANNELS
-from headrace.channels.popular import Popular
 from headrace.cli import app
 from headrace.data import read
+from headrace.funnel import Funnel, Trace
 from headrace.serving import Engine
 from headrace.settings import Settings
-from headrace.types import Candidates, Requests
 
 SOME = (np.arange(ROWS) * 7 % 5 < 2).astype(np.int8)
 ONES, ZEROS = np.ones(ROWS, np.int8), np.zeros(ROWS, np.int8)
@@ -112,12 +112,15 @@ def test_an_engine_that_cannot_answer_replaces_none(
     build(data, TINY, tmp_path / "snapshot")
     before = (tmp_path / "snapshot" / "CURRENT").read_text()
 
-    def recall(self: Popular, requests: Requests, quota: int) -> Candidates:
+    run = Funnel.run
+
+    def broken(self: Funnel, *asked: Any) -> Trace:
         if fault == "raises":
             raise RuntimeError("popular: broken")
-        return Candidates.empty(len(requests))
+        trace = run(self, *asked)
+        return replace(trace, page=trace.page.keep(torch.zeros(len(trace.page), dtype=torch.bool)))
 
-    monkeypatch.setattr(Popular, "recall", recall)
+    monkeypatch.setattr(Funnel, "run", broken)
     expected = "popular: broken" if fault == "raises" else "expected items for an unknown user from popular, got none"
     with pytest.raises((RuntimeError, ValueError), match=re.escape(expected)):
         build(data, TINY, tmp_path / "snapshot")

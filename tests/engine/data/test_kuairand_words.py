@@ -9,6 +9,7 @@ from headrace.data import read_kuairand
 HEADER = "user_id,video_id,time_ms,is_click,is_like,is_follow,is_comment,is_forward,play_time_ms,duration_ms,tab\n"
 ROWS = "7,10,1650819600000,1,0,0,0,0,800,1000,4\n9,20,1650819600001,0,0,0,0,0,,,1\n"
 ITEMS = "video_id,author_id,upload_dt,video_duration,tag\n10,5,2022-04-10,1000.0,{}\n20,6,2022-04-11,,{}\n"
+PLAIN_ITEMS = ITEMS.replace("{}", "3")
 USERS = "user_id,user_active_degree,is_live_streamer,follow_range,onehot_feat0\n9,NA,1,null,3\n7,full,0,,\n"
 LOG_NAME, ITEMS_NAME, USERS_NAME = (
     "log_standard_4_22_to_5_08_pure.csv",
@@ -17,7 +18,7 @@ LOG_NAME, ITEMS_NAME, USERS_NAME = (
 )
 
 
-def folder_of(tmp_path, log=HEADER + ROWS, items=ITEMS.replace("{}", "3"), users=USERS):
+def folder_of(tmp_path, log=HEADER + ROWS, items=PLAIN_ITEMS, users=USERS):
     for name, text in ((LOG_NAME, log), (ITEMS_NAME, items), (USERS_NAME, users)):
         (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return tmp_path
