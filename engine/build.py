@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import torch
 from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
-from headrace.data import Dataset
+from headrace.data import Dataset, check_plausible
 from headrace.exposure import ExposureFilter
 from headrace.features import TrainingSet
-from headrace.ranking import train_ranker
+from headrace.fingerprint import fingerprint
+from headrace.ranking import check_interest, check_objectives, train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
 from headrace.serving.engine import Engine
@@ -31,11 +31,15 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class Built:
-    """A trained engine, what its training reported, and what could not be built -> why."""
+    """A trained engine, what its training reported, and what could not be built -> why.
+
+    left_out: channels. unlearnt: targets that the log cannot teach, and the fusion where it has none of its columns.
+    """
 
     engine: Engine
     fits: list[FitReport]
     left_out: dict[str, str]
+    unlearnt: dict[str, str] = field(default_factory=dict)
 
     @property
     def slow(self) -> dict[str, str]:
@@ -54,41 +58,63 @@ def build(
 
     Training checkpoints live in a folder `out`/work-... until the snapshot is written: the same call after an
     interruption goes on from them. warm: an engine whose models training starts from; users and items are matched by
-    id, and the codes of features must mean what they meant. Raises ValueError for an empty log or no channel that can
-    be built, SnapshotError, before anything is done, where `out` holds something and is no snapshot's or another build
-    of the same job is at work there, OSError when `out` cannot be written.
+    id, and the codes of features must mean what they meant. A snapshot that is there is replaced once the new engine
+    has answered a known and an unknown user.
+    Raises, before any training, ValueError for a log that is empty, has implausible times, holds no interest or teaches
+    no target of the score, and for no channel that can be built; SnapshotError where `out` holds something and is no
+    snapshot's or another build of the same job is at work there; OSError when `out` cannot be written.
     """
     if len(dataset.log) == 0:
         raise ValueError(f"log: expected at least 1 row to learn from in {dataset.name}, got 0")
-    with work_folder(out, _fingerprint(dataset, settings)) as work:
-        return _build(dataset, settings, out, progress, warm, work)
+    for time in dataset.log.time[[0, -1]].tolist():
+        check_plausible("log.time", time)
+    check_interest(dataset.log)
+    parts = _parts(warm)
+    with work_folder(out, fingerprint(dataset, settings, {name: part.state() for name, part in parts.items()})) as work:
+        job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=parts)
+        return _build(job, settings, out, _moved_codes(warm, dataset) if warm else None)
 
 
-def _build(
-    dataset: Dataset, settings: Settings, out: Path, progress: Progress | None, warm: Engine | None, work: Path
-) -> Built:
-    job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=_parts(warm))
+def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tensor] | None) -> Built:
+    dataset = job.dataset
     with job.step("features"):
         store = job.store
+    share = min(settings.unshown, settings.unshown_most / len(dataset.log))
+    shown = with_unshown(dataset.log, len(dataset.catalogue), share, settings.seed)
+    unlearnt = check_objectives(shown, (settings.preranker, settings.ranker), settings.fusion)
     channels = fit_channels(job, settings.channels)
+    if not channels:
+        why = "; ".join(f"{name}: {lack}" for name, lack in job.left_out.items()) or "no quota above 0"
+        raise ValueError(f"channels: expected at least one that can be built, got none ({why})")
     with job.step("exposures"):
         exposure = fit_exposure(dataset, settings)
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     with job.step("training rows"):
-        share = min(settings.unshown, settings.unshown_most / len(dataset.log))
-        shown = with_unshown(dataset.log, len(dataset.catalogue), share, settings.seed)
         rows = TrainingSet(store, shown)
-    maps = _moved_codes(warm, dataset) if warm else None
     preranker, ranker = (
         train_ranker(job, one, log=shown, rows=rows, fusion=settings.fusion, maps=maps)
         for one in (settings.preranker, settings.ranker)
     )
     funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
     as_of = int(dataset.log.time[-1]) + 1
+    with job.step("first answers"):
+        _check_answers(Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings), dataset)
     with job.step("snapshot"):
         save(funnel, dataset, as_of, settings, out)
     engine = Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings)
-    return Built(engine, job.fits, job.left_out)
+    return Built(engine, job.fits, job.left_out, unlearnt)
+
+
+def _check_answers(engine: Engine, dataset: Dataset) -> None:
+    """Raises ValueError where the engine fails a user of the log's end or an unknown one, or has nothing for the latter
+    though a channel is for everybody."""
+    rows = np.append(dataset.log.user[-1:], -1).astype(np.int64)
+    page = engine.funnel.run(engine.requests(rows), engine.settings.page.shown).page
+    if not bool(page.score.isfinite().all()):
+        raise ValueError(f"build: expected finite scores in the first answers, got {page.score.tolist()}")
+    everybody = [channel.name for channel in engine.funnel.channels if not channel.personalised]
+    if everybody and int(page.counts[-1]) == 0:
+        raise ValueError(f"build: expected items for an unknown user from {', '.join(everybody)}, got none")
 
 
 def fit_channels(build: Build, settings: Mapping[str, ChannelSettings]) -> list[Channel]:
@@ -133,11 +159,3 @@ def _moved_codes(warm: Engine, dataset: Dataset) -> dict[str, torch.Tensor]:
         "user": torch.from_numpy(warm.users.rows(dataset.users.ids.ids)),
         "item": torch.from_numpy(warm.items.rows(dataset.catalogue.ids.ids)),
     }
-
-
-def _fingerprint(dataset: Dataset, settings: Settings) -> str:
-    """Changes when the log or the settings do, so that a checkpoint is never used for another job."""
-    digest = hashlib.sha256(settings.model_dump_json().encode())
-    for column in (dataset.log.user, dataset.log.item, dataset.log.time):
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()[:16]

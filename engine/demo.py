@@ -52,7 +52,7 @@ def run_demo(
     """Reads `data` (or generates a log of `sizes` users, items, events), builds, measures, and writes `out`/<stamp>."""
     page.environment()  # a missing extra should be told before the work, not after it
     started = time.monotonic()
-    dataset = read(data) if data else generate(*sizes, seed=settings.seed).dataset
+    dataset = read(data, most_rows=settings.log_rows) if data else generate(*sizes, seed=settings.seed).dataset
     train, test, words = split_last_days(dataset.log)
     seconds = {"read": time.monotonic() - started}
     folder = out / time.strftime("%Y%m%d-%H%M%S")
@@ -105,6 +105,7 @@ def measure(
         settings=settings.model_dump(mode="json"),
     )
     report.notes.extend(f"Channel {name} was left out: {why}." for name, why in built.left_out.items())
+    report.notes.extend(f"The {name} has no say: {why}." for name, why in built.unlearnt.items())
     report.notes.extend(f"The {name} is served by torch, not by the kernel: {why}." for name, why in built.slow.items())
     report.notes.append(f"Trained on the rows before the cut; measured on {words}.")
     report.notes.append(

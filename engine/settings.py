@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from headrace.channels import CHANNELS, ChannelSettings
+from headrace.data.files import MOST_ROWS
 from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
@@ -91,6 +92,9 @@ class Settings(Section):
     """All settings of a build."""
 
     seed: int = Field(default=0, ge=0, description="of every draw")
+    log_rows: int = Field(
+        default=MOST_ROWS, ge=1, description="the most rows of a Parquet file of the log; one with more is refused"
+    )
     unshown: float = Field(
         default=2.0,
         ge=0,

@@ -34,7 +34,7 @@ ROOMS = """
     snapshot overlay
     storage
     serving
-    build
+    fingerprint build
     report
     doctor
     evaluation experiments

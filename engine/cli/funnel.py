@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def _print_rows(name: str, rows: RowReport) -> None:
     dropped = "".join(f", dropped {count:,} ({reason})" for reason, count in rows.dropped.items())
-    errors.print(f"{name}: read {rows.read:,} rows, kept {rows.kept:,}{dropped}", highlight=False)
+    unit = f", times in {rows.unit}" if rows.unit != "milliseconds" else ""
+    late = f", {rows.late:,} out of order" if rows.late else ""
+    errors.print(f"{name}: read {rows.read:,} rows{unit}, kept {rows.kept:,}{late}{dropped}", highlight=False)
 
 
 def doctor() -> None:
@@ -74,11 +76,15 @@ def build(
     with friendly(), progress_bar() as progress:
         check_folder(out)  # before a log is read that may take minutes
         chosen = load_settings(settings) if settings else Settings()
-        dataset = read(log)
+        dataset = read(log, most_rows=chosen.log_rows)
         _print_rows(dataset.name, dataset.rows)
+        for note in dataset.notes:
+            errors.print(note, highlight=False, soft_wrap=True)
         built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
         for name, why in built.left_out.items():
             errors.print(f"channel {name} was left out: {why}", highlight=False, soft_wrap=True)
+        for name, why in built.unlearnt.items():
+            errors.print(f"{name} has no say: {why}", highlight=False, soft_wrap=True)
         for name, why in built.slow.items():
             errors.print(
                 f"channel {name} was served by torch, not by the kernel: {why}", highlight=False, soft_wrap=True
@@ -88,7 +94,10 @@ def build(
 
 def recommend(
     snapshot: Annotated[Path, typer.Option(help="A snapshot folder.")],
-    users: Annotated[str, typer.Option(help="User ids separated by commas, or - for standard input.")],
+    users: Annotated[str | None, typer.Option(help="User ids separated by commas, or - for standard input.")] = None,
+    user: Annotated[
+        list[str] | None, typer.Option(help="One user id, taken as it stands; may be given many times.")
+    ] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
     overlay: OverlayFile = None,
@@ -98,9 +107,13 @@ def recommend(
 
     with friendly():
         engine = Engine.load(snapshot, overlay=overlay)
-        words = (
-            sys.stdin.read().split() if users == "-" else [word.strip() for word in users.split(",") if word.strip()]
-        )
+        words = list(user or [])
+        if users == "-":
+            words += sys.stdin.read().split()
+        elif users is not None:
+            words += [word.strip() for word in users.split(",") if word.strip()]
+        elif not words:
+            raise ValueError("users: expected --users or --user, got neither")
         for page in engine.recommend(engine.parse_ids(words), k, reasons=reasons):
             row = dataclasses.asdict(page)
             if page.reasons is None:

@@ -1,7 +1,7 @@
 """Logs, catalogues and id maps: readers, the synthetic generator, and splits by time."""
 
 from headrace.data.clean import Cleaned, clean
-from headrace.data.clock import clock
+from headrace.data.clock import check_plausible, clock, plausible
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, Jagged, RowReport, Users
 from headrace.data.ids import IdMap
 from headrace.data.kuairand import read_kuairand
@@ -26,11 +26,13 @@ __all__ = [
     "Synthetic",
     "Truth",
     "Users",
+    "check_plausible",
     "clean",
     "clock",
     "days",
     "detect",
     "generate",
+    "plausible",
     "read",
     "read_kuairand",
     "read_movielens",

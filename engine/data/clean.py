@@ -10,12 +10,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.data.codes import encode, plain
+from headrace.data.clock import believed
+from headrace.data.codes import plain
+from headrace.data.columns import (
+    Bools,
+    bools,
+    context_column,
+    id_column,
+    ints,
+    signal_column,
+    span_column,
+    time_column,
+    too_long,
+)
 from headrace.data.dataset import UNKNOWN, InteractionLog, RowReport
 from headrace.data.ids import IdMap
 from headrace.data.signals import SIGNALS
 
-Bools = NDArray[np.bool_]
 CONTEXT = "context_"
 _TIMES = ("play_time_ms", "duration_ms")
 
@@ -41,39 +52,49 @@ def clean(
 ) -> Cleaned:
     """Check a table of interactions and turn it into dense rows, in time order (ties keep the table's order).
 
-    table: columns user, item (int64 or string ids) and time (int64 ms since the epoch, or an Arrow timestamp);
+    table: columns user, item (int64 or string ids) and time (int64 since the epoch, in one unit from seconds to
+        nanoseconds that `believed` tells by its size, or an Arrow timestamp);
         any of SIGNALS (integer or boolean, null where not recorded), play_time_ms, duration_ms (integer) and
         context_<name> (non-negative integers kept as they are, or strings turned into codes). No other column.
     items, users: the ids that exist. None: those of the kept rows.
     compare: the source's full rows, in the same order, where `table` holds only some of their columns.
 
-    A bad row is dropped for the first of these reasons: `null_id` (user or item), `null_time`, `negative_time`,
-    `unknown_item` and `unknown_user` (only where `items` or `users` is given), `negative_play_time`,
-    `negative_duration`, `duplicate` (an earlier row is equal in every column, of `compare` where given) and
-    `repeated_event` (an earlier row is equal in every column of `table`, though not of `compare`).
+    A bad row is dropped for the first of these reasons: `null_id` (user or item), `long_id` (of more than 256
+    characters), `null_time`, those of `believed`
+    (`negative_time`, `time_in_<unit>`, `time_before_1990`, `time_in_future`, `time_apart`), `unknown_item` and
+    `unknown_user` (only where `items` or `users` is given), `negative_play_time`, `negative_duration`, `duplicate` (an
+    earlier row is equal in every column, of `compare` where given) and `repeated_event` (an earlier row is equal in
+    every column of `table`, though not of `compare`).
     With on_bad="refuse" any such row is a ValueError that lists the counts.
 
-    Raises ValueError for a missing, unknown or wrongly typed column and for a signal other than 0, 1 and null.
+    Raises ValueError for a missing, unknown or wrongly typed column, for a signal other than 0, 1 and null, and for
+    times that fit no unit, several, or not the type of their column.
     """
     if on_bad not in ("drop", "refuse"):
         raise ValueError(f"on_bad: expected 'drop' or 'refuse', got {on_bad!r}")
     _check_names(table)
     if compare is not None and compare.num_rows != table.num_rows:
         raise ValueError(f"compare: expected {table.num_rows} rows, got {compare.num_rows}")
-    user, item, time = id_column(table["user"], "user"), id_column(table["item"], "item"), _time(table["time"])
-    signals = {name: _signal(table[name], name) for name in SIGNALS if name in table.column_names}
-    spans = {name: _milliseconds(table[name], name) for name in _TIMES if name in table.column_names}
+    user, item = id_column(table["user"], "user"), id_column(table["item"], "item")
+    given = time_column(table["time"])
+    unit, stamp, unbelieved = believed(ints(given), bools(given.is_valid()))
+    if unit != "milliseconds" and pa.types.is_timestamp(table.schema.field("time").type):
+        raise ValueError(f"time: expected plausible moments, got {table.schema.field('time').type} that are {unit}")
+    time = pa.array(stamp)
+    signals = {name: signal_column(table[name], name) for name in SIGNALS if name in table.column_names}
+    spans = {name: span_column(table[name], name) for name in _TIMES if name in table.column_names}
 
     bad: dict[str, Bools] = {
-        "null_id": _bools(pc.or_(user.is_null(), item.is_null())),
-        "null_time": _bools(time.is_null()),
-        "negative_time": _bools(pc.less(time, 0)),
+        "null_id": bools(pc.or_(user.is_null(), item.is_null())),
+        "long_id": too_long(user) | too_long(item),
+        "null_time": bools(given.is_null()),
+        **unbelieved,
     }
     if items is not None:
         bad["unknown_item"] = rows_of(item, items, "item") < 0
     if users is not None:
         bad["unknown_user"] = rows_of(user, users, "user") < 0
-    bad |= {f"negative_{name.removesuffix('_ms')}": _bools(pc.less(span, 0)) for name, span in spans.items()}
+    bad |= {f"negative_{name.removesuffix('_ms')}": bools(pc.less(span, 0)) for name, span in spans.items()}
     keep, dropped = _apply(bad, table.num_rows)
 
     kept = np.flatnonzero(keep)
@@ -85,9 +106,10 @@ def clean(
             kept = np.setdiff1d(kept, copies, assume_unique=True)
     if dropped and on_bad == "refuse":
         counts = ", ".join(f"{reason} {count}" for reason, count in dropped.items())
-        raise ValueError(f"log: {sum(dropped.values())} of {table.num_rows} rows are bad: {counts}")
+        raise ValueError(f"{sum(dropped.values())} of {table.num_rows} rows are bad: {counts}")
 
-    kept = kept[np.argsort(_ints(time.take(pa.array(kept))), kind="stable")]
+    late = int((stamp[kept] < np.maximum.accumulate(stamp[kept])).sum())
+    kept = kept[np.argsort(stamp[kept], kind="stable")]
     index = pa.array(kept)
     user, item = user.take(index), item.take(index)
     users = ids_of(user) if users is None else users
@@ -96,25 +118,12 @@ def clean(
     log = InteractionLog(
         rows_of(user, users, "user").astype(np.int32),
         rows_of(item, items, "item").astype(np.int32),
-        _ints(time.take(index)),
-        {name: _ints(column.take(index)).astype(np.int8) for name, column in signals.items()},
+        stamp[kept],
+        {name: ints(column.take(index)).astype(np.int8) for name, column in signals.items()},
         context=context,
-        **{name: _ints(span.take(index)).astype(np.int32) for name, span in spans.items()},
+        **{name: ints(span.take(index)).astype(np.int32) for name, span in spans.items()},
     )
-    return Cleaned(log, users, items, names, RowReport(table.num_rows, len(log), dropped))
-
-
-def id_column(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
-    """Ids as int64 or string, nulls kept. Raises ValueError naming the column for any other type."""
-    array = plain(column)
-    if pa.types.is_integer(array.type) or pa.types.is_null(array.type):
-        return _cast(array, pa.int64(), name)
-    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-        raise ValueError(f"{name}: expected int64 or string ids, got {array.type}")
-    # NumPy's fixed-width strings lose trailing NULs, so two such ids could become one
-    if pc.any(pc.match_substring(array, "\0")).as_py():
-        raise ValueError(f"{name}: expected strings without NUL characters")
-    return array.cast(pa.string())
+    return Cleaned(log, users, items, names, RowReport(table.num_rows, len(log), dropped, unit, late))
 
 
 def ids_of(ids: pa.Array) -> IdMap:
@@ -129,12 +138,12 @@ def rows_of(ids: pa.Array, known: IdMap, name: str) -> NDArray[np.int64]:
     values = pa.array(known.ids)
     if values.type != ids.type:
         raise ValueError(f"{name}: expected {values.type} ids as in its table, got {ids.type}")
-    return _ints(pc.index_in(ids, value_set=values)).astype(np.int64)
+    return ints(pc.index_in(ids, value_set=values)).astype(np.int64)
 
 
 def _check_names(table: pa.Table) -> None:
     if len(set(table.column_names)) < len(table.column_names):
-        raise ValueError(f"log: expected each column once, got {', '.join(table.column_names)}")
+        raise ValueError(f"expected each column once, got {', '.join(table.column_names)}")
     for name in ("user", "item", "time"):
         if name not in table.column_names:
             raise ValueError(f"{name}: required column is missing, got {', '.join(table.column_names) or 'none'}")
@@ -147,58 +156,14 @@ def _check_names(table: pa.Table) -> None:
             raise ValueError(f"{name}: expected single values, got {table.schema.field(name).type}")
 
 
-def _cast(array: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
-    try:
-        return array.cast(kind)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{name}: expected values that fit {kind}: {error}") from None
-
-
-def _time(column: pa.ChunkedArray) -> pa.Array:
-    array = plain(column)
-    if pa.types.is_timestamp(array.type):
-        return array.cast(pa.timestamp("ms", array.type.tz), safe=False).cast(pa.int64())
-    if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"time: expected int64 milliseconds or a timestamp, got {array.type}")
-    return _cast(array, pa.int64(), "time")
-
-
-def _signal(column: pa.ChunkedArray, name: str) -> pa.Array:
-    array = plain(column)
-    if pa.types.is_boolean(array.type) or pa.types.is_null(array.type):
-        return array.cast(pa.int8())
-    if not pa.types.is_integer(array.type):
-        raise ValueError(f"{name}: expected 0, 1 or null as integers or booleans, got {array.type}")
-    wrong = _bools(pc.invert(pc.is_in(array, value_set=pa.array([0, 1, None], array.type))))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"{name}: expected 0, 1 or null, got {array[row].as_py()} in row {row}")
-    return array.cast(pa.int8())
-
-
-def _milliseconds(column: pa.ChunkedArray, name: str) -> pa.Array:
-    array = plain(column)
-    if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"{name}: expected integer milliseconds, got {array.type}")
-    return _cast(array, pa.int32(), name)
-
-
-def _contexts(table: pa.Table, index: pa.Array) -> tuple[dict[str, NDArray[np.int32]], dict[str, list[str]]]:
+def _contexts(table: pa.Table, rows: pa.Array) -> tuple[dict[str, NDArray[np.int32]], dict[str, list[str]]]:
     codes, names = {}, {}
     for column in table.column_names:
-        if not column.startswith(CONTEXT):
-            continue
-        name, array = column.removeprefix(CONTEXT), plain(table[column])
-        if pa.types.is_integer(array.type) or pa.types.is_null(array.type):
-            wrong = _bools(pc.less(array.cast(pa.int64()), 0))
-            if wrong.any():
-                row = int(wrong.argmax())
-                raise ValueError(
-                    f"{column}: expected codes of at least 0 or null, got {array[row].as_py()} in row {row}"
-                )
-            codes[name] = _ints(_cast(array, pa.int32(), column).take(index)).astype(np.int32)
-        else:
-            codes[name], names[name] = encode(array.take(index), column)
+        if column.startswith(CONTEXT):
+            name = column.removeprefix(CONTEXT)
+            codes[name], words = context_column(table[column], column, rows)
+            if words is not None:
+                names[name] = words
     return codes, names
 
 
@@ -218,8 +183,8 @@ def _later_copies(
     if len(kept) < 2:
         return kept[:0]
     index = pa.array(kept)
-    keys = [_ints(column.take(index).dictionary_encode().indices) for column in (user, item)]
-    keys.append(_ints(time.take(index)))
+    keys = [ints(column.take(index).dictionary_encode().indices) for column in (user, item)]
+    keys.append(ints(time.take(index)))
     order = np.lexsort(keys)
     same = np.logical_and.reduce([np.diff(key[order]) == 0 for key in keys])
     # only rows that share user, item and time with another need a look at the other columns
@@ -227,14 +192,6 @@ def _later_copies(
     if not len(near):
         return near
     columns = [plain(column).take(pa.array(near)).dictionary_encode() for column in rows.columns]
-    values = np.stack([_ints(column.indices) for column in columns], 1)
+    values = np.stack([ints(column.indices) for column in columns], 1)
     first = np.unique(values, axis=0, return_index=True)[1]
     return np.asarray(np.delete(near, first))
-
-
-def _bools(array: pa.Array) -> Bools:
-    return np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False))
-
-
-def _ints(array: pa.Array) -> NDArray[np.int64]:
-    return np.asarray(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False))

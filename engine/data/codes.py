@@ -11,9 +11,26 @@ from headrace.data.dataset import UNKNOWN, Jagged
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The column as one array, dictionaries spelt out."""
+    """The column as one array, dictionaries and views spelt out: strings of any kind are `string`."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    text = pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type)
+    return array.cast(pa.string()) if text else array
+
+
+def checked_text(array: pa.Array, name: str) -> pa.Array:
+    """The strings. Raises ValueError naming the first row that is not UTF-8."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        for row, value in enumerate(array.cast(pa.binary()).to_pylist()):
+            try:
+                (value or b"").decode()
+            except UnicodeDecodeError:
+                raise ValueError(f"{name}: expected text in UTF-8, got {value[:40]!r} in row {row}") from None
+        raise
+    return array
 
 
 def encode(column: pa.Array | pa.ChunkedArray, name: str) -> tuple[NDArray[np.int32], list[str]]:
@@ -26,8 +43,10 @@ def encode(column: pa.Array | pa.ChunkedArray, name: str) -> tuple[NDArray[np.in
     kind = array.type
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):
         array = array.cast(pa.int8())
-    elif not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    elif not (pa.types.is_integer(kind) or pa.types.is_string(kind)):
         raise ValueError(f"{name}: expected strings or integers, got {kind}")
+    if pa.types.is_string(kind):
+        checked_text(array, name)
     values = _as_integers(pc.unique(array).drop_null())
     values = values.take(pc.sort_indices(values))
     codes = pc.index_in(array, value_set=values.cast(array.type)).fill_null(UNKNOWN)

@@ -59,6 +59,10 @@ class InteractionLog:
             {name: column[index] for name, column in self.context.items()},
         )
 
+    def gave(self, name: str) -> bool:
+        """Whether any row says yes to the signal `name`."""
+        return name in self.signals and bool((self.signals[name] == 1).any())
+
     def interest(self) -> NDArray[np.int32]:
         """int32 [n]: the interest label, one point for each of click, like, collect, share, follow, comment."""
         points = np.zeros(len(self), np.int32)
@@ -118,18 +122,23 @@ class Users:
 
 @dataclass(frozen=True)
 class RowReport:
-    """What reading did with the rows: how many came, were kept, and were dropped, by reason."""
+    """What reading did with the rows: how many came, were kept, and were dropped, by reason.
+
+    unit: of the times as they came. late: kept rows of a time before that of a row above them; they are sorted in.
+    """
 
     read: int = 0
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    unit: str = "milliseconds"
+    late: int = 0
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A log with its users and catalogue. `history` holds older interactions known only in order, if the source has
     them: behaviour for recall and for features, never labelled samples of ranking. `context_names`: context column ->
-    text of each code, where the codes stand for text."""
+    text of each code, where the codes stand for text. `notes`: what reading did beside what `rows` counts."""
 
     name: str
     users: Users
@@ -139,6 +148,7 @@ class Dataset:
     rows: RowReport = field(default_factory=RowReport)
     context_names: dict[str, list[str]] = field(default_factory=dict)
     history_rows: RowReport | None = None
+    notes: tuple[str, ...] = ()
 
     def with_log(self, log: InteractionLog) -> Dataset:
         return replace(self, log=log)

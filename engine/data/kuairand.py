@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from headrace.data.clean import clean, id_column
+from headrace.data.clean import clean
 from headrace.data.clock import HOUR_MS, clock
 from headrace.data.codes import encode, encode_lists, plain
+from headrace.data.columns import by_id, whole
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, RowReport, Users
+from headrace.data.files import MOST_ROWS, in_file, read_csv, read_table
 from headrace.data.ids import IdMap
 
 #: The log's wall clock: China time.
@@ -36,7 +37,9 @@ def log_files(folder: Path) -> list[Path]:
     return [found[stem] for stem in sorted(found)]
 
 
-def read_kuairand(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop") -> Dataset:
+def read_kuairand(
+    folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop", most_rows: int = MOST_ROWS
+) -> Dataset:
     """KuaiRand-Pure from its download: every `log_standard_*pure.csv` (or .parquet) with the two feature files.
 
     Only the standard logs are read: `log_random_*` holds uniformly random exposures, which are no sample of any policy.
@@ -45,6 +48,8 @@ def read_kuairand(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop"
     completion: play_time_ms >= 0.8 duration_ms, not recorded where the duration is 0. There is no collect and no city.
     context: tab, hour and weekday (China time). Rows equal in all the file's columns are `duplicate`; the same event
     logged under two hours is a `repeated_event`.
+    Text is as it stands, NA and null too; only an empty cell is unknown. Tags are separated by commas, blanks around
+    them do not count, and an empty one is none.
     Items: author, tags as category, upload day (its start in China time) as publish_time, duration_ms.
     Users: activity, flags, the *_range columns and onehot_feat*.
     history: with `user_sequences.parquet` (user_id, last_time_ms and the lists watch_seq, like_seq, long_watch_seq),
@@ -61,23 +66,39 @@ def read_kuairand(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop"
     for name in (ITEMS, USERS):
         if not (path / name).exists():
             raise FileNotFoundError(f"{path / name}: no such file")
-    catalogue, users = _catalogue(_read(path / ITEMS)), _users(_read(path / USERS))
-    raw = pa.concat_tables([_read(log) for log in logs], promote_options="permissive")
-    cleaned = clean(_log_table(raw), items=catalogue.ids, users=users.ids, on_bad=on_bad, compare=raw)
+    with in_file(path / ITEMS):
+        catalogue = _catalogue(_read(path / ITEMS, most_rows))
+    with in_file(path / USERS):
+        users = _users(_read(path / USERS, most_rows))
+    tables, raws = [], []
+    for file in logs:
+        with in_file(file):
+            raws.append(_read(file, most_rows))
+            tables.append(_log_table(raws[-1]))
+    with in_file(path / " + ".join(file.name for file in logs)):
+        raw = pa.concat_tables(raws, promote_options="permissive")
+        cleaned = clean(
+            pa.concat_tables(tables, promote_options="permissive"),
+            items=catalogue.ids,
+            users=users.ids,
+            on_bad=on_bad,
+            compare=raw,
+        )
     log = replace(cleaned.log, context=cleaned.log.context | clock(cleaned.log.time, UTC_OFFSET_HOURS))
     history, history_rows = None, None
     if (path / SEQUENCES).exists():
         before = int(log.time[0]) if len(log) else np.iinfo(np.int64).max
-        history, history_rows = _history(pq.read_table(path / SEQUENCES), before, users.ids, catalogue.ids)
+        with in_file(path / SEQUENCES):
+            history, history_rows = _history(read_table(path / SEQUENCES, most_rows), before, users.ids, catalogue.ids)
     return Dataset("kuairand-pure", users, catalogue, log, history, cleaned.rows, history_rows=history_rows)
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, most_rows: int) -> pa.Table:
     if path.suffix == ".parquet":
-        return pq.read_table(path)
-    # a set whose items have one tag each would read as numbers
-    options = pcsv.ConvertOptions(column_types={"tag": pa.string()}, strings_can_be_null=True)
-    return pcsv.read_csv(path, convert_options=options)
+        return read_table(path, most_rows)
+    # a set whose items have one tag each would read as numbers; "NA" and "null" are words
+    options = pcsv.ConvertOptions(column_types={"tag": pa.string()}, null_values=[""], strings_can_be_null=True)
+    return read_csv(path, path, convert=options)
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -86,8 +107,16 @@ def _column(table: pa.Table, name: str) -> pa.Array:
     return plain(table[name])
 
 
+def _number(table: pa.Table, name: str) -> pa.Array:
+    """A column of whole numbers; those with gaps may have been read as floating point."""
+    column = _whole(_column(table, name))
+    if not (pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
+        raise ValueError(f"{name}: expected whole numbers, got {column.type}")
+    return column
+
+
 def _log_table(raw: pa.Table) -> pa.Table:
-    play, span = _column(raw, "play_time_ms"), _column(raw, "duration_ms")
+    play, span = (whole(_number(raw, name), pa.int64(), name) for name in ("play_time_ms", "duration_ms"))
     span = pc.if_else(pc.equal(span, 0), None, span)
     columns = {"user": _column(raw, "user_id"), "item": _column(raw, "video_id"), "time": _column(raw, "time_ms")}
     columns["impression"] = pa.array(np.ones(raw.num_rows, np.int8))
@@ -97,18 +126,22 @@ def _log_table(raw: pa.Table) -> pa.Table:
 
 
 def _catalogue(table: pa.Table) -> Catalogue:
-    ids = id_column(_column(table, "video_id"), "video_id")
-    table = table.take(pc.sort_indices(ids))
+    ids, table = by_id(table, "video_id")
     author, authors = encode(_column(table, "author_id"), "author_id")
-    category, categories = encode_lists(pc.split_pattern(_column(table, "tag"), ","), "tag")
+    category, categories = encode_lists(_tags(_column(table, "tag")), "tag")
     day = _column(table, "upload_dt")
     if not pa.types.is_date(day.type):
         raise ValueError(f"upload_dt: expected dates, got {day.type}")
     start = day.cast(pa.timestamp("ms")).cast(pa.int64())
     start = pc.subtract(start, UTC_OFFSET_HOURS * HOUR_MS)
-    duration = pc.round(_column(table, "video_duration").cast(pa.float64())).cast(pa.int32())
+    duration = _column(table, "video_duration")
+    if not (
+        pa.types.is_floating(duration.type) or pa.types.is_integer(duration.type) or pa.types.is_null(duration.type)
+    ):
+        raise ValueError(f"video_duration: expected numbers, got {duration.type}")
+    duration = whole(pc.round(duration.cast(pa.float64())).cast(pa.int64()), pa.int32(), "video_duration")
     return Catalogue(
-        IdMap(ids.to_numpy(zero_copy_only=False)),
+        ids,
         author=author,
         category=category,
         publish_time=start.fill_null(UNKNOWN).to_numpy(zero_copy_only=False),
@@ -117,9 +150,16 @@ def _catalogue(table: pa.Table) -> Catalogue:
     )
 
 
+def _tags(column: pa.Array) -> pa.Array:
+    """The tags of each item, as a list."""
+    text = pc.fill_null(column.cast(pa.string()), "")
+    # blanks and empty tags go before the cut: lists have no function that would drop them after it
+    text = pc.utf8_trim(pc.replace_substring_regex(text, r"\s*,[\s,]*", ","), ", \t")
+    return pc.if_else(pc.equal(text, ""), None, pc.split_pattern(text, ","))
+
+
 def _users(table: pa.Table) -> Users:
-    ids = id_column(_column(table, "user_id"), "user_id")
-    table = table.take(pc.sort_indices(ids))
+    ids, table = by_id(table, "user_id")
     wanted = [
         name
         for name in table.column_names
@@ -127,9 +167,7 @@ def _users(table: pa.Table) -> Users:
     ]
     columns = {name: encode(_whole(plain(table[name])), name) for name in wanted}
     features = {name: codes for name, (codes, _) in columns.items()}
-    return Users(
-        IdMap(ids.to_numpy(zero_copy_only=False)), features, {name: texts for name, (_, texts) in columns.items()}
-    )
+    return Users(ids, features, {name: texts for name, (_, texts) in columns.items()})
 
 
 def _whole(column: pa.Array) -> pa.Array:

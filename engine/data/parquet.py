@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from headrace.data.clean import CONTEXT, Cleaned, clean, id_column
+from headrace.data.clean import CONTEXT, Cleaned, clean
+from headrace.data.clock import published
 from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
+from headrace.data.columns import by_id
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, Users
+from headrace.data.files import MOST_ROWS, in_file, read_table
 from headrace.data.folder import of_one_replacement, replace_files
-from headrace.data.ids import IdMap
 
 LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
 _FILES = (LOG, HISTORY, CATALOGUE, USERS)
@@ -29,7 +31,7 @@ _LONGEST = 2**31 - 1
 
 
 @of_one_replacement(_FILES)
-def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop") -> Dataset:
+def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop", most_rows: int = MOST_ROWS) -> Dataset:
     """The dataset in `folder`.
 
     log.parquet: the columns that `clean` takes; rows are dropped for its reasons. Signals not there stay absent.
@@ -42,24 +44,30 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop")
     users.parquet (optional): user and any categorical columns (integer, boolean or string). It lists every user there
         is, as the catalogue does the items. Without it, the users are those of the log.
 
-    Raises FileNotFoundError when log.parquet is missing, ValueError naming the file and column that is wrong.
+    most_rows: of each file.
+    Raises FileNotFoundError when log.parquet is missing, ValueError naming the file, and the column and row that are
+    wrong.
     """
     path = Path(folder)
     if not (path / LOG).exists():
         raise FileNotFoundError(f"{path / LOG}: no such file")
-    catalogue = _catalogue(pq.read_table(path / CATALOGUE)) if (path / CATALOGUE).exists() else None
-    users = _users(pq.read_table(path / USERS)) if (path / USERS).exists() else None
-    cleaned = clean(
-        pq.read_table(path / LOG),
-        items=catalogue.ids if catalogue else None,
-        users=users.ids if users else None,
-        on_bad=on_bad,
-    )
+    notes: list[str] = []
+    catalogue, users = None, None
+    if (path / CATALOGUE).exists():
+        with in_file(path / CATALOGUE):
+            catalogue = _catalogue(read_table(path / CATALOGUE, most_rows), notes)
+    if (path / USERS).exists():
+        with in_file(path / USERS):
+            users = _users(read_table(path / USERS, most_rows))
+    ids = {"items": catalogue.ids if catalogue else None, "users": users.ids if users else None}
+    with in_file(path / LOG):
+        cleaned = clean(read_table(path / LOG, most_rows), on_bad=on_bad, **ids)
     older: Cleaned | None = None
     if (path / HISTORY).exists():
-        table = pq.read_table(path / HISTORY)
-        table = table.select([name for name in table.column_names if not name.startswith(CONTEXT)])
-        older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad)
+        with in_file(path / HISTORY):
+            table = read_table(path / HISTORY, most_rows)
+            table = table.select([name for name in table.column_names if not name.startswith(CONTEXT)])
+            older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad)
     return Dataset(
         path.name,
         users or Users(cleaned.users),
@@ -69,6 +77,7 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop")
         cleaned.rows,
         cleaned.context_names,
         older.rows if older else None,
+        tuple(notes),
     )
 
 
@@ -108,45 +117,30 @@ def check_replaceable(folder: str | Path, dataset: str) -> None:
                 raise FileExistsError(f"{path}: expected none, or one of a {dataset} log, got another's")
 
 
-def _by_id(table: pa.Table, key: str, file: str) -> tuple[IdMap, pa.Table]:
-    """The id map of the column `key`, and the table in the order of its rows."""
-    if key not in table.column_names:
-        raise ValueError(f"{file}: required column {key} is missing, got {', '.join(table.column_names) or 'none'}")
-    column = id_column(table[key], key)
-    if column.null_count:
-        raise ValueError(f"{file}: {key}: expected no nulls, got {column.null_count}")
-    raw = column.to_numpy(zero_copy_only=False)
-    ids = IdMap(raw)
-    order = np.argsort(raw.astype(ids.ids.dtype), kind="stable")
-    return ids, table.take(pa.array(order))
-
-
 def _users(table: pa.Table) -> Users:
-    ids, table = _by_id(table, "user", USERS)
-    columns = {name: encode(table[name], f"{USERS}: {name}") for name in table.column_names if name != "user"}
+    ids, table = by_id(table, "user")
+    columns = {name: encode(table[name], name) for name in table.column_names if name != "user"}
     return Users(
         ids, {name: c for name, (c, _) in columns.items()}, {name: texts for name, (_, texts) in columns.items()}
     )
 
 
-def _catalogue(table: pa.Table) -> Catalogue:
+def _catalogue(table: pa.Table, notes: list[str]) -> Catalogue:
     for name in table.column_names:
         if name not in _ITEM_COLUMNS:
-            raise ValueError(f"{CATALOGUE}: unknown column {name}, expected {', '.join(_ITEM_COLUMNS)}")
-    ids, table = _by_id(table, "item", CATALOGUE)
+            raise ValueError(f"unknown column {name}, expected {', '.join(_ITEM_COLUMNS)}")
+    ids, table = by_id(table, "item")
     have = set(table.column_names)
-    codes = {name: encode(table[name], f"{CATALOGUE}: {name}") for name in ("author", "city") if name in have}
-    lists = {
-        name: encode_lists(table[name], f"{CATALOGUE}: {name}") for name in ("category", "keyword") if name in have
-    }
+    codes = {name: encode(table[name], name) for name in ("author", "city") if name in have}
+    lists = {name: encode_lists(table[name], name) for name in ("category", "keyword") if name in have}
     return Catalogue(
         ids,
         author=codes["author"][0] if "author" in have else None,
         category=lists["category"][0] if "category" in have else None,
         keyword=lists["keyword"][0] if "keyword" in have else None,
         city=codes["city"][0] if "city" in have else None,
-        publish_time=_times(table["publish_time"], "publish_time") if "publish_time" in have else None,
-        duration_ms=_times(table["duration_ms"], "duration_ms").astype(np.int32) if "duration_ms" in have else None,
+        publish_time=_published(table["publish_time"], notes) if "publish_time" in have else None,
+        duration_ms=_durations(table["duration_ms"]) if "duration_ms" in have else None,
         vector=_vectors(table["vector"]) if "vector" in have else None,
         marked=_marked(table["marked"]) if "marked" in have else None,
         latitude=_degrees(table["latitude"], "latitude", 90) if "latitude" in have else None,
@@ -155,48 +149,66 @@ def _catalogue(table: pa.Table) -> Catalogue:
     )
 
 
-def _times(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
+def _published(column: pa.ChunkedArray, notes: list[str]) -> NDArray[np.int64]:
     array = plain(column)
-    if pa.types.is_timestamp(array.type) and name == "publish_time":
+    if pa.types.is_timestamp(array.type):
         array = array.cast(pa.timestamp("ms", array.type.tz), safe=False).cast(pa.int64())
+    array = _integers(array, "publish_time")
+    known = array.is_valid().to_numpy(zero_copy_only=False)
+    try:
+        time, words = published(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False), known)
+    except ValueError as error:
+        raise ValueError(f"publish_time: {error}") from None
+    if words:
+        notes.append(f"{CATALOGUE}: publish_time: {words}")
+    return time
+
+
+def _durations(column: pa.ChunkedArray) -> NDArray[np.int32]:
+    array = _integers(plain(column), "duration_ms")
+    if pc.any(pc.or_(pc.less(array, 0), pc.greater(array, _LONGEST))).as_py():
+        raise ValueError(f"duration_ms: expected 0..{_LONGEST} or null, got {pc.min_max(array).as_py()}")
+    return np.asarray(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False)).astype(np.int32)
+
+
+def _integers(array: pa.Array, name: str) -> pa.Array:
     if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"{CATALOGUE}: {name}: expected integer milliseconds, got {array.type}")
-    array = array.cast(pa.int64())
-    if name == "duration_ms" and pc.any(pc.or_(pc.less(array, 0), pc.greater(array, _LONGEST))).as_py():
-        raise ValueError(f"{CATALOGUE}: {name}: expected 0..{_LONGEST} or null, got {pc.min_max(array).as_py()}")
-    return np.asarray(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False))
+        raise ValueError(f"{name}: expected integer milliseconds, got {array.type}")
+    return array.cast(pa.int64())
 
 
 def _vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
     array = plain(column)
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if not any(is_kind(array.type) for is_kind in kinds) or not pa.types.is_floating(array.type.value_type):
-        raise ValueError(f"{CATALOGUE}: vector: expected lists of float32, got {array.type}")
+        raise ValueError(f"vector: expected lists of float32, got {array.type}")
     lengths = pc.unique(pc.list_value_length(array))
     if lengths.null_count or len(lengths) > 1:
-        raise ValueError(f"{CATALOGUE}: vector: expected one length and no nulls, got {lengths.to_pylist()}")
+        raise ValueError(f"vector: expected one length and no nulls, got {lengths.to_pylist()}")
     fixed = pa.types.is_fixed_size_list(array.type)
     width = array.type.list_size if fixed else lengths[0].as_py() if len(lengths) else 0
     values = pc.list_flatten(array).cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(len(array), width)
+    if len(values) and not width:
+        raise ValueError("vector: expected at least 1 number each, got lists of 0")
     if not np.isfinite(values).all():
-        raise ValueError(f"{CATALOGUE}: vector: expected finite values, got NaN or infinity")
+        raise ValueError("vector: expected finite values, got NaN or infinity")
     return np.array(values)
 
 
 def _marked(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     array = plain(column)
     if not (pa.types.is_boolean(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"{CATALOGUE}: marked: expected booleans, got {array.type}")
+        raise ValueError(f"marked: expected booleans, got {array.type}")
     return np.asarray(array.cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False))
 
 
 def _degrees(column: pa.ChunkedArray, name: str, most: int) -> NDArray[np.float64]:
     array = plain(column)
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"{CATALOGUE}: {name}: expected degrees, got {array.type}")
+        raise ValueError(f"{name}: expected degrees, got {array.type}")
     degrees = np.array(array.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     if (np.abs(degrees) > most).any():
-        raise ValueError(f"{CATALOGUE}: {name}: expected -{most} to {most}, got {degrees[np.abs(degrees) > most][0]}")
+        raise ValueError(f"{name}: expected -{most} to {most}, got {degrees[np.abs(degrees) > most][0]}")
     return degrees
 
 

@@ -41,6 +41,11 @@ class FeatureSettings(Section):
     content_dim: int = Field(
         default=16, ge=1, description="principal components that are kept of longer content vectors"
     )
+    context_codes: int = Field(
+        default=100_000,
+        ge=1,
+        description="the most codes of a context that the log gives as integers; a log with a larger one is refused",
+    )
     cross_context: tuple[str, ...] = Field(
         default=("tab",), description="contexts crossed with user and item in the statistics"
     )

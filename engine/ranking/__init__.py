@@ -2,6 +2,7 @@
 
 from headrace.ranking.fusion import FusionSettings, fuse
 from headrace.ranking.heads import Heads
+from headrace.ranking.objectives import check_interest, check_objectives
 from headrace.ranking.ranker import Ranker
 from headrace.ranking.select import Select, Variety
 from headrace.ranking.settings import NetworkSettings, PreRankerSettings, RankerSettings
@@ -16,6 +17,8 @@ __all__ = [
     "RankerSettings",
     "Select",
     "Variety",
+    "check_interest",
+    "check_objectives",
     "fuse",
     "train_ranker",
 ]

@@ -22,8 +22,8 @@ _LONGEST_LOG_SECONDS = 11.4
 class Heads:
     """The targets of a network, in its order.
 
-    negative_rate: target -> share of its negatives in training. curve: f(duration) of the completion. fusion: may be
-    changed at any time.
+    negative_rate: target -> share of its negatives in training, from which probabilities are calibrated back. curve:
+    f(duration) of the completion. fusion: may be changed at any time.
     """
 
     targets: tuple[str, ...]

@@ -52,7 +52,7 @@ class RankerSettings(NetworkSettings):
     negative_rate: dict[Target, Annotated[float, Field(gt=0, le=1)]] = Field(
         default={},
         description="target -> share of its negatives that training sees, below 1 to down-sample; predictions are "
-        "calibrated back",
+        "calibrated back; those of play_time that are left weigh more instead",
     )
     weights: dict[Target, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
     train: TrainSettings | None = Field(

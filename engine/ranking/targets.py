@@ -35,19 +35,22 @@ class Labels:
 
     def without(self, names: tuple[str, ...]) -> Labels:
         """The labels of the other targets; all of them when there is no other."""
-        kept = [column for column, name in enumerate(self.names) if name not in names]
-        if not kept:
-            return self
+        kept = [self.names.index(name) for name in remaining(self.names, names)]
         return Labels(tuple(self.names[c] for c in kept), self.value[:, kept], self.known[:, kept])
+
+
+def remaining(names: tuple[str, ...], left_out: tuple[str, ...]) -> tuple[str, ...]:
+    """The targets that are not left out; all of them when there is no other."""
+    return tuple(name for name in names if name not in left_out) or names
 
 
 def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labels:
     """Labels of every row of `log` for the targets it can teach (or for `names`).
 
     Impression is trained on all rows, where some were not shown. Click is trained on all impressions; like, collect,
-    share, follow and comment on the clicked ones, as their rates are per click; play time and completion (at least 80 %
-    played) on all rows that record them, where a row without a click and without a record counts as not played. A
-    target without both outcomes in the log is left out.
+    share, follow and comment on the clicked ones, as their rates are per click (a log without any click has them on
+    all); play time and completion (at least 80 % played) on all rows that record them, where a row without a click and
+    without a record counts as not played. A target without both outcomes in the log is left out, see `untaught`.
     """
     columns = {name: column for name, column in _columns(log).items() if names is None or name in names}
     if names is None:
@@ -61,6 +64,21 @@ def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labe
     return Labels(kept, value, torch.from_numpy(np.stack([k for _, k in pairs], 1)).float())
 
 
+def taught(log: InteractionLog) -> tuple[str, ...]:
+    """The targets that `labels_of(log)` has, in order; none where it would raise."""
+    return tuple(name for name, column in _columns(log).items() if _varies(*column))
+
+
+def untaught(log: InteractionLog) -> dict[str, str]:
+    """Target -> why the log cannot teach it, of those whose column it has."""
+    out = {}
+    for name, (value, known) in _columns(log).items():
+        if not _varies(value, known):
+            only = f"only {value[known][0]:g} in {int(known.sum())} rows" if known.any() else "no row that records it"
+            out[name] = f"log: {name}: expected two outcomes to learn from, got {only}"
+    return out
+
+
 def _columns(log: InteractionLog) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """name -> (float32 [n] label, bool [n] known)."""
     columns: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
@@ -72,7 +90,7 @@ def _columns(log: InteractionLog) -> dict[str, tuple[NDArray[np.float32], NDArra
         if name in log.signals:
             signal = log.signals[name]
             known = signal >= 0
-            if click is not None and name != CLICK:
+            if click is not None and name != CLICK and log.gave(CLICK):
                 known = known & (click == 1)
             columns[name] = ((signal == 1).astype(np.float32), known)
     if log.play_time_ms is not None:
@@ -96,12 +114,19 @@ def _varies(value: NDArray[np.float32], known: NDArray[np.bool_]) -> bool:
     return len(seen) > 0 and bool(seen.min() < seen.max())
 
 
-def negatives_kept(labels: Labels, rates: dict[str, float], seed: int) -> Tensor:
-    """float32 [n, T]: `labels.known` with only the share `rates[target]` of each target's negatives left."""
+def sample_weights(labels: Labels, rates: dict[str, float], seed: int) -> Tensor:
+    """float32 [n, T]: `labels.known` with only the share `rates[target]` of each target's negatives left.
+
+    A play time is no probability that a rate could be calibrated back from its prediction: its y = t / (1 + t) lies
+    between the outcomes. There, the negatives that are left weigh 1 / rate, so that the mean of y stays what it was.
+    """
     rate = torch.tensor([rates.get(name, 1.0) for name in labels.names], dtype=torch.float32)
     if bool(((rate <= 0) | (rate > 1)).any()):
         raise ValueError(f"negative_rate: expected rates above 0 and at most 1, got {rates}")
     if bool((rate == 1).all()):
         return labels.known
     draw = torch.rand(labels.known.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
-    return labels.known * ((labels.value > 0) | (draw < rate))
+    positive = labels.value > 0
+    kept = labels.known * (positive | (draw < rate))
+    timed = torch.tensor([name == PLAY_TIME for name in labels.names])
+    return torch.where(timed & ~positive, kept / rate, kept)

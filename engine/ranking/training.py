@@ -15,7 +15,7 @@ from headrace.ranking.fusion import FusionSettings
 from headrace.ranking.heads import Heads
 from headrace.ranking.ranker import Ranker
 from headrace.ranking.settings import RankerSettings, train_settings
-from headrace.ranking.targets import Labels, labels_of, negatives_kept
+from headrace.ranking.targets import Labels, labels_of, sample_weights
 from headrace.ranking.warm_start import CodeMaps, copy_embeddings, copy_layers
 from headrace.training.build import Build
 
@@ -28,8 +28,9 @@ def soft_labels(value: Tensor, timed: Tensor) -> Tensor:
 def targets_loss(logits: Tensor, value: Tensor, known: Tensor, timed: Tensor, weights: Tensor) -> Tensor:
     """Mean over the rows of sum_t w_t CE(y_t, p_t), each target over its own samples.
 
-    logits, value, known: float32 [n, T]; timed: bool [T], the play time; weights: float32 [T]. A play time of t seconds
-    has y = t / (1 + t) (Covington et al., RecSys 2016), so that exp(z) predicts t.
+    logits, value, known: float32 [n, T], the last the weight of each row as a sample of each target; timed: bool [T],
+    the play time; weights: float32 [T]. A play time of t seconds has y = t / (1 + t) (Covington et al., RecSys 2016),
+    so that exp(z) predicts t.
     """
     loss = F.softplus(logits) - soft_labels(value, timed) * logits
     return (loss * known * weights).sum() / len(logits)
@@ -55,7 +56,7 @@ def train_ranker(
     log = build.dataset.log if log is None else log
     labels = labels_of(log).without(settings.leave_out)
     rows = rows or TrainingSet(store, log)
-    known = negatives_kept(labels, settings.negative_rate, build.seed)
+    known = sample_weights(labels, settings.negative_rate, build.seed)
     timed = torch.tensor([name == PLAY_TIME for name in labels.names])
     with build.seeded():
         network = settings.build(store.columns, len(labels.names))

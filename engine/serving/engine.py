@@ -87,13 +87,8 @@ class Engine:
         return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, self._rules, reasons)
 
     def parse_ids(self, words: Sequence[str]) -> list[int] | list[str]:
-        """User ids from text: integers where the snapshot's are. Raises ValueError for a word that is no integer."""
-        if self.users.ids.dtype.kind != "i":
-            return list(words)
-        try:
-            return [int(word) for word in words]
-        except ValueError as error:
-            raise ValueError(f"users: this snapshot's user ids are integers; {error}") from error
+        """User ids from text, see `IdMap.parse`: integers where the snapshot's are, else ValueError."""
+        return self.users.parse(words)
 
     def requests(
         self, rows: NDArray[np.int64], at: int | None = None, context: Mapping[str, Sequence[int]] | None = None

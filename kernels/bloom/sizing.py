@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import combinations
 
 LAYOUTS = ("block", "classic")
@@ -67,6 +68,7 @@ def check_shape(words: int, hashes: int, layout: str) -> None:
         raise ValueError(f"words: expected a multiple of {BLOCK_WORDS} for the block layout, got {words}")
 
 
+@lru_cache(256)
 def _exact_size(capacity: int, fpr: float, layout: str) -> tuple[int, int]:
     if layout == "block":
         sizes = [

@@ -158,7 +158,7 @@ def test_the_smallest_logs_build(tmp_path: Path, small_settings: Settings, users
 
 
 def test_a_log_that_teaches_nothing_is_refused(tmp_path: Path, small_settings: Settings) -> None:
-    with pytest.raises(ValueError, match="expected interactions with interest"):
+    with pytest.raises(ValueError, match="log: expected a 1 in some row of click, like"):
         build(generate(1, 1, 1, seed=3).dataset, small_settings, tmp_path)
 
 

@@ -52,7 +52,7 @@ def test_a_user_is_drawn_when_none_is_given(snapshot: Path, tmp_path: Path) -> N
     [
         (["--explain"], "expected --snapshot, --log or both, got neither"),
         (["--snapshot", "{}"], "expected --explain, --sweep or both, got neither"),
-        (["--snapshot", "{}", "--explain", "--users", "x"], "users: this snapshot's user ids are integers"),
+        (["--snapshot", "{}", "--explain", "--users", "x"], "ids: expected whole numbers that fit int64, got 'x'"),
     ],
 )
 def test_bad_words_are_refused(words: list[str], error: str, snapshot: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def events(
 
 def clicks(log: InteractionLog) -> NDArray[np.integer]:
     """1 for each click; a log without clicks counts its rows with any interest."""
-    clicked = log.signals["click"] == 1 if "click" in log.signals else log.interest() > 0
+    clicked = log.signals["click"] == 1 if log.gave("click") else log.interest() > 0
     return clicked.astype(np.int64)
 
 

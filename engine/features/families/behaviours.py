@@ -22,7 +22,7 @@ def listed(log: InteractionLog, kind: str) -> NDArray[np.bool_]:
     where clicks are not logged."""
     if kind != ENGAGED:
         return log.signals[kind] == 1 if kind in log.signals else np.zeros(len(log), np.bool_)
-    return log.signals[CLICK] == 1 if CLICK in log.signals else log.interest() > 0
+    return log.signals[CLICK] == 1 if log.gave(CLICK) else log.interest() > 0
 
 
 def column_of(kind: str) -> str:

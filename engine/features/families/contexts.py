@@ -35,7 +35,16 @@ class Contexts(Family):
     @classmethod
     def fit(cls, dataset: Dataset, settings: FeatureSettings, earlier: Family | None = None) -> Contexts:
         known = {name: codes for name, codes in dataset.log.context.items() if name not in CLOCK}
-        return cls({name: size_of(codes) for name, codes in known.items()}, _utc_offset(dataset))
+        sizes = {name: size_of(codes) for name, codes in known.items()}
+        for name, size in sizes.items():
+            if name not in dataset.context_names and size - 1 > settings.context_codes:
+                most = settings.context_codes
+                rows = int((known[name] >= most).sum())
+                raise ValueError(
+                    f"log: context_{name}: expected codes below {most} (features.context_codes), got {size - 2}; "
+                    f"{rows} of {len(dataset.log)} rows have such"
+                )
+        return cls(sizes, _utc_offset(dataset))
 
     def request(self, asked: Asked) -> Made:
         requests = asked.requests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from headrace.ranking.fusion.formula import FORMULAS, Formula, formula
@@ -14,13 +15,17 @@ def fuse(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: Fu
     """float32 [n]: the fused score of each candidate.
 
     columns: name -> float [n] predictions. offsets: int64 [B+1] and item: int64 [n], for formulas of a whole request.
-    Raises ValueError when no column that the formula uses is there.
+    Where no column that the formula uses is there, as from a log of clicks alone, the score is the odds that the item
+    is shown. Raises ValueError when p_impression is not there either.
     """
     score = FORMULAS[settings.formula](columns, offsets, item, settings)
-    if score is None:
+    if score is None and "p_impression" not in columns:
         raise ValueError(f"columns: expected one that {settings.formula} uses, got {sorted(columns)}")
-    if "p_impression" in columns and settings.exposure_power:
+    power = settings.exposure_power
+    if score is None:
+        score, power = torch.ones_like(columns["p_impression"], dtype=torch.float64), power or 1.0
+    if "p_impression" in columns and power:
         shown = columns["p_impression"].double()
         odds = shown / (1 - shown).clamp_min_(1e-7)
-        score = score * odds.pow_(settings.exposure_power)
+        score = score * odds.pow_(power)
     return score.float()

@@ -44,7 +44,7 @@ def test_download(folder):
 
 
 def test_order_within_a_user_is_by_rank(folder):
-    columns = {"user_id": [1, 1, 1], "movie_id": [3, 2, 1], "rating": [1, 2, 3], "timestamp": [5, 5, 5]}
+    columns = {"user_id": [1, 1, 1], "movie_id": [3, 2, 1], "rating": [1, 2, 3], "timestamp": [978300000] * 3}
     pq.write_table(pa.table({**columns, "time_rank": [2, None, 1]}), folder / "ratings.parquet")
     data = read_movielens(folder)
     assert data.catalogue.ids.external(data.log.item).tolist() == [1, 3, 2]

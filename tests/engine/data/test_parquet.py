@@ -36,7 +36,8 @@ def write(folder, **tables):
     return folder
 
 
-LOG = {"user": [2, 1, 2], "item": ["b", "a", "b"], "time": [30, 20, 10]}
+T = 10**12
+LOG = {"user": [2, 1, 2], "item": ["b", "a", "b"], "time": [T + 30, T + 20, T + 10]}
 CATALOGUE = {
     "item": ["c", "b", "a"],
     "author": ["x", None, "y"],
@@ -64,7 +65,7 @@ def test_log_alone(tmp_path):
 
 
 def test_whole_folder(tmp_path):
-    history = {"user": [1], "item": ["c"], "time": [5], "click": [1], "context_tab": [3]}
+    history = {"user": [1], "item": ["c"], "time": [T], "click": [1], "context_tab": [3]}
     data = read_parquet(write(tmp_path, log=LOG, catalogue=CATALOGUE, users=USERS, history=history))
     items = data.catalogue
     assert items.ids.ids.tolist() == ["a", "b", "c"]
@@ -87,7 +88,7 @@ def test_whole_folder(tmp_path):
 
 
 def test_tables_say_who_exists(tmp_path):
-    log = {"user": [1, 3, 1], "item": ["a", "a", "z"], "time": [1, 2, 3]}
+    log = {"user": [1, 3, 1], "item": ["a", "a", "z"], "time": [T, T, T]}
     data = read_parquet(write(tmp_path, log=log, catalogue=CATALOGUE, users=USERS))
     assert data.rows.dropped == {"unknown_item": 1, "unknown_user": 1}
     with pytest.raises(ValueError, match="unknown_item 1, unknown_user 1"):
@@ -102,7 +103,7 @@ def folders(draw):
     log = {name: draw(st.lists(ids, min_size=size, max_size=size)) for name in ("user", "item")}
     kind = pa.string() if text else pa.int64()
     columns = {name: pa.array(values, kind) for name, values in log.items()}
-    columns["time"] = pa.array(draw(st.lists(st.integers(0, 5), min_size=size, max_size=size)), pa.int64())
+    columns["time"] = pa.array(draw(st.lists(st.integers(T, T + 5), min_size=size, max_size=size)), pa.int64())
     for name in draw(st.sets(st.sampled_from(["impression", "click", "completion"]))):
         columns[name] = pa.array(draw(flag), pa.int8())
     for name in draw(st.sets(st.sampled_from(["play_time_ms", "context_tab"]))):

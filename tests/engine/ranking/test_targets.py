@@ -4,7 +4,7 @@ import torch
 
 from headrace.data import InteractionLog
 from headrace.ranking.completion import CompletionCurve
-from headrace.ranking.targets import labels_of, negatives_kept
+from headrace.ranking.targets import labels_of, sample_weights
 from headrace.ranking.training import targets_loss
 
 
@@ -64,13 +64,33 @@ def test_negatives_are_down_sampled_for_their_target_alone():
     click = (rng.random(20_000) < 0.5).astype(np.int8)
     like = np.where(rng.random(20_000) < 0.5, click, 0).astype(np.int8)
     labels = labels_of(log_of(click=click, like=like))
-    kept = negatives_kept(labels, {"click": 0.2}, seed=0)
+    kept = sample_weights(labels, {"click": 0.2}, seed=0)
     assert torch.equal(kept[:, 1], labels.known[:, 1])
     negative = labels.value[:, 0] == 0
     assert bool((kept[~negative, 0] == 1).all())
     assert kept[negative, 0].mean().item() == pytest.approx(0.2, abs=0.02)
     with pytest.raises(ValueError, match="negative_rate"):
-        negatives_kept(labels, {"click": 0.0}, seed=0)
+        sample_weights(labels, {"click": 0.0}, seed=0)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize("played", [0.02, 0.3, 0.9])
+def test_play_time_keeps_its_mean_when_negatives_are_down_sampled(rate, played):
+    """The best constant prediction, exp(logit(mean y)), is that of all rows, within four deviations of the draw."""
+    rng = np.random.default_rng(0)
+    n = 50_000
+    play = np.where(rng.random(n) < played, rng.integers(1000, 60_000, n), 0)
+    labels = labels_of(log_of(play=play, click=(play > 0).astype(int)))
+    column = labels.names.index("play_time")
+    kept = sample_weights(labels, {"play_time": rate}, seed=0)[:, column].double()
+    y = (labels.value[:, column] / (1 + labels.value[:, column])).double()
+    full, weighted = float(y.mean()), float((y * kept).sum() / kept.sum())
+    # the share of negatives left has the relative deviation sqrt((1 - rate) / (rate negatives))
+    spread = 4 * np.sqrt((1 - rate) / (rate * n * (1 - played)))
+    odds = [mean / (1 - mean) for mean in (full, weighted)]
+    assert odds[1] == pytest.approx(odds[0], rel=spread)
+    assert (kept[labels.value[:, column] > 0] == 1).all()
+    assert torch.equal(sample_weights(labels, {}, seed=0), labels.known)
 
 
 def test_completion_curve_divides_by_the_rate_of_the_length():
