@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset
-from headrace.exposure import ExposureFilter
+from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.features import TrainingSet
 from headrace.ranking import train_ranker
 from headrace.ranking.negatives import with_unshown
@@ -63,7 +63,7 @@ def build(
         store = job.store
     channels = fit_channels(job, settings.channels)
     with job.step("exposures"):
-        exposure = fit_exposure(dataset, settings)
+        bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset))
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     with job.step("training rows"):
         share = min(settings.unshown, settings.unshown_most / len(dataset.log))
@@ -74,7 +74,7 @@ def build(
         train_ranker(job, one, log=shown, rows=rows, fusion=settings.fusion, maps=maps)
         for one in (settings.preranker, settings.ranker)
     )
-    funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
+    funnel = assemble(channels, bars, preranker, ranker, reranker, settings)
     as_of = int(dataset.log.time[-1]) + 1
     with job.step("snapshot"):
         save(funnel, dataset, as_of, settings, out)

@@ -28,7 +28,7 @@ ROOMS = """
     ranking
     reranking
     exposure events
-    funnel
+    recall funnel
     settings snapshot_v1
     snapshot overlay
     storage
