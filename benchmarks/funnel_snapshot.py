@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from headrace.build import fit_channels, fit_exposure
 from headrace.data import Dataset, generate
+from headrace.exposure import Bars, Stock
 from headrace.kernels import atomic
 from headrace.ranking import train_ranker
 from headrace.ranking.negatives import with_unshown
@@ -77,7 +78,7 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
     job = SampledBuild(dataset, settings.seed, settings.features, sample=sample)
     channels = fit_channels(job, settings.channels)
     _say("  channels made")
-    exposure = fit_exposure(dataset, settings)
+    bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset))
     reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     _say("  exposures indexed")
     every = np.arange(0, len(dataset.log), max(len(dataset.log) // sample, 1))
@@ -90,7 +91,7 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
         for one in (settings.preranker, settings.ranker)
     )
     _say("  pre-ranking and ranking trained")
-    funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
+    funnel = assemble(channels, bars, preranker, ranker, reranker, settings)
     save(funnel, dataset, int(dataset.log.time[-1]) + 1, settings, folder)
     np.savez(folder / EXPOSURES, user=dataset.log.user, item=dataset.log.item)
 

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset, check_plausible
-from headrace.exposure import ExposureFilter
+from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.features import TrainingSet
 from headrace.fingerprint import fingerprint
 from headrace.ranking import check_interest, check_objectives, train_ranker
@@ -87,7 +87,7 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
         why = "; ".join(f"{name}: {lack}" for name, lack in job.left_out.items()) or "no quota above 0"
         raise ValueError(f"channels: expected at least one that can be built, got none ({why})")
     with job.step("exposures"):
-        exposure = fit_exposure(dataset, settings)
+        bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset))
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     with job.step("training rows"):
         rows = TrainingSet(store, shown)
@@ -95,7 +95,7 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
         train_ranker(job, one, log=shown, rows=rows, fusion=settings.fusion, maps=maps)
         for one in (settings.preranker, settings.ranker)
     )
-    funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
+    funnel = assemble(channels, bars, preranker, ranker, reranker, settings)
     as_of = int(dataset.log.time[-1]) + 1
     with job.step("first answers"):
         _check_answers(Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings), dataset)

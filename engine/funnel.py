@@ -1,27 +1,29 @@
-"""The funnel: recall, merge, exposure filter, pre-ranking, ranking, re-ranking, one batched call after another."""
+"""The funnel: recall, bars, merge, pre-ranking, ranking, re-ranking, one batched call after another."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from headrace.channels import Channel
 from headrace.channels.merge import merge
-from headrace.exposure import ExposureFilter
+from headrace.exposure import Bars, ExposureFilter
 from headrace.kernels import spans
 from headrace.ranking import Ranker, Select
+from headrace.recall import asked, fill, sift
 from headrace.reranking import Reranker
 from headrace.types import Candidates, Requests
 
+#: What people call the stage that bars what a request may not be shown.
+BARS = "exposure filter"
 #: Field of the trace -> what people call the stage that it comes from; channels go by their names.
 STAGES = {
     "merged": "merge",
-    "unseen": "exposure filter",
+    "filled": "fill",
     "pre_ranked": "pre-ranking",
     "ranked": "ranking",
     "page": "re-ranking",
@@ -42,13 +44,15 @@ class StageTime:
 class Trace:
     """What one batch went through: the candidates that each stage left, and its time.
 
-    recalled: by channel. seen: bool [nnz], which of the merged the exposure filter removed.
+    found: by channel, all that it gave, with the column "why": uint8, bits of `WHY` (headrace.exposure.bars), 0 where
+    the item may be shown. recalled: by channel, its quota of what may be shown; nothing else goes on. filled: with what
+    the last resort added.
     """
 
+    found: dict[str, Candidates]
     recalled: dict[str, Candidates]
     merged: Candidates
-    seen: Tensor
-    unseen: Candidates
+    filled: Candidates
     pre_ranked: Candidates
     ranked: Candidates
     page: Candidates
@@ -72,51 +76,73 @@ class Funnel:
     channels: Sequence[Channel]
     quotas: Sequence[int]
     merged: int
-    exposure: ExposureFilter
+    bars: Bars
     preranker: Ranker
     select: Select
     ranker: Ranker
     reranker: Reranker
 
+    @property
+    def exposure(self) -> ExposureFilter:
+        return self.bars.exposure
+
     @torch.inference_mode()
     def run(self, requests: Requests, shown: int) -> Trace:
-        """Takes a batch of requests to pages of at most `shown` items."""
+        """Takes a batch of requests to pages of at most `shown` items.
+
+        A page has as many while there are so many that the request may be shown, up to `merged`.
+        """
         times: list[StageTime] = []
-        recalled: dict[str, Candidates] = {}
+        found: list[Candidates] = []
         for channel, quota in zip(self.channels, self.quotas, strict=True):
             with _timed(times, channel.name, len(requests) * self.items, "channel") as done:
-                recalled[channel.name] = done(channel.recall(requests, quota))
-        found = list(recalled.values())
-        with _timed(times, STAGES["merged"], sum(map(len, found))) as done:
-            merged = done(merge(found, self.quotas, self.merged))
-        with _timed(times, STAGES["unseen"], len(merged)) as done:
-            unseen, seen = self.exposure.filter(merged, requests)
-            done(unseen)
-        with _timed(times, STAGES["pre_ranked"], len(unseen)) as done:
-            pre_ranked = done(self.select.select(self.preranker.score(requests, unseen)))
+                found.append(done(channel.recall(requests, asked(quota))))
+        with _timed(times, BARS, sum(map(len, found))) as done:
+            recalled, found = sift(requests, self.channels, self.quotas, found, self.bars)
+            done(*recalled)
+        with _timed(times, STAGES["merged"], sum(map(len, recalled))) as done:
+            merged = done(merge(recalled, self.quotas, self.merged))
+        size = min(shown, self.items, self.merged)
+        with _timed(times, STAGES["filled"], len(merged)) as done:
+            filled = done(self._filled(requests, merged, size))
+        with _timed(times, STAGES["pre_ranked"], len(filled)) as done:
+            select = self.select if self.select.keep >= size else replace(self.select, keep=size)
+            pre_ranked = done(select.select(self.preranker.score(requests, filled)))
         with _timed(times, STAGES["ranked"], len(pre_ranked)) as done:
             ranked = done(self.ranker.score(requests, pre_ranked))
         with _timed(times, STAGES["page"], len(ranked)) as done:
-            page = done(self.reranker.rerank(ranked, shown))
-        return Trace(recalled, merged, seen, unseen, pre_ranked, ranked, page, times)
+            page = done(self.reranker.rerank(ranked, size))
+        names = [channel.name for channel in self.channels]
+        given, brought = (dict(zip(names, parts, strict=True)) for parts in (found, recalled))
+        return Trace(given, brought, merged, filled, pre_ranked, ranked, page, times)
+
+    def _filled(self, requests: Requests, merged: Candidates, size: int) -> Candidates:
+        """`merged` with what the last resort adds for pages of `size`.
+
+        Items that have slots of their own make no page full, so they don't count.
+        """
+        slotted, counts = self.reranker.slotted, merged.counts
+        if slotted is not None:
+            counts = merged.keep(~slotted[merged.item]).counts
+        return fill(requests, merged, (size - counts).clamp_min(0), self.bars, slotted)
 
 
 @contextmanager
 def _timed(
     times: list[StageTime], stage: str, items_in: int, kind: spans.Kind = "stage"
-) -> Iterator[Callable[[Candidates], Candidates]]:
-    """Times a stage, which hands what it leaves to the function that it is given."""
-    left: list[Candidates] = []
+) -> Iterator[Callable[..., Candidates]]:
+    """Times a stage, which hands what it leaves to the function that it is given, and gets the first of it back."""
+    left: list[int] = []
 
-    def done(candidates: Candidates) -> Candidates:
-        left.append(candidates)
-        return candidates
+    def done(*candidates: Candidates) -> Candidates:
+        left.append(sum(map(len, candidates)))
+        return candidates[0]
 
     with spans.span(kind, stage) as span:
         start = time.perf_counter()
         yield done
         seconds = time.perf_counter() - start
-    items_out = len(left[0])
+    items_out = left[0]
     times.append(StageTime(stage, items_in, items_out, seconds))
     if span is not None:
         span.items_in, span.items_out = items_in, items_out

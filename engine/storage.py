@@ -11,7 +11,7 @@ import torch
 
 from headrace.channels import CHANNELS, Channel
 from headrace.data import Catalogue, Dataset, IdMap
-from headrace.exposure import ExposureFilter
+from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.features import FeatureStore
 from headrace.funnel import Funnel
 from headrace.overlay import Overlay, overlaid
@@ -34,7 +34,7 @@ class Loaded(NamedTuple):
 
 def assemble(
     channels: list[Channel],
-    exposure: ExposureFilter,
+    bars: Bars,
     preranker: Ranker,
     ranker: Ranker,
     reranker: Reranker,
@@ -55,7 +55,7 @@ def assemble(
         [one for one, _ in used],
         [quota for _, quota in used],
         settings.merge.total,
-        exposure,
+        bars,
         preranker,
         Select(settings.page.ranked, variety),
         ranker,
@@ -70,6 +70,7 @@ def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folde
         "preranker": funnel.preranker.state(),
         "ranker": funnel.ranker.state(),
         "exposure": funnel.exposure.state(),
+        "stock": funnel.bars.stock.state(),
         "reranker": funnel.reranker.state(),
         **{f"channel-{channel.name}": channel.state() for channel in funnel.channels},
     }
@@ -107,7 +108,9 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
         settings = Settings.model_validate(_of_known_channels(info["settings"]))
         store = FeatureStore.from_state(states["features"])
         channels = [CHANNELS[name].from_state(states[f"channel-{name}"]) for name in info["channels"]]
-        exposure = ExposureFilter.from_state(states["exposure"])
+        # Format 1 has no stock.
+        stock = Stock.from_state(states["stock"]) if "stock" in states else Stock.bare(len(items))
+        bars = Bars(ExposureFilter.from_state(states["exposure"]), stock)
         preranker, ranker = (Ranker.from_state(states[name], store) for name in ("preranker", "ranker"))
         reranker = Reranker.from_state(states["reranker"], settings.reranking)
     # The last is torch's, for weights of another shape.
@@ -117,7 +120,7 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
         settings = overlaid(settings, overlay, info["channels"])
         pins = pinned_rows(settings.reranking.pins, items)
         reranker = Reranker(settings.reranking, reranker.vectors, reranker.kinds, pins)
-    funnel = assemble(channels, exposure, preranker, ranker, reranker, settings)
+    funnel = assemble(channels, bars, preranker, ranker, reranker, settings)
     return Loaded(funnel, users, items, int(info["as_of"]), settings)
 
 

@@ -7,6 +7,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from headrace.jagged import gather_rows
+
+#: Bit of `Candidates.channels`: the last resort found the item; those before it are the recall channels'.
+FILL = 62
+#: kind -> (offsets int64 [B+1], code int64 [nnz]): request b blocks code[offsets[b]:offsets[b+1]].
+Blocked = dict[str, tuple[Tensor, Tensor]]
+
 
 @dataclass(frozen=True)
 class Requests:
@@ -15,11 +22,13 @@ class Requests:
     user: int64 [B], row of the user table; -1 where the user is unknown.
     time: int64 [B], milliseconds since the epoch.
     context: name -> int64 [B], codes of what is known when the request arrives (absent names mean "not known").
+    blocked: what each request must not be shown: rows of the catalogue ("item"), codes of another kind of `Stock`.
     """
 
     user: Tensor
     time: Tensor
     context: dict[str, Tensor] = field(default_factory=dict)
+    blocked: Blocked = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.user.shape[0]
@@ -27,7 +36,11 @@ class Requests:
     def take(self, index: Tensor) -> Requests:
         """The requests at `index` (int64 [m])."""
         context = {name: codes.index_select(0, index) for name, codes in self.context.items()}
-        return Requests(self.user.index_select(0, index), self.time.index_select(0, index), context)
+        blocked = {}
+        for kind, (offsets, code) in self.blocked.items():
+            entries, taken = gather_rows(offsets, index)
+            blocked[kind] = taken, code.index_select(0, entries)
+        return Requests(self.user.index_select(0, index), self.time.index_select(0, index), context, blocked)
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class Candidates:
     offsets: int64 [B+1], starting at 0.
     item: int64 [nnz], dense row of the catalogue.
     score: float32 [nnz], the last stage's score; larger is better.
-    channels: int64 [nnz], bit c set when recall channel c found the item (at most 63 channels).
+    channels: int64 [nnz], bit c set when recall channel c found the item (at most 62), bit `FILL` by the last resort.
     columns: name -> Tensor [nnz, ...], what later stages add.
     """
 
@@ -98,8 +111,9 @@ class Candidates:
 class Page:
     """What one user is shown, best first.
 
-    items: external item ids. scores: the ranking score of each. channels: names of the channels that found each.
-    reasons: on request, stage by stage: the scores of each shown item, and what the filter and the rules removed.
+    items: external item ids. scores: the ranking score of each. channels: names of the channels that found each, "fill"
+    for one that the last resort found. reasons: on request, stage by stage: the scores of each shown item, what was
+    barred and why, and what the rules did.
     """
 
     user: int | str

@@ -29,7 +29,7 @@ ROOMS = """
     ranking
     reranking
     exposure events
-    funnel
+    recall funnel
     settings snapshot_v1
     snapshot overlay
     storage

@@ -228,3 +228,38 @@ def torch_flat(vectors: NDArray[np.float32]) -> Search:
         return torch.topk(torch.from_numpy(queries) @ items.T, min(k, len(items))).indices.numpy()
 
     return search
+
+
+def asked(quota: int) -> int:
+    """What a channel is asked for at first: a quarter more than its quota."""
+    return quota + -(-quota // 4)
+
+
+def unseen(
+    channel: Recall, users: Sequence[int], time: int, quota: int, found: list[list[int]], exposed: Sequence[set[int]]
+) -> list[list[int]]:
+    """A channel's first `quota` items that each user has not seen, of `found`, or of lists of twice the length."""
+    depth = asked(quota)
+    kept = [[item for item in one if item not in exposed[user]] for user, one in zip(users, found, strict=True)]
+    sizes = [len(one) for one in found]
+    short = [b for b, one in enumerate(kept) if len(one) < quota <= sizes[b]]
+    while short and depth < 8 * quota:
+        depth *= 2
+        longer = channel([users[b] for b in short], time, depth)
+        again = []
+        for b, one in zip(short, longer, strict=True):
+            kept[b] = [item for item in one if item not in exposed[users[b]]]
+            if len(kept[b]) < quota and len(one) > sizes[b]:
+                again.append(b)
+            sizes[b] = len(one)
+        short = again
+    return [one[:quota] for one in kept]
+
+
+def filled(items: list[int], size: int, order: Sequence[int], seen: set[int]) -> list[int]:
+    """`items`, and then what comes first in `order`, until there are `size`."""
+    if len(items) >= size:
+        return items
+    had = {*items, *seen}
+    more = [item for item in order if item not in had]
+    return items + more[: size - len(items)]

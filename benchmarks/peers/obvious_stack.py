@@ -21,7 +21,17 @@ from headrace.benchmarks.funnel_snapshot import EXPOSURES
 from headrace.benchmarks.peers import networks_torch
 from headrace.benchmarks.peers.obvious_features import FeatureTables
 from headrace.benchmarks.peers.obvious_page import greedy, standardise
-from headrace.benchmarks.peers.obvious_recall import PEERS, Index, Merged, exposed, faiss_flat, merge
+from headrace.benchmarks.peers.obvious_recall import (
+    PEERS,
+    Index,
+    Merged,
+    asked,
+    exposed,
+    faiss_flat,
+    filled,
+    merge,
+    unseen,
+)
 from headrace.models import WithPrior
 from headrace.ranking.heads import Heads
 from headrace.ranking.settings import NetworkSettings
@@ -67,6 +77,7 @@ class ObviousStack:
         self.channels = {name: PEERS[name](states[f"channel-{name}"], search) for name in snapshot.info["channels"]}
         shown = np.load(folder / EXPOSURES)
         self.exposed = exposed(shown["user"], shown["item"], users)
+        self.order = states["stock"]["order"].tolist()
         self._load_networks(states)
         reranker = Reranker.from_state(states["reranker"], self.settings.reranking)
         self.page, self.vectors = reranker.settings, reranker.vectors.numpy()
@@ -96,18 +107,22 @@ class ObviousStack:
         users, at = requests.user.tolist(), int(requests.time[0])
         for name, channel in self.channels.items():
             with served.stage(name):
-                served.items[name] = channel(users, at, settings.channels[name].quota)
+                served.items[name] = channel(users, at, asked(settings.channels[name].quota))
+        with served.stage("exposure filter"):
+            for name, channel in self.channels.items():
+                quota = settings.channels[name].quota
+                served.items[name] = unseen(channel, users, at, quota, served.items[name], self.exposed)
         with served.stage("merge"):
             each = zip(*(served.items[name] for name in self.channels), strict=True)
             merged = [merge(found, settings.merge.total) for found in each]
             served.items["merge"] = [one.items for one in merged]
-        with served.stage("exposure filter"):
-            served.items["exposure filter"] = [
-                [item for item in one.items if item not in self.exposed[user]]
+        with served.stage("fill"):
+            served.items["fill"] = [
+                filled(one.items, min(shown, settings.merge.total), self.order, self.exposed[user])
                 for user, one in zip(users, merged, strict=True)
             ]
         with served.stage("pre-ranking"):
-            served.items["pre-ranking"] = self._prerank(requests, served.items["exposure filter"])
+            served.items["pre-ranking"] = self._prerank(requests, served.items["fill"])
         with served.stage("ranking"):
             scores = self._rank(requests, served.items["pre-ranking"])
             served.items["ranking"] = served.items["pre-ranking"]

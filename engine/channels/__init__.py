@@ -50,7 +50,8 @@ class Channel(ABC):
         """At most `quota` items for each request, best first, each item once.
 
         `score` is on the channel's own scale and `channels` zero: the merge sets the bit. A request that the channel
-        can say nothing about gets none. A request gets the same in any batch. Raises ValueError for a quota below 1.
+        can say nothing about gets none. A request gets the same in any batch. What users have seen is left to the
+        funnel, which asks for more where it needs it. Raises ValueError for a quota below 1.
         """
 
     @abstractmethod

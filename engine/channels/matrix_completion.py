@@ -97,7 +97,6 @@ class MatrixCompletion(Channel):
         """The `quota` items of largest inner product, which is the score (float32). Unknown users get none.
 
         An approximate index may bring fewer, or others, with their true scores.
-        Items that the user has seen are not left out: the exposure filter does that.
         Raises ValueError for a quota below 1 or a user row outside the table.
         """
         return recall_nearest(

@@ -8,12 +8,12 @@ from itertools import accumulate
 import torch
 
 from headrace.kernels.pool_items import pool_items
-from headrace.types import Candidates
+from headrace.types import FILL, Candidates
 
 #: The constant of reciprocal rank fusion; the larger, the less the first few ranks stand out.
 _RANK_OFFSET = 60
-#: One bit each in an int64.
-_MOST_CHANNELS = 63
+#: One bit each in an int64, below that of the last resort.
+_MOST_CHANNELS = FILL
 
 
 def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Candidates:
@@ -23,7 +23,7 @@ def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Can
     take. The score is free of the channels' scales: the sum over the channels of 1 / (60 + rank), rank from 1
     (reciprocal rank fusion; Cormack, Clarke, Büttcher, SIGIR 2009), added in float64 in the order of the channels,
     rounded to float32. `channels` has bit c set where found[c] gave the item. Columns of the channels are dropped.
-    Raises ValueError for no channel or more than 63, batches that differ, quotas or a total below 1, or a channel that
+    Raises ValueError for no channel or more than 62, batches that differ, quotas or a total below 1, or a channel that
     gives an item twice in a request.
     """
     _check(found, quotas, total)

@@ -21,9 +21,9 @@ from headrace.types import Candidates, Requests
 _BATCH = 128
 #: Items asked of a lone channel, so that enough are left after the exposure filter.
 _ASKED = 1000
-#: Field of the trace -> its row in the table. The merge is judged without seen items, as every list is.
+#: Field of the trace -> its row in the table.
 _STAGES: dict[str, tuple[str, Kind]] = {
-    "unseen": ("merge", "merge"),
+    "merged": ("merge", "merge"),
     "pre_ranked": ("after pre-ranking", "ranking"),
     "ranked": ("after ranking", "ranking"),
     "page": ("after re-ranking", "reranking"),

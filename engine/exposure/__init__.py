@@ -1,5 +1,7 @@
-"""What each user has been shown, and the filter that keeps it from being shown again."""
+"""What each user has been shown, and what keeps it from being shown again."""
 
+from headrace.exposure.bars import Bars
 from headrace.exposure.filter import ExposureFilter
+from headrace.exposure.stock import Stock
 
-__all__ = ["ExposureFilter"]
+__all__ = ["Bars", "ExposureFilter", "Stock"]

@@ -126,8 +126,12 @@ class ExposureFilter:
             raise ValueError(
                 f"requests: expected {candidates.batch}, one for each list of candidates, got {len(requests)}"
             )
-        removed = self._seen(self._entries(requests.user), candidates.offsets, candidates.item)
+        removed = self.seen_lists(requests.user, candidates.offsets, candidates.item)
         return candidates.keep(~removed), removed
+
+    def seen_lists(self, users: Tensor, offsets: Tensor, items: Tensor) -> Tensor:
+        """bool [n]: whether users[l] (int64 [L]) was shown items[i] (int64 [n]), for i in offsets[l]:offsets[l+1]."""
+        return self._seen(self._entries(users), offsets, items)
 
     def recent(self, users: Tensor) -> Tensor:
         """int64 [n, recent]: the last items recorded for each user, newest first, -1 where there are fewer."""

@@ -49,6 +49,9 @@ class Reranker:
         self.vectors = vectors
         self.kinds = dict(kinds)
         self.pins = pins
+        kinds_with_slots = [self.kinds[slot.kind] >= 0 for slot in settings.slots]
+        #: bool [N]: items that stand at the slots of their kind and nowhere else; None without slots.
+        self.slotted = torch.stack(kinds_with_slots).any(0) if kinds_with_slots else None
 
     @classmethod
     def from_catalogue(cls, settings: RerankSettings, catalogue: Catalogue) -> Reranker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +11,10 @@ from torch import Tensor
 
 from headrace.channels import Channel
 from headrace.data.ids import IdMap
+from headrace.exposure.bars import WHY
 from headrace.funnel import Trace
-from headrace.types import Candidates, Page, Requests
+from headrace.jagged import offsets_of
+from headrace.types import FILL, Candidates, Page, Requests
 
 #: Columns of the re-ranking that say what the rules did, the same for a whole page.
 _RULED = {"overruled": "picks where a rule forbade the best item", "relaxed": "picks where a rule was dropped"}
@@ -36,7 +38,8 @@ def pages_of(
     shown = trace.page
     external = items.external(shown.item.numpy()).tolist()
     scores = shown.score.tolist()
-    names = [_channel_names(bits, channels) for bits in shown.channels.tolist()]
+    sources = {place: channel.name for place, channel in enumerate(channels)} | {FILL: "fill"}
+    names = [_channel_names(bits, sources) for bits in shown.channels.tolist()]
     known = (requests.user >= 0).tolist()
     why = _reasons(trace, items, rules) if reasons else [None] * len(requests)
     bounds = shown.offsets.tolist()
@@ -46,13 +49,13 @@ def pages_of(
     ]
 
 
-def _channel_names(bits: int, channels: Sequence[Channel]) -> list[str]:
-    return [channel.name for place, channel in enumerate(channels) if bits >> place & 1]
+def _channel_names(bits: int, names: Mapping[int, str]) -> list[str]:
+    return [name for place, name in names.items() if bits >> place & 1]
 
 
 def _reasons(trace: Trace, items: IdMap, names: Sequence[str]) -> list[dict[str, object]]:
-    shown, seen = trace.page, trace.merged.keep(trace.seen)
-    removed, removed_at = items.external(seen.item.numpy()).tolist(), seen.offsets.tolist()
+    shown = trace.page
+    barred = {words: _barred(trace, bit, items) for bit, words in WHY.items()}
     counts = {name: left.counts.tolist() for name, left in trace.after_merge.items()}
     columns = {"score": shown.score, **shown.columns}
     flat = {name: column.tolist() for name, column in columns.items() if name not in _WORDED}
@@ -62,7 +65,7 @@ def _reasons(trace: Trace, items: IdMap, names: Sequence[str]) -> list[dict[str,
     return [
         {
             "items after each stage": {name: column[i] for name, column in counts.items()},
-            "removed by the exposure filter": removed[removed_at[i] : removed_at[i + 1]],
+            **{words: lists[i] for words, lists in barred.items()},
             "rules": {
                 **{name: column[a] if b > a else 0 for name, column in rules.items()},
                 "items that break a rule": {
@@ -73,6 +76,15 @@ def _reasons(trace: Trace, items: IdMap, names: Sequence[str]) -> list[dict[str,
         }
         for i, (a, b) in enumerate(pairwise(bounds))
     ]
+
+
+def _barred(trace: Trace, bit: int, items: IdMap) -> list[list[Any]]:
+    """External ids of the items that channels found for each request and that this bars, by row of the catalogue."""
+    lists = [found.keep(found.columns["why"] & bit > 0) for found in trace.found.values()]
+    pairs = torch.cat([found.request * len(items) + found.item for found in lists]).unique()
+    bounds = offsets_of(torch.bincount(pairs // len(items), minlength=trace.page.batch)).tolist()
+    ids = items.external((pairs % len(items)).numpy()).tolist()
+    return [ids[a:b] for a, b in pairwise(bounds)]
 
 
 def broken_of(pages: Candidates, rules: int) -> Tensor:

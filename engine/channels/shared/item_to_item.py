@@ -47,10 +47,7 @@ class ItemToItem(Channel):
         self._neighbours = Edges(self.offsets, self.item, self.similarity)
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
-        """score = sum over the user's last items j of like(user, j) * sim(j, item), in float64, rounded to float32.
-
-        Items that the user knows are not left out: the exposure filter does that.
-        """
+        """score = sum over the user's last items j of like(user, j) * sim(j, item), in float64, rounded to float32."""
         return recall_in_two_hops(requests, quota, self._seeds, self._neighbours)
 
     def state(self) -> State:

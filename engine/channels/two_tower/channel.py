@@ -115,7 +115,6 @@ class TwoTower(Channel):
         """The `quota` items of largest cosine; score is the cosine (float32). Unknown users get none.
 
         An approximate index may bring fewer, or others, with their true cosines.
-        Items that the user has seen are not left out: the exposure filter does that.
         Raises ValueError for a quota below 1 or a user row outside the table.
         """
         return recall_nearest(requests, quota, self.known, self.rows, self._index, self.user_vectors)

@@ -99,7 +99,7 @@ def measured(snapshot: Path) -> Profile:
 def test_a_profile_holds_every_stage_and_kernel(measured: Profile, engine: Engine):
     names = [row.name for row in measured.rows if row.kind in ("channel", "stage")]
     channels = [channel.name for channel in engine.funnel.channels]
-    assert names == [*channels, "merge", "exposure filter", "pre-ranking", "ranking", "re-ranking"]
+    assert names == [*channels, "exposure filter", "merge", "fill", "pre-ranking", "ranking", "re-ranking"]
     kernels = {row.name: row for row in measured.rows if row.kind == "kernel"}
     assert all(kernels[name].bytes for name in ("topk", "bloom_contains_lists", "dpp"))
     assert measured.rows[0].calls == 5
