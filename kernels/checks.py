@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+#: Entries that a padded result may have whatever there is to fill them.
+MOST_PADDED = 2**16
+MAX_INT = 2**63 - 1
+
 
 def check_tensor(
     name: str,
@@ -49,6 +53,23 @@ def check_at_least(name: str, value: int, least: int) -> None:
 def check_between(name: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
         raise ValueError(f"{name}: expected {least} to {most}, got {value}")
+
+
+def check_count(name: str, value: int) -> None:
+    """Raises ValueError outside 1 to 2^63 - 1."""
+    check_at_least(name, value, 1)
+    if value > MAX_INT:
+        raise ValueError(f"{name}: expected at most {MAX_INT}, got {value}")
+
+
+def check_k(name: str, k: int, there: int) -> None:
+    """Raises ValueError unless `k` is at least 1 and at most MOST_PADDED or `there`, what there is to choose from.
+
+    Of results that are padded to k, so that they cost what there is, not what was asked.
+    """
+    check_at_least(name, k, 1)
+    if k > MOST_PADDED and k > there:
+        raise ValueError(f"{name}: expected at most {max(MOST_PADDED, there)}, got {k}")
 
 
 def check_indices(name: str, index: Tensor, size: int) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from headrace.kernels.beam_search.model import PathModel
 from headrace.kernels.beam_search.path_index import PathIndex
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_k, check_tensor
 from headrace.kernels.registry import Op
 
 __all__ = ["PathIndex", "PathModel", "beam_search"]
@@ -34,9 +34,9 @@ def beam_search(
     (about 1e-12 of the logits' size) of each other, and `logp` is the float64 value rounded once. The native backend
     gives the same bits for every batch, thread count and instruction set, so nodes of equal weights tie exactly.
 
-    Raises TypeError or ValueError for a wrong type, shape or device, beam outside 1 to 2^31 - 1, or a user that is not
-    finite. The gpu backend does not check the last, which would wait for the device: such a request gets paths -1 and
-    logp NaN.
+    Raises TypeError or ValueError for a wrong type, shape or device, a beam below 1, beyond 2^31 - 1 or beyond both
+    65,536 and the number of paths, or a user that is not finite. The gpu backend does not check the last, which would
+    wait for the device: such a request gets paths -1 and logp NaN.
     Source: Gao et al., "Learning an End-to-End Structure for Retrieval in Large-Scale Recommendations", CIKM 2021,
     algorithm 1.
     """
@@ -45,9 +45,7 @@ def beam_search(
     check_tensor("user", user, dtype=torch.float32, ndim=2, device=model.device)
     if user.shape[1] != model.user_dim:
         raise ValueError(f"user: expected {model.user_dim} columns as in the model, got {user.shape[1]}")
-    check_at_least("beam", beam, 1)
-    if beam > MAX_BEAM:
-        raise ValueError(f"beam: expected at most {MAX_BEAM}, got {beam}")
+    check_k("beam", beam, min(model.nodes**model.depth, MAX_BEAM))
     paths, logp = OP(user, model.weights, model.packed, beam, backend=backend, threads=threads)
     return paths, logp
 

@@ -47,7 +47,8 @@ def dpp(
 
     float64 decides. The native backend gives the same bits for every batch, thread count and instruction set.
     Raises TypeError or ValueError for wrong types, shapes or devices, NaN or infinity, theta outside [0, 1], k or
-    window below 1, eps below 1e-12, an item pinned twice or a position or item beyond its list.
+    window below 1, k beyond both 65,536 and nnz, eps below 1e-12, an item pinned twice or a position or item beyond its
+    list.
     Source: Chen, Zhang, Zhou, "Fast Greedy MAP Inference for Determinantal Point Process", NeurIPS 2018.
     """
     picks = dpp_picks(vectors, rewards, offsets, k, theta, window, rules, pinned, eps, backend=backend, threads=threads)
@@ -107,7 +108,7 @@ def mmr(
 
     float64 decides. The native backend gives the same bits for every batch, thread count and instruction set.
     Raises TypeError or ValueError for wrong types, shapes or devices, NaN or infinity, theta outside [0, 1], k or
-    window below 1, an item pinned twice or a position or item beyond its list.
+    window below 1, k beyond both 65,536 and nnz, an item pinned twice or a position or item beyond its list.
     Source: Carbonell, Goldstein, "The Use of MMR, Diversity-Based Reranking", SIGIR 1998.
     """
     picks = mmr_picks(vectors, rewards, offsets, k, theta, window, rules, pinned, backend=backend, threads=threads)

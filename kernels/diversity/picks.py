@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_offsets, check_tensor
+from headrace.kernels.checks import check_count, check_k, check_offsets, check_tensor
 from headrace.kernels.diversity.rules import Rules
 
 
@@ -48,13 +48,13 @@ def check_lists(
         raise ValueError("vectors: expected at least 1 column, got 0")
     if rewards.shape[0] != vectors.shape[0]:
         raise ValueError(f"rewards: expected {vectors.shape[0]} entries, one per vector, got {rewards.shape[0]}")
-    check_at_least("k", k, 1)
+    check_k("k", k, vectors.shape[0])
     if not isinstance(theta, (int, float)):
         raise TypeError(f"theta: expected a number, got {type(theta).__name__}")
     if not 0.0 <= theta <= 1.0:
         raise ValueError(f"theta: expected 0 to 1, got {theta}")
     if window is not None:
-        check_at_least("window", window, 1)
+        check_count("window", window)
     if offsets.shape[0] < 1:
         raise ValueError("offsets: expected at least 1 entry, got 0")
     if rules is not None:

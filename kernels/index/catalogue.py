@@ -85,7 +85,12 @@ class Catalogue:
             return Answer(none, torch.full_like(none, -1, dtype=torch.int64), None)
         answers = [
             segment.search(
-                *(queries, k, self.kind, None if mask is None else mask[..., start : start + segment.words]),
+                *(
+                    queries,
+                    min(k, segment.rows),
+                    self.kind,
+                    None if mask is None else mask[..., start : start + segment.words],
+                ),
                 backend=backend,
                 threads=threads,
             )

@@ -20,8 +20,8 @@ def merge_best(scores: Sequence[Tensor], ids: Sequence[Tensor], k: int) -> tuple
     width = max(part.shape[1] for part in ids)
     if OP.reason_off("native", ids[0].device) is not None:
         return _merge_sorted(torch.cat(list(scores), 1), torch.cat(list(ids), 1), k)
-    every = torch.stack([_widened(part, width, -torch.inf) for part in scores])
-    names = torch.stack([_widened(part, width, -1) for part in ids])
+    every = torch.stack([widened(part, width, -torch.inf) for part in scores])
+    names = torch.stack([widened(part, width, -1) for part in ids])
     best, best_ids = every.new_empty(every.shape[1], k), names.new_empty(every.shape[1], k)
     settings.extension().topk_merge(every.numpy(), names.numpy(), k, best.numpy(), best_ids.numpy())
     return best, best_ids
@@ -33,8 +33,9 @@ def _merge_sorted(scores: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
     by_id = last.argsort(dim=1)
     by_score = scores.gather(1, by_id).sort(dim=1, descending=True, stable=True).indices[:, :k]
     order = by_id.gather(1, by_score)
-    return _widened(scores.gather(1, order), k, -torch.inf), _widened(ids.gather(1, order), k, -1)
+    return widened(scores.gather(1, order), k, -torch.inf), widened(ids.gather(1, order), k, -1)
 
 
-def _widened(part: Tensor, width: int, value: float) -> Tensor:
+def widened(part: Tensor, width: int, value: float) -> Tensor:
+    """[B, n] padded with `value` to [B, width]."""
     return torch.nn.functional.pad(part, (0, width - part.shape[1]), value=value)

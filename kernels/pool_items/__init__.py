@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_count, check_tensor
 from headrace.kernels.registry import Op
 
 __all__ = ["pool_items"]
@@ -41,7 +41,7 @@ def pool_items(
     """
     check_tensor("offsets", offsets, dtype=torch.int64, ndim=2)
     check_tensor("item", item, dtype=torch.int64, ndim=1, device=offsets.device)
-    check_at_least("k", k, 1)
+    check_count("k", k)
     count = offsets.shape[0]
     if not 1 <= count <= MOST_LISTS or offsets.shape[1] < 1:
         raise ValueError(f"offsets: expected 1 to {MOST_LISTS} rows of at least 1 entry, got {tuple(offsets.shape)}")

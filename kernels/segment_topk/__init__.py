@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_count, check_tensor
 from headrace.kernels.registry import Op
 
 __all__ = ["segment_topk"]
@@ -28,7 +28,7 @@ def segment_topk(
     check_tensor("offsets", offsets, dtype=torch.int64, ndim=1, device=score.device)
     check_tensor("score", score, dtype=torch.float32, ndim=1)
     check_tensor("tie", tie, dtype=torch.int64, ndim=1, device=score.device)
-    check_at_least("k", k, 1)
+    check_count("k", k)
     if offsets.shape[0] < 1:
         raise ValueError("offsets: expected at least 1 entry, got 0")
     if tie.shape != score.shape:

@@ -20,7 +20,7 @@ from torch import Tensor
 from headrace.kernels import settings
 from headrace.kernels.index.index import TopKIndex
 from headrace.kernels.sharded.files import shard_paths
-from headrace.kernels.sharded.shards import Answer, TopKShards
+from headrace.kernels.sharded.shards import Answer, TopKShards, of_shard
 from headrace.kernels.topk.packed import Counts
 
 # A forked process would inherit locks that threads of this one hold.
@@ -87,8 +87,11 @@ class TopKProcesses(TopKShards):
         total, count = threads or settings.get_threads(), len(self._workers)
         asked = queries.detach().numpy()
         requests = [
-            (asked, k, None if mask is None else mask.numpy(), backend, max(1, (total + number) // count))
-            for number, mask in enumerate(masks)
+            (
+                *(asked, of_shard(k, shard), None if mask is None else mask.numpy()),
+                *(backend, max(1, (total + number) // count)),
+            )
+            for number, (shard, mask) in enumerate(zip(self._shards, masks, strict=True))
         ]
         if os.getpid() != self._owner:
             raise RuntimeError("this index belongs to the process that opened it; open it here as well")

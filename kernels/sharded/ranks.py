@@ -11,9 +11,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from headrace.kernels.index.index import TopKIndex
-from headrace.kernels.index.merge import merge_best
+from headrace.kernels.index.merge import merge_best, widened
 from headrace.kernels.settings import check_call
-from headrace.kernels.sharded.shards import Answer, check_arguments, shape_of
+from headrace.kernels.sharded.shards import Answer, check_arguments, of_shard, shape_of
 from headrace.kernels.topk.checks import METRICS
 
 #: Numbers that a rank tells of itself before anything else is exchanged.
@@ -66,7 +66,10 @@ class TopKRanks:
         def search() -> tuple[tuple[int, ...], Answer]:
             check_call(backend, threads)
             check_arguments(queries, k, mask, shape_of(self._index), sum(self._words))
-            answer = self._index.search_float64(queries, k, self._part(mask), backend=backend, threads=threads)
+            part, own = self._part(mask), of_shard(k, self._index)
+            scores, ids, counts = self._index.search_float64(queries, own, part, backend=backend, threads=threads)
+            # All ranks exchange one shape.
+            answer = widened(scores, k, -torch.inf), widened(ids, k, -1), counts
             digest = zlib.crc32(queries.detach().cpu().contiguous().numpy().tobytes())
             return (queries.shape[0], k, digest, mask is not None), answer
 

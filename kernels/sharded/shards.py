@@ -96,7 +96,9 @@ class TopKShards:
         answers = []
         for number, (shard, mask) in enumerate(zip(self._shards, masks, strict=True)):
             try:
-                answers.append(shard.search_float64(queries, k, mask, backend=backend, threads=threads))
+                answers.append(
+                    shard.search_float64(queries, of_shard(k, shard), mask, backend=backend, threads=threads)
+                )
             except ValueError as error:
                 raise ValueError(f"shard {number}: {error}") from error
         return answers
@@ -128,6 +130,11 @@ def check_arguments(queries: Tensor, k: int, mask: Tensor | None, shape: Shape, 
     """What one index over everything would ask, before any shard is asked. words: of a mask over all shards."""
     check_queries(queries, k, shape.dim, shape.device, mask, words)
     check_finite("queries", queries)
+
+
+def of_shard(k: int, shard: TopKIndex) -> int:
+    """How many of the k best a shard may have."""
+    return min(k, max(len(shard), 1))
 
 
 def shape_of(shard: TopKIndex) -> Shape:

@@ -29,6 +29,7 @@ def topk(
     metric: "ip" (q.x), "cosine" (q.x / |q||x|, 0 where either is the zero vector) or "l2" (minus the squared distance).
     mask: bitset of the items that may be returned, uint64 or int64 words, [ceil(N/64)] for all queries or
         [B, ceil(N/64)]; item i is bit i % 64 of word i // 64. Items that no query may have are not read.
+    k: at most 65,536, or N where that is more.
     threads: at most this many on a CPU; 0 means the process setting. The answer does not depend on it.
 
     Returns scores float32 [B, k] and ids int64 [B, k] (rows of `items`). The ids are those of a float64 brute force; a

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import MAX_INT, check_k, check_tensor
 
 METRICS = ("ip", "cosine", "l2")
 MAX_DIM = 65536
 MAX_ITEMS = 2**31 - 1
-MAX_ID = 2**63 - 1
+MAX_ID = MAX_INT
 
 
 def check_metric(metric: str) -> None:
@@ -39,7 +39,7 @@ def check_search(queries: Tensor, items: Tensor, k: int, metric: str, mask: Tens
     """Raises unless the queries can be searched for among the items."""
     check_tensor("queries", queries, dtype=torch.float32, ndim=2)
     check_items(items, queries.device)
-    check_at_least("k", k, 1)
+    check_k("k", k, items.shape[0])
     if items.shape[1] != queries.shape[1]:
         raise ValueError(f"items: expected {queries.shape[1]} columns as in queries, got {items.shape[1]}")
     check_metric(metric)
@@ -50,7 +50,7 @@ def check_search(queries: Tensor, items: Tensor, k: int, metric: str, mask: Tens
 def check_queries(queries: Tensor, k: int, dim: int, device: torch.device, mask: Tensor | None, words: int) -> None:
     """Raises unless the queries can be searched for in an index of so many dimensions and mask words."""
     check_tensor("queries", queries, dtype=torch.float32, ndim=2, device=device)
-    check_at_least("k", k, 1)
+    check_k("k", k, words * 64)
     if queries.shape[1] != dim:
         raise ValueError(f"queries: expected {dim} columns as in the index, got {queries.shape[1]}")
     if mask is not None:

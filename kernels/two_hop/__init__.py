@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.checks import check_count, check_tensor
 from headrace.kernels.registry import Op
 from headrace.kernels.two_hop.edges import Edges
 
@@ -43,9 +43,9 @@ def two_hop(
     """
     device = items.target.device
     check_tensor("users", users, dtype=torch.int64, ndim=1, device=device)
-    check_at_least("k", k, 1)
+    check_count("k", k)
     if limit is not None:
-        check_at_least("limit", limit, 1)
+        check_count("limit", limit)
     if seeds.weight is None:
         raise ValueError("seeds.weight: expected weights, got None")
     if seeds.target.device != device:

@@ -185,7 +185,7 @@ def test_users_must_be_finite(backend, value):
         ({"user": [1.0]}, TypeError, "user: expected a tensor"),
         ({"beam": 0}, ValueError, "beam: expected at least 1, got 0"),
         ({"model": None}, TypeError, "model: expected a PathModel, got NoneType"),
-        ({"beam": 2**31}, ValueError, "beam: expected at most 2147483647"),
+        ({"beam": 2**31}, ValueError, "beam: expected at most 65536, got 2147483648"),
     ],
 )
 def test_bad_calls(change, error, message):

@@ -128,7 +128,7 @@ class AnnIndex:
         for start in range(0, max(len(queries), 1), block):
             some = queries[start : start + block].detach()
             allowed = mask[start : start + block] if mask is not None and mask.ndim == 2 else mask
-            found = self._finder.find(some, k, allowed, threads)
+            found = self._finder.find(some, min(k, len(self)), allowed, threads)
             # Candidates are a mask by query: what decides among them is the exact search itself.
             best = topk(some, self.items, k, self.metric, found, threads=threads)
             scores.append(best[0])
