@@ -90,7 +90,7 @@ def test_one_that_the_dataset_cannot_have_is_left_out(
     told = small_settings.model_dump()
     told["channels"]["newest"] = {"quota": 30}
     told["reranking"]["rules"] = ()
-    built = build(bare, Settings.model_validate(told), tmp_path)
+    built = build(bare, Settings.model_validate(told), tmp_path / "snapshot")
     assert built.left_out == {
         "author_latest": "catalogue.author: expected the author of some items, got none",
         "newest": "catalogue.publish_time: expected some, got none",
