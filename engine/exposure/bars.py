@@ -12,13 +12,13 @@ from headrace.exposure.stock import Stock
 from headrace.types import Candidates, Requests
 
 #: What bars an item, a bit each -> what the reasons of a page call it.
-WHY = {1: "removed by the exposure filter"}
-SEEN = 1
+WHY = {1: "removed by the exposure filter", 2: "removed as too old"}
+_OLD = 2
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Tells of (request, item) pairs whether the item is barred: the user has seen it."""
+    """Tells of (request, item) pairs whether the item is barred: the user has seen it, or it is too old."""
 
     exposure: ExposureFilter
     stock: Stock
@@ -26,7 +26,11 @@ class Bars:
     def why(self, requests: Requests, of: Tensor, offsets: Tensor, item: Tensor) -> Tensor:
         """uint8 [n], bits of `WHY`, 0 where the item may be shown. List l, item[offsets[l]:offsets[l+1]], is of request
         of[l] (int64 [L])."""
-        return self.exposure.seen_lists(requests.user.index_select(0, of), offsets, item).to(torch.uint8)
+        user, time = requests.user.index_select(0, of), requests.time.index_select(0, of)
+        why = self.exposure.seen_lists(user, time, offsets, item).to(torch.uint8)
+        if self.stock.recall_ms:
+            why += _OLD * self.stock.old(item, time.repeat_interleave(offsets.diff()))
+        return why
 
     def marked(self, requests: Requests, found: Candidates) -> Candidates:
         """`found` with the column "why"."""

@@ -14,10 +14,11 @@ from headrace.data.ids import IdMap
 from headrace.funnel import Funnel, Trace
 from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
+from headrace.serving.arguments import request_time
 from headrace.serving.pages import broken_of, pages_of
 from headrace.settings import Settings
 from headrace.storage import load
-from headrace.types import Page, Requests
+from headrace.types import Candidates, Page, Requests
 
 
 class Engine:
@@ -66,7 +67,8 @@ class Engine:
 
         user_ids: external ids; an unknown one gets a page made of what is known without it (popular items, ranked).
         k: items a page; the setting page.shown where not given. A page is shorter when the funnel finds fewer.
-        at: request time in milliseconds since the epoch; the snapshot's own time where not given.
+        at: request time in milliseconds since the epoch, within 10 years of the snapshot's own, which it is where not
+            given.
         context: name -> a code for each user, of what is known at the request (names as in the log's context columns).
         reasons: add each stage's scores, and what the exposure filter and the rules removed.
         record: remember the page as shown, so that the next page has other items.
@@ -81,8 +83,7 @@ class Engine:
         requests = self.requests(rows, at, context)
         trace = self.funnel.run(requests, shown)
         if record:
-            page = trace.page
-            self.funnel.exposure.record(requests.user[page.request], page.item, requests.time[page.request])
+            self._record(requests, trace.page)
         self._count(requests, trace, shown)
         return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, self._rules, reasons)
 
@@ -102,9 +103,14 @@ class Engine:
         for name, codes in (context or {}).items():
             if len(codes) != len(rows):
                 raise ValueError(f"context[{name!r}]: expected {len(rows)} codes, one a user, got {len(codes)}")
-        time = torch.full((len(rows),), self.as_of if at is None else at, dtype=torch.int64)
+        time = torch.full((len(rows),), self.as_of if at is None else request_time(at, self.as_of), dtype=torch.int64)
         codes_of = {name: torch.as_tensor(codes, dtype=torch.int64) for name, codes in (context or {}).items()}
         return Requests(torch.from_numpy(rows), time, codes_of)
+
+    def _record(self, requests: Requests, page: Candidates) -> None:
+        # The engine has checked this time.
+        self.funnel.exposure.advance(int(requests.time.max()))
+        self.funnel.exposure.record(requests.user[page.request], page.item, requests.time[page.request])
 
     def _count(self, requests: Requests, trace: Trace, shown: int) -> None:
         unknown = int((requests.user < 0).sum())
