@@ -106,11 +106,12 @@ class ExposureFilter:
         seen.record(user, item, at)
         return seen
 
-    def record(self, users: Tensor, items: Tensor, at: Tensor | int | None = None) -> None:
+    def record(self, users: Tensor, items: Tensor, at: Tensor | int | None = None, *, repeats: bool = True) -> None:
         """Notes that users[i] was shown items[i] at at[i]; seen by every `seen` that starts after this returns.
 
         users: int64 [n] dense rows; negative rows are skipped, new ones make room, up to 4 times the room there is and
         65,536 more. items: int64 [n], 0 to 2^31 - 1. at: ms since the epoch, int64 [n], one for all, or None for now.
+        repeats: False: what a generation of the user holds already isn't put to the front of the recent list either.
         An exposure that its user has newer generations in place of is skipped; one of an implausible time (see `Clock`)
         too, and `dropped` counts both. Raises TypeError or ValueError for bad input; nothing has changed then, nor when
         memory runs out.
@@ -138,7 +139,7 @@ class ExposureFilter:
         users, items, at = users[known], items[known], at[known]
         if users.shape[0]:
             with self._lock:
-                self._record(users, items, at)
+                self._record(users, items, at, repeats)
 
     def seen(self, users: Tensor, items: Tensor, at: Tensor | int | None = None) -> Tensor:
         """bool [n]: whether users[i] (int64 [n]; negative or new rows: False) was shown items[i] (int64 [n]) by at[i].
@@ -260,15 +261,15 @@ class ExposureFilter:
         users_now = self._users  # once: it may grow meanwhile
         return (users.clamp(-1, users_now) + 1) % (users_now + 1)
 
-    def _record(self, users: Tensor, items: Tensor, at: Tensor) -> None:
+    def _record(self, users: Tensor, items: Tensor, at: Tensor, repeats: bool) -> None:
         good = self._clock.plausible(at)
         users, items, at = users[good], items[good], at[good]
         if users.shape[0]:
             self._grow(int(users.max()) + 1)
-            self._note(users + 1, items, at)
+            self._note(users + 1, items, at, repeats)
         self._clock.take(at, len(good))
 
-    def _note(self, entries: Tensor, items: Tensor, at: Tensor) -> None:
+    def _note(self, entries: Tensor, items: Tensor, at: Tensor, repeats: bool) -> None:
         """All that can fail for lack of memory comes first; then it is written."""
         plan = self._days.plan(entries, at)
         entries, items = entries[plan.live], items[plan.live]
@@ -283,7 +284,7 @@ class ExposureFilter:
         parts = [(pair[size == c], item[size == c]) for c in range(len(self._banks))]
         for bank, (pairs, _) in zip(self._banks, parts, strict=True):
             bank.reserve(pairs)
-        self._recent.push(entries, items)
+        self._recent.push(*((entries, items) if repeats else (entries[fresh], item)))
         for bank in self._banks:
             bank.release(plan.emptied)
         self._days.turn(plan, pair)
