@@ -78,7 +78,7 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
     job = SampledBuild(dataset, settings.seed, settings.features, sample=sample)
     channels = fit_channels(job, settings.channels)
     _say("  channels made")
-    bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset))
+    bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset, settings.exposure.recall_days))
     reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     _say("  exposures indexed")
     every = np.arange(0, len(dataset.log), max(len(dataset.log) // sample, 1))

@@ -26,8 +26,6 @@ from headrace.storage import assemble, save
 from headrace.training.build import Build
 from headrace.training.loop import FitReport
 
-_DAY_MS = 86_400_000
-
 
 @dataclass(frozen=True)
 class Built:
@@ -87,7 +85,7 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
         why = "; ".join(f"{name}: {lack}" for name, lack in job.left_out.items()) or "no quota above 0"
         raise ValueError(f"channels: expected at least one that can be built, got none ({why})")
     with job.step("exposures"):
-        bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset))
+        bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset, settings.exposure.recall_days))
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     with job.step("training rows"):
         rows = TrainingSet(store, shown)
@@ -134,10 +132,9 @@ def fit_channels(build: Build, settings: Mapping[str, ChannelSettings]) -> list[
 
 
 def fit_exposure(dataset: Dataset, settings: Settings) -> ExposureFilter:
-    """Everything shown in the log, in a window that covers it: what is recalled is not limited to new items."""
-    log = dataset.log
-    days = max(settings.exposure.days, (int(log.time[-1]) - int(log.time[0])) / _DAY_MS + 1)
-    return ExposureFilter.build(log, users=len(dataset.users), fpr=settings.exposure.fpr, window_days=days)
+    """What the log showed within the window of the settings."""
+    chosen = settings.exposure
+    return ExposureFilter.build(dataset.log, users=len(dataset.users), fpr=chosen.fpr, window_days=chosen.days)
 
 
 def _parts(warm: Engine | None) -> dict[str, Any]:

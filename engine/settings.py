@@ -49,13 +49,16 @@ def _by_registry(value: Any) -> dict[str, ChannelSettings]:
 
 
 class ExposureSettings(Section):
-    """The exposure filter."""
+    """What was shown already, and what is too old to be shown."""
 
     fpr: float = Field(default=0.01, gt=0, lt=1, description="designed false-positive rate of the exposure filter")
-    days: int = Field(
-        default=30,
-        ge=1,
-        description="days that an exposure counts, at least; a build never takes fewer than its log spans",
+    days: int = Field(default=30, ge=1, le=36_500, description="days that an exposure counts, and at most one more")
+    recall_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=36_500,
+        description="days after its publish time that an item is recalled, 0: for ever; none: 30 where 99 % of the "
+        "log's rows show items as young, else 0",
     )
 
 
@@ -105,7 +108,7 @@ class Settings(Section):
         default_factory=lambda: _by_registry({}), description="each recall channel, by name"
     )
     merge: MergeSettings = Field(default=MergeSettings(), description="the merge of what the channels found")
-    exposure: ExposureSettings = Field(default=ExposureSettings(), description="what was shown already")
+    exposure: ExposureSettings = Field(default=ExposureSettings(), description="what is not recalled")
     features: FeatureSettings = Field(default=FeatureSettings(), description="how features are made")
     preranker: PreRankerSettings = Field(default=PreRankerSettings(), description="the pre-ranker")
     ranker: RankerSettings = Field(default=RankerSettings(), description="the ranker")

@@ -112,8 +112,8 @@ class Page:
     """What one user is shown, best first.
 
     items: external item ids. scores: the ranking score of each. channels: names of the channels that found each, "fill"
-    for one that the last resort found. reasons: on request, stage by stage: the scores of each shown item, what was
-    barred and why, and what the rules did.
+    for one that the last resort found. known: whether the user is. at: the request's time, ms since the epoch. reasons:
+    on request, stage by stage: the scores of each shown item, what was barred and why, and what the rules did.
     """
 
     user: int | str
@@ -121,4 +121,5 @@ class Page:
     scores: list[float]
     channels: list[list[str]]
     known: bool
+    at: int
     reasons: dict[str, object] | None = None

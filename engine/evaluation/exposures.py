@@ -15,16 +15,21 @@ from headrace.report.model import Exposure, FalsePositives
 def measure_exposure(
     served: Pass, funnel: Funnel, train: InteractionLog, question: HeldOut, n_items: int, probes: int = 500_000
 ) -> Exposure:
-    """Asks the filter of pairs that the log does not hold (false positives) and of pairs it does (false negatives)."""
+    """Asks the filter of pairs that the log does not hold (false positives) and of pairs it does (false negatives).
+
+    The log's last `window_ms` count: what was shown before may be shown again.
+    """
     rng = np.random.default_rng(0)
-    pairs = np.unique(train.user.astype(np.int64) * n_items + train.item)
+    filter_, now = funnel.exposure, int(train.time[-1])
+    every = np.unique(train.user.astype(np.int64) * n_items + train.item)
+    late = train.time > now - filter_.window_ms
+    pairs = np.unique(train.user[late].astype(np.int64) * n_items + train.item[late])
     users = np.unique(train.user)
     asked = users[rng.integers(0, len(users), probes)].astype(np.int64) * n_items + rng.integers(0, n_items, probes)
-    unseen = asked[~_holds(pairs, asked)]
-    filter_ = funnel.exposure
-    false_positives = int(filter_.seen(*_split(unseen, n_items)).sum())
+    unseen = asked[~_holds(every, asked)]
+    false_positives = int(filter_.seen(*_split(unseen, n_items), now).sum())
     seen = pairs if len(pairs) <= probes else rng.choice(pairs, probes, replace=False)
-    false_negatives = int((~filter_.seen(*_split(seen, n_items))).sum())
+    false_negatives = int((~filter_.seen(*_split(seen, n_items), now)).sum())
     shown = (question.requests.user.numpy()[:, None] * n_items + served.page)[served.page >= 0]
     measured = false_positives / max(len(unseen), 1)
     row = FalsePositives("whole bank", filter_.designed_fpr, measured, len(unseen), filter_.bits_per_user)

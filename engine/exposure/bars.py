@@ -9,16 +9,17 @@ from torch import Tensor
 
 from headrace.exposure.filter import ExposureFilter
 from headrace.exposure.stock import Stock
+from headrace.jagged import segment_of
 from headrace.types import Candidates, Requests
 
 #: What bars an item, a bit each -> what the reasons of a page call it.
-WHY = {1: "removed by the exposure filter"}
-SEEN = 1
+WHY = {1: "removed by the exposure filter", 2: "removed as too old", 4: "removed as blocked"}
+_OLD, _BLOCKED = 2, 4
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Tells of (request, item) pairs whether the item is barred: the user has seen it."""
+    """Tells of (request, item) pairs whether the item is barred: seen by the user, too old, or blocked."""
 
     exposure: ExposureFilter
     stock: Stock
@@ -26,7 +27,23 @@ class Bars:
     def why(self, requests: Requests, of: Tensor, offsets: Tensor, item: Tensor) -> Tensor:
         """uint8 [n], bits of `WHY`, 0 where the item may be shown. List l, item[offsets[l]:offsets[l+1]], is of request
         of[l] (int64 [L])."""
-        return self.exposure.seen_lists(requests.user.index_select(0, of), offsets, item).to(torch.uint8)
+        user, time = requests.user.index_select(0, of), requests.time.index_select(0, of)
+        why = self.exposure.seen_lists(user, time, offsets, item).to(torch.uint8)
+        if self.stock.recall_ms:
+            why += _OLD * self.stock.old(item, time.repeat_interleave(offsets.diff()))
+        if requests.blocked:
+            request = of.repeat_interleave(offsets.diff())
+            hit = torch.zeros_like(item, dtype=torch.bool)
+            for kind, (bounds, code) in requests.blocked.items():
+                self._block(hit, kind, request, item, segment_of(bounds), code)
+            why += _BLOCKED * hit
+        return why
+
+    def _block(self, hit: Tensor, kind: str, request: Tensor, item: Tensor, blocker: Tensor, code: Tensor) -> None:
+        """Sets hit[i] where request[i] is one of `blocker` and item[i] has the code beside it."""
+        pair, codes, span = self.stock.codes_of(kind, item)
+        found = torch.isin(request.index_select(0, pair) * span + codes, blocker * span + code)
+        hit[pair[found]] = True
 
     def marked(self, requests: Requests, found: Candidates) -> Candidates:
         """`found` with the column "why"."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import time
 from collections.abc import Callable, Sequence
 
@@ -10,6 +12,8 @@ from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
 from headrace.exposure.bank import FilterBank
+from headrace.exposure.clock import Clock
+from headrace.exposure.days import Days
 from headrace.exposure.recent import RecentItems, rank_in_group
 from headrace.jagged import offsets_of
 from headrace.kernels.bloom import bloom_contains_lists
@@ -20,20 +24,29 @@ from headrace.types import Candidates, Requests
 
 DAY_MS = 86_400_000
 CAPACITIES = (12, 48, 192, 768, 3072)
+#: Generations of a window of so many days or more; a shorter one has one a day.
+_MOST_GENERATIONS = 30
+_MOST_DAYS = 36_500
+#: The smallest rate that one Bloom filter may be made for.
+_LEAST_RATE = 1e-8
+#: `record` makes room for this many times the users there is room for, and so many more; `make_room` for any number.
+_MORE, _AND = 4, 1 << 16
 
 
 class ExposureFilter:
     """Bloom filters of what each user was shown (Bloom, CACM 1970), aged by generations, beside an exact recent list.
 
-    Time is cut into generations of window / `generations`; the last `generations` + 1 are kept, each in a slot of its
-    own. So what was shown within the window is always seen, and is forgotten at most one generation later. Within a
-    generation a user's filters form a chain of sizes: when one holds `capacities[c]` items, the next item goes to size
-    c + 1. `seen` asks all of them; their rates, every filter full, add up to `designed_fpr`, at most `fpr`. Past the
-    last capacity the rate rises (`overfull` counts such chains).
+    Time is cut into generations of window / `generations`; of each user the last `generations` + 1 are kept. A
+    question has a time of its own: what was shown within the window before it, or after it, is seen, and what was shown
+    earlier is forgotten at most one generation later. Within a generation a user's filters form a chain of sizes: when
+    one holds `capacities[c]` items, the next item goes to size c + 1. `seen` asks all of them; their rates, every
+    filter full, add up to `designed_fpr`, at most `fpr`. Past the last capacity the rate rises (`overfull` counts such
+    chains). An exposure drives out older ones of its own user alone, and its time is checked (see `Clock`), so that a
+    wrong one harms nobody else.
 
-    fpr: false-positive rate of `seen`, 1e-5 to 0.5. window_days: how long an exposure counts. recent: length of the
-    exact list. Safe from many threads: writers take turns, readers never wait.
-    Raises ValueError for a setting out of range.
+    fpr: false-positive rate of `seen`, 1e-5 to 0.5. window_days: how long an exposure counts. generations: one a day,
+    at most 30, where not given. recent: length of the exact list. Safe from many threads: writers take turns, readers
+    never wait. Raises ValueError for a setting out of range.
     """
 
     # Tensors made in inference mode could be changed nowhere else.
@@ -43,27 +56,35 @@ class ExposureFilter:
         fpr: float = 0.01,
         *,
         window_days: float = 30.0,
-        generations: int = 3,
+        generations: int | None = None,
         capacities: Sequence[int] = CAPACITIES,
         recent: int = 16,
     ) -> None:
+        if not 0 < window_days <= _MOST_DAYS:
+            raise ValueError(f"window_days: expected more than 0, at most {_MOST_DAYS}, got {window_days}")
+        if generations is None:
+            generations = min(max(math.ceil(window_days), 1), _MOST_GENERATIONS)
+        self._set(fpr, round(window_days * DAY_MS), generations, capacities, recent)
+
+    def _set(self, fpr: float, window_ms: int, generations: int, capacities: Sequence[int], recent: int) -> None:
         if not 1e-5 <= fpr <= 0.5:
             raise ValueError(f"fpr: expected 1e-5 to 0.5, got {fpr}")
         check_at_least("generations", generations, 1)
         check_at_least("recent", recent, 0)
-        self.fpr, self.window_ms, self.generations = fpr, round(window_days * DAY_MS), generations
-        if self.window_ms < generations:
-            raise ValueError(f"window_days: expected at least 1 ms a generation, got {window_days}")
+        if window_ms < generations:
+            raise ValueError(f"window_days: expected at least 1 ms a generation, got {window_ms} ms for {generations}")
         if not capacities or min(capacities) < 1:
             raise ValueError(f"capacities: expected at least one, each at least 1, got {list(capacities)}")
-        self._period = -(-self.window_ms // generations)
         # Large filters carry most keys, so they get the larger share of the rate: each size twice the one before.
-        unit = fpr / self._slots / (2 ** len(capacities) - 1)
-        self._banks = [FilterBank(capacity, unit * 2**c, self._slots) for c, capacity in enumerate(capacities)]
+        unit = fpr / (generations + 1) / (2 ** len(capacities) - 1)
+        if unit < _LEAST_RATE:
+            raise ValueError(f"generations: expected fewer for a rate of {fpr}, got {generations}")
+        self.fpr, self.window_ms, self.generations = fpr, window_ms, generations
+        self._days = Days(generations + 1, -(-window_ms // generations))
+        self._banks = [FilterBank(capacity, unit * 2**c, generations + 1) for c, capacity in enumerate(capacities)]
         self._full = torch.tensor(list(capacities)).cumsum(0)
-        self._count = torch.zeros(1, self._slots, dtype=torch.int32)
         self._recent = RecentItems(recent)
-        self._newest: int | None = None
+        self._clock = Clock(window_ms)
         self._users = 0
         self._lock = Lock()
 
@@ -76,11 +97,11 @@ class ExposureFilter:
         A row is an impression unless its impression signal says 0. users: how many users to make room for.
         """
         seen = cls(fpr, window_days=window_days)
-        seen._grow(users)
+        seen.make_room(users)
         if now is None:
             now = int(log.time[-1]) if len(log) else 0
         seen.advance(now)
-        shown = torch.from_numpy(log.time <= now)
+        shown = torch.from_numpy((log.time <= now) & (log.time > now - seen.window_ms - seen._days.period))
         if "impression" in log.signals:
             shown &= torch.from_numpy(log.signals["impression"] != 0)
         user, item, at = (torch.tensor(column, dtype=torch.int64)[shown] for column in (log.user, log.item, log.time))
@@ -88,37 +109,54 @@ class ExposureFilter:
         return seen
 
     @torch.inference_mode(False)
-    def record(self, users: Tensor, items: Tensor, at: Tensor | int | None = None) -> None:
+    def record(self, users: Tensor, items: Tensor, at: Tensor | int | None = None, *, repeats: bool = True) -> None:
         """Notes that users[i] was shown items[i] at at[i]; seen by every `seen` that starts after this returns.
 
-        users: int64 [n] dense rows; negative rows are skipped, new ones make room. items: int64 [n], 0 to 2^31 - 1.
-        at: ms since the epoch, int64 [n], one for all, or None for now. The newest time so far moves the window on; an
-        exposure older than all kept generations is skipped. Raises TypeError or ValueError for bad input.
+        users: int64 [n] dense rows; negative rows are skipped, new ones make room, up to 4 times the room there is and
+        65,536 more. items: int64 [n], 0 to 2^31 - 1. at: ms since the epoch, int64 [n], one for all, or None for now.
+        repeats: False: what a generation of the user holds already isn't put to the front of the recent list either.
+        An exposure that its user has newer generations in place of is skipped; one of an implausible time (see `Clock`)
+        too, and `dropped` counts both. Raises TypeError or ValueError for bad input; nothing has changed then, nor when
+        memory runs out.
         """
         _check_pairs(users, items)
         if isinstance(at, Tensor):
             check_tensor("at", at, dtype=torch.int64, ndim=1, device=users.device)
             if at.shape != users.shape:
                 raise ValueError(f"at: expected {users.shape[0]} entries, one for each pair, got {at.shape[0]}")
+        elif at is None:
+            now = int(time.time() * 1000)
+            self.advance(now)
+            at = torch.full_like(users, now)
         else:
-            at = torch.full_like(users, int(time.time() * 1000) if at is None else at)
+            at = torch.full_like(users, min(max(operator.index(at), -1), Clock.LAST))
         if items.numel() and not 0 <= int(items.min()) <= int(items.max()) < 2**31:
             raise ValueError(f"items: expected 0 to 2^31-1, got {int(items.min())} to {int(items.max())}")
+        limit = _MORE * self._users + _AND
+        if users.numel() and int(users.max()) >= limit:
+            raise ValueError(
+                f"users: expected rows below {limit} where there is room for {self._users}, got {int(users.max())}; "
+                "make_room() makes more"
+            )
         known = users >= 0
         users, items, at = users[known], items[known], at[known]
         if users.shape[0]:
             with self._lock:
-                self._record(users, items, at)
+                self._record(users, items, at, repeats)
 
-    def seen(self, users: Tensor, items: Tensor) -> Tensor:
-        """bool [n]: whether users[i] (int64 [n]; negative or new rows: False) was shown items[i] (int64 [n]).
+    def seen(self, users: Tensor, items: Tensor, at: Tensor | int | None = None) -> Tensor:
+        """bool [n]: whether users[i] (int64 [n]; negative or new rows: False) was shown items[i] (int64 [n]) by at[i].
 
-        Never False for an exposure within the window; True by mistake at `designed_fpr` at most.
+        at: ms since the epoch, int64 [n], one for all, or None for the newest time known. Never False for an exposure
+        within the window before it, or later; True by mistake at `designed_fpr` at most.
         """
         _check_pairs(users, items)
+        if at is None:
+            at = self._clock.newest or 0
+        at = at if isinstance(at, Tensor) else torch.full_like(users, at)
         # A request's candidates come together: look its user's filters up once.
-        entries, counts = torch.unique_consecutive(self._entries(users), return_counts=True)
-        return self._seen(entries, offsets_of(counts), items)
+        pairs, counts = torch.unique_consecutive(torch.stack([users, at]), dim=1, return_counts=True)
+        return self.seen_lists(pairs[0], pairs[1], offsets_of(counts), items)
 
     def filter(self, candidates: Candidates, requests: Requests) -> tuple[Candidates, Tensor]:
         """The candidates their user has not seen, and which of those given were removed (bool [nnz])."""
@@ -126,12 +164,18 @@ class ExposureFilter:
             raise ValueError(
                 f"requests: expected {candidates.batch}, one for each list of candidates, got {len(requests)}"
             )
-        removed = self.seen_lists(requests.user, candidates.offsets, candidates.item)
+        removed = self.seen_lists(requests.user, requests.time, candidates.offsets, candidates.item)
         return candidates.keep(~removed), removed
 
-    def seen_lists(self, users: Tensor, offsets: Tensor, items: Tensor) -> Tensor:
-        """bool [n]: whether users[l] (int64 [L]) was shown items[i] (int64 [n]), for i in offsets[l]:offsets[l+1]."""
-        return self._seen(self._entries(users), offsets, items)
+    def seen_lists(self, users: Tensor, at: Tensor, offsets: Tensor, items: Tensor) -> Tensor:
+        """bool [n]: whether users[l] was shown items[i] (int64 [n]) by at[l] (int64 [L] each), for i in
+        offsets[l]:offsets[l+1]."""
+        entries = self._entries(users)
+        # What counts before the rows, and copies of these before the bits that they name: see FilterBank.
+        old = self._days.older(entries, at)
+        rows = [bank.row.index_select(0, entries).masked_fill_(old, -1) for bank in self._banks]
+        bits, hashes = [bank.bits for bank in self._banks], [bank.hashes for bank in self._banks]
+        return bloom_contains_lists(bits, rows, hashes, offsets, items)
 
     def recent(self, users: Tensor) -> Tensor:
         """int64 [n, recent]: the last items recorded for each user, newest first, -1 where there are fewer."""
@@ -145,9 +189,15 @@ class ExposureFilter:
 
     @torch.inference_mode(False)
     def advance(self, now: int) -> None:
-        """Moves the window on to `now` (ms since the epoch) and drops the generations that fall out of it."""
+        """Says that it is `now` (ms since the epoch): what is later is judged by it. Nothing is forgotten by it."""
         with self._lock:
-            self._advance(now // self._period)
+            self._clock.advance(now)
+
+    @torch.inference_mode(False)
+    def make_room(self, users: int) -> None:
+        """Makes room for so many users; when memory runs out, nothing has changed."""
+        with self._lock:
+            self._grow(users)
 
     @property
     def users(self) -> int:
@@ -155,14 +205,19 @@ class ExposureFilter:
         return self._users
 
     @property
+    def dropped(self) -> dict[str, int]:
+        """Exposures that `record` skipped, by reason, since the filter was made or loaded."""
+        return {"implausible time": self._clock.implausible, "too old": self._days.late}
+
+    @property
     def designed_fpr(self) -> float:
         """Upper bound on the rate of false positives of a user whose filters are all full."""
-        return self._slots * sum(bank.fpr for bank in self._banks)
+        return (self.generations + 1) * sum(bank.fpr for bank in self._banks)
 
     @property
     def overfull(self) -> int:
         """(user, generation) pairs that hold more than the capacities together."""
-        return int((self._count > int(self._full[-1])).sum())
+        return int((self._days.count > int(self._full[-1])).sum())
 
     @property
     def bits_per_user(self) -> float:
@@ -172,7 +227,7 @@ class ExposureFilter:
     @property
     def memory_bytes(self) -> int:
         """Bytes of all tensors: filters, the tables that name them, counts and recent lists."""
-        return sum(bank.nbytes for bank in self._banks) + self._count.nbytes + self._recent.nbytes
+        return sum(bank.nbytes for bank in self._banks) + self._days.nbytes + self._recent.nbytes
 
     def state(self) -> State:
         """All that `from_state` needs. A copy: later records do not change it."""
@@ -182,8 +237,9 @@ class ExposureFilter:
                 window_ms=self.window_ms,
                 generations=self.generations,
                 capacities=[bank.capacity for bank in self._banks],
-                newest=self._newest,
-                count=self._count.clone(),
+                newest=self._clock.newest,
+                count=self._days.count.clone(),
+                generation=self._days.generation.clone(),
                 recent=State.of(items=self._recent.items.clone(), count=self._recent.count.clone()),
                 **{
                     f"bank{c}": State.of(row=bank.row.clone(), bits=bank.bits.clone())
@@ -195,16 +251,11 @@ class ExposureFilter:
     @torch.inference_mode(False)
     def from_state(cls, state: State) -> ExposureFilter:
         recent = state.under("recent")
-        seen = cls(
-            state["fpr"],
-            window_days=state["window_ms"] / DAY_MS,
-            generations=state["generations"],
-            capacities=state["capacities"],
-            recent=recent["items"].shape[1],
-        )
-        seen._newest = state["newest"]
-        seen._count = state["count"].clone()
-        seen._users = seen._count.shape[0] - 1
+        seen = cls.__new__(cls)
+        seen._set(state["fpr"], state["window_ms"], state["generations"], state["capacities"], recent["items"].shape[1])
+        seen._clock.newest = state["newest"]
+        seen._days.count, seen._days.generation = state["count"].clone(), state["generation"].clone()
+        seen._users = seen._days.count.shape[0] - 1
         seen._recent.items, seen._recent.count = recent["items"].clone(), recent["count"].clone()
         for c, bank in enumerate(seen._banks):
             saved = state.under(f"bank{c}")
@@ -215,69 +266,51 @@ class ExposureFilter:
         """A copy or a pickle is of one moment, whoever records meanwhile."""
         return type(self).from_state, (self.state(),)
 
-    @property
-    def _slots(self) -> int:
-        return self.generations + 1
-
     def _entries(self, users: Tensor) -> Tensor:
         """Entries of the tables: 0, nobody's, for users without one."""
         users_now = self._users  # once: it may grow meanwhile
         return (users.clamp(-1, users_now) + 1) % (users_now + 1)
 
-    def _seen(self, entries: Tensor, offsets: Tensor, items: Tensor) -> Tensor:
-        """bool [n]: whether entries[b] was shown items[i], for i in offsets[b]:offsets[b+1]."""
-        # Copies of the rows before the bits that they name: see FilterBank.
-        rows = [bank.row.index_select(0, entries) for bank in self._banks]
-        bits, hashes = [bank.bits for bank in self._banks], [bank.hashes for bank in self._banks]
-        return bloom_contains_lists(bits, rows, hashes, offsets, items)
+    def _record(self, users: Tensor, items: Tensor, at: Tensor, repeats: bool) -> None:
+        good = self._clock.plausible(at)
+        users, items, at = users[good], items[good], at[good]
+        if users.shape[0]:
+            self._grow(int(users.max()) + 1)
+            self._note(users + 1, items, at, repeats)
+        self._clock.take(at, len(good))
 
-    def _record(self, users: Tensor, items: Tensor, at: Tensor) -> None:
-        generation = torch.div(at, self._period, rounding_mode="floor")
-        newest = self._advance(int(generation.max()))
-        live = generation > newest - self._slots
-        users, items, slot = users[live], items[live], generation[live] % self._slots
-        if users.shape[0] == 0:
-            return
-        self._grow(int(users.max()) + 1)
-        entries = users + 1
-        self._recent.push(entries, items)
+    def _note(self, entries: Tensor, items: Tensor, at: Tensor, repeats: bool) -> None:
+        """All that can fail for lack of memory comes first; then it is written."""
+        plan = self._days.plan(entries, at)
+        entries, items = entries[plan.live], items[plan.live]
         # What a slot holds already must not use up its capacity again: streams deliver at least once.
-        fresh = torch.ones_like(users, dtype=torch.bool)
+        fresh = torch.ones_like(plan.turned)
         for bank in self._banks:
-            fresh &= ~bank.contains_in(entries, slot, items)
-        self._insert(entries[fresh], slot[fresh], items[fresh])
-
-    def _insert(self, entries: Tensor, slot: Tensor, items: Tensor) -> None:
-        pair = entries * self._slots + slot
-        count = self._count.view(-1)
-        place = count[pair] + rank_in_group(pair)
-        count.index_add_(0, pair, torch.ones_like(pair, dtype=torch.int32))
-        size = torch.bucketize(place, self._full, right=True).clamp_max(len(self._banks) - 1)
-        for c, bank in enumerate(self._banks):
-            mine = size == c
-            if bool(mine.any()):
-                bank.insert(entries[mine], slot[mine], items[mine])
-
-    def _advance(self, generation: int) -> int:
-        if self._newest is None:
-            self._newest = generation
-        for entered in range(max(self._newest + 1, generation - self._slots + 1), generation + 1):
-            slot = entered % self._slots
-            self._count[:, slot] = 0
-            for bank in self._banks:
-                bank.drop(slot)
-        self._newest = max(self._newest, generation)
-        return self._newest
+            fresh &= ~bank.contains_in(entries, plan.slot, items)
+        fresh |= plan.turned
+        pair, item = plan.pair[fresh], items[fresh]
+        had = torch.where(plan.turned[fresh], 0, self._days.count.view(-1)[pair])
+        size = torch.bucketize(had + rank_in_group(pair), self._full, right=True).clamp_max(len(self._banks) - 1)
+        parts = [(pair[size == c], item[size == c]) for c in range(len(self._banks))]
+        for bank, (pairs, _) in zip(self._banks, parts, strict=True):
+            bank.reserve(pairs)
+        self._recent.push(*((entries, items) if repeats else (entries[fresh], item)))
+        for bank in self._banks:
+            bank.release(plan.emptied)
+        self._days.turn(plan, pair)
+        for bank, (pairs, inserted) in zip(self._banks, parts, strict=True):
+            if len(pairs):
+                bank.insert(pairs, inserted)
 
     def _grow(self, users: int) -> None:
         if users <= self._users:
             return
         entries = max(users, self._users + self._users // 2) + 1
-        more = torch.zeros(entries - self._count.shape[0], self._slots, dtype=torch.int32)
-        self._count = torch.cat([self._count, more])
-        self._recent.grow_users(entries)
-        for bank in self._banks:
-            bank.grow_users(entries)
+        tables: list[Days | RecentItems | FilterBank] = [self._days, self._recent, *self._banks]
+        # All memory first, so that nothing has changed where there isn't enough.
+        grown = [table.grown(entries) for table in tables]
+        for table, more in zip(tables, grown, strict=True):
+            table.take(more)
         # Readers look a user up only below this number, so it moves last.
         self._users = entries - 1
 

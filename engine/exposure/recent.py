@@ -21,10 +21,13 @@ class RecentItems:
     def nbytes(self) -> int:
         return self.items.nbytes + self.count.nbytes
 
-    def grow_users(self, entries: int) -> None:
+    def grown(self, entries: int) -> tuple[Tensor, ...]:
         more = entries - self.items.shape[0]
-        self.items = torch.cat([self.items, torch.full((more, self.size), -1, dtype=torch.int32)])
-        self.count = torch.cat([self.count, torch.zeros(more, dtype=torch.int64)])
+        items = torch.cat([self.items, torch.full((more, self.size), -1, dtype=torch.int32)])
+        return items, torch.cat([self.count, torch.zeros(more, dtype=torch.int64)])
+
+    def take(self, grown: tuple[Tensor, ...]) -> None:
+        self.items, self.count = grown
 
     def push(self, entries: Tensor, items: Tensor) -> None:
         """Adds items in the order given; of each user the last `size` stay."""

@@ -82,6 +82,10 @@ class Reranker:
             raise ValueError(f"candidates.item: expected rows 0 to {len(self.vectors) - 1} of the catalogue")
         if not bool(torch.isfinite(candidates.score).all()):
             raise ValueError("candidates.score: expected finite numbers, got NaN or infinity")
+        # No page is longer than what there is, however much is asked for.
+        given = [*(pin.position for pin in self.settings.pins), *(p for s in self.settings.slots for p in s.positions)]
+        longest = int(candidates.counts.max()) if candidates.batch else 0
+        k = min(k, max(1, longest + len(self.settings.pins), *given))
         placed = self.place(candidates, k)
         candidates = placed.candidates
         rules = compile_rules(self.settings.rules, self.kinds, candidates.item)

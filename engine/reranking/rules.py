@@ -166,15 +166,26 @@ def compile_rules(rules: Sequence[Rule], kinds: Mapping[str, Tensor], item: Tens
 def broken(rules: Sequence[Rule], kinds: Mapping[str, Tensor], pages: Tensor) -> Tensor:
     """bool [R, B, k]: the places of `pages` (int64 [B, k] rows of the catalogue, -1 empty) that break each rule.
 
-    A place breaks a rule when the items before it leave no room for its kind. O(R B k^2).
+    A place breaks a rule when the items before it leave no room for its kind. O(R B k log B k).
     """
-    k = pages.shape[1]
-    place = torch.arange(k)
-    back = place[:, None] - place
+    place = torch.arange(pages.shape[1])
     out = torch.zeros((len(rules), *pages.shape), dtype=torch.bool)
     for r, rule in enumerate(rules):
         span, most, prefix = rule.limit()
         kind = torch.where(pages >= 0, kinds[rule.kind][pages.clamp_min(0)], -1)
-        alike = (kind[:, :, None] == kind[:, None, :]) & (back > 0) & (back < span)
-        out[r] = (kind >= 0) & (alike.sum(2) >= most) & ((place < span) | (prefix == 0))
+        out[r] = (kind >= 0) & (_alike_before(kind, span) >= most) & ((place < span) | (prefix == 0))
     return out
+
+
+def _alike_before(kind: Tensor, span: int) -> Tensor:
+    """int64 [B, k]: how many of the span - 1 places before each have its kind (int [B, k])."""
+    batch, k = kind.shape
+    if not kind.numel():
+        return torch.zeros((batch, k), dtype=torch.int64)
+    kinds, code = kind.unique(return_inverse=True)
+    group = (torch.arange(batch)[:, None] * len(kinds) + code).flatten()
+    place = torch.arange(k).repeat(batch)
+    # Places in order within each kind of a page: what lies between a place and the first in its span is alike.
+    at, order = (group * k + place).sort()
+    first = torch.searchsorted(at, group[order] * k + (place[order] - span + 1).clamp_min(0))
+    return torch.empty_like(at).scatter_(0, order, torch.arange(len(at)) - first).view(batch, k)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from headrace.data.ids import IdMap
 from headrace.funnel import Funnel, Trace
 from headrace.kernels.forks import Lock
 from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
+from headrace.serving.arguments import blocked_of, page_size, request_time, shown_items
 from headrace.serving.pages import broken_of, pages_of
 from headrace.settings import Settings
 from headrace.storage import load
@@ -59,32 +62,50 @@ class Engine:
         *,
         at: int | None = None,
         context: Mapping[str, Sequence[int]] | None = None,
+        blocked: Sequence[Mapping[str, Sequence[int] | Sequence[str]]] | None = None,
         reasons: bool = False,
         record: bool = False,
     ) -> list[Page]:
         """A page of at most k items for each user, best first.
 
         user_ids: external ids; an unknown one gets a page made of what is known without it (popular items, ranked).
-        k: items a page; the setting page.shown where not given. A page is shorter when the funnel finds fewer.
-        at: request time in milliseconds since the epoch; the snapshot's own time where not given.
+        k: items a page; the setting page.shown where not given. A page is shorter only when fewer are left that it may
+            show, or beyond the setting merge.total.
+        at: request time in milliseconds since the epoch, within 10 years of the snapshot's own, which it is where not
+            given.
         context: name -> a code for each user, of what is known at the request (names as in the log's context columns).
-        reasons: add each stage's scores, and what the exposure filter and the rules removed.
-        record: remember the page as shown, so that the next page has other items.
-        Raises ValueError for k < 1 or context of the wrong length, TypeError for ids of the wrong kind.
+        blocked: for each user what the page must not have: "item", "author", "category" or "keyword" -> external ids,
+            or texts of the catalogue (its codes where it has none); what nothing is called blocks nothing.
+        reasons: add each stage's scores, and what was removed and why.
+        record: remember the page as shown, all of it, as `confirm` does.
+        Raises ValueError for a k or an `at` that cannot be, context or blocked of the wrong length or with an unknown
+        name, TypeError for ids of the wrong kind.
         """
-        shown = self.settings.page.shown if k is None else k
-        if shown < 1:
-            raise ValueError(f"k: expected at least 1, got {shown}")
+        shown = self.settings.page.shown if k is None else page_size(k)
         rows = self.users.rows(user_ids)
         if len(rows) == 0:
             return []
         requests = self.requests(rows, at, context)
+        if blocked is not None:
+            requests = replace(requests, blocked=blocked_of(blocked, len(rows), self.items, self.funnel.bars.stock))
         trace = self.funnel.run(requests, shown)
         if record:
-            page = trace.page
-            self.funnel.exposure.record(requests.user[page.request], page.item, requests.time[page.request])
+            self._record(requests.user[trace.page.request], trace.page.item, int(requests.time[0]))
         self._count(requests, trace, shown)
-        return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, self._rules, reasons)
+        # NumPy's integers are not JSON's.
+        users = np.asarray(user_ids).tolist()
+        return pages_of(users, requests, trace, self.items, self.funnel.channels, self._rules, reasons)
+
+    def confirm(self, page: Page, shown: Sequence[int] | Sequence[str] | None = None) -> None:
+        """Remembers that the user saw the page, so that the next ones have other items; twice is as good as once.
+
+        shown: what was seen of it, as item ids, or as positions from 0 where no item's id could be meant; all of it
+        where not given. An unknown user's page is not remembered. Raises ValueError for what is not on the page.
+        """
+        items = page.items if shown is None else shown_items(page.items, shown)
+        (user,), rows = self.users.rows([page.user]), self.items.rows(items)  # type: ignore[arg-type]
+        item = torch.from_numpy(rows[rows >= 0])
+        self._record(torch.full_like(item, int(user)), item, page.at)
 
     def parse_ids(self, words: Sequence[str]) -> list[int] | list[str]:
         """User ids from text, see `IdMap.parse`: integers where the snapshot's are, else ValueError."""
@@ -97,9 +118,14 @@ class Engine:
         for name, codes in (context or {}).items():
             if len(codes) != len(rows):
                 raise ValueError(f"context[{name!r}]: expected {len(rows)} codes, one a user, got {len(codes)}")
-        time = torch.full((len(rows),), self.as_of if at is None else at, dtype=torch.int64)
+        time = torch.full((len(rows),), self.as_of if at is None else request_time(at, self.as_of), dtype=torch.int64)
         codes_of = {name: torch.as_tensor(codes, dtype=torch.int64) for name, codes in (context or {}).items()}
         return Requests(torch.from_numpy(rows), time, codes_of)
+
+    def _record(self, user: Tensor, item: Tensor, at: int) -> None:
+        # The engine has checked this time.
+        self.funnel.exposure.advance(at)
+        self.funnel.exposure.record(user, item, at, repeats=False)
 
     def _count(self, requests: Requests, trace: Trace, shown: int) -> None:
         unknown = int((requests.user < 0).sum())

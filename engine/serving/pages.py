@@ -40,11 +40,11 @@ def pages_of(
     scores = shown.score.tolist()
     sources = {place: channel.name for place, channel in enumerate(channels)} | {FILL: "fill"}
     names = [_channel_names(bits, sources) for bits in shown.channels.tolist()]
-    known = (requests.user >= 0).tolist()
+    known, at = (requests.user >= 0).tolist(), requests.time.tolist()
     why = _reasons(trace, items, rules) if reasons else [None] * len(requests)
     bounds = shown.offsets.tolist()
     return [
-        Page(user, external[a:b], scores[a:b], names[a:b], known[i], why[i])
+        Page(user, external[a:b], scores[a:b], names[a:b], known[i], at[i], why[i])
         for i, (user, a, b) in enumerate(zip(user_ids, bounds[:-1], bounds[1:], strict=True))
     ]
 

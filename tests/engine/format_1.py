@@ -53,14 +53,15 @@ def write_v1(folder: Path, parts: dict[str, Tensors], tables: dict[str, pa.Table
 
 
 def exposure_v1(seen: ExposureFilter) -> Tensors:
-    newest = [] if seen._newest is None else [seen._newest]
+    """All users' slots held the same generations; format 1 said the newest alone."""
+    newest = [] if seen._clock.newest is None else [seen._clock.newest // seen._days.period]
     return {
         "fpr": torch.tensor(seen.fpr, dtype=torch.float64),
         "window_ms": torch.tensor(seen.window_ms),
         "generations": torch.tensor(seen.generations),
         "capacities": torch.tensor([bank.capacity for bank in seen._banks]),
         "newest": torch.tensor(newest, dtype=torch.int64),
-        "count": seen._count,
+        "count": seen._days.count,
         "recent.items": seen._recent.items,
         "recent.count": seen._recent.count,
         **{f"bank{c}.row": bank.row for c, bank in enumerate(seen._banks)},

@@ -12,6 +12,7 @@ from torch import Tensor
 from headrace.channels import Channel
 from headrace.data import Dataset
 from headrace.exposure import Bars, ExposureFilter, Stock
+from headrace.exposure.stock import DAY_MS, default_days
 from headrace.recall import asked, fill, sift
 from headrace.reranking import Reranker, Slots
 from headrace.serving import Engine
@@ -60,7 +61,7 @@ def bars_of(seen: dict[int, list[int]], order: Tensor | None = None) -> Bars:
     exposure = ExposureFilter(fpr=1e-5)
     for user, items in seen.items():
         exposure.record(torch.full((len(items),), user), torch.tensor(items), NOW)
-    return Bars(exposure, Stock(torch.arange(ITEMS) if order is None else order))
+    return Bars(exposure, replace(Stock.bare(ITEMS), order=torch.arange(ITEMS) if order is None else order))
 
 
 def lists(candidates: Candidates) -> list[list[int]]:
@@ -132,6 +133,36 @@ def _one(candidates: Candidates, b: int) -> Candidates:
     return candidates.keep(candidates.request == b).take(
         torch.arange(int(candidates.counts[b])), torch.tensor([0, int(candidates.counts[b])])
     )
+
+
+def test_items_older_than_the_window_are_not_recalled() -> None:
+    published = torch.full((ITEMS,), -1)
+    published[:10], published[10:12] = NOW - 31 * DAY_MS, NOW - 29 * DAY_MS
+    stock = Stock(torch.arange(ITEMS), published, 30 * DAY_MS)
+    bars = Bars(ExposureFilter(), stock)
+    channel = Rotated()
+    requests = Requests(torch.zeros(3, dtype=torch.int64), NOW + torch.tensor([0, 2 * DAY_MS, -2 * DAY_MS]))
+    found = [channel.recall(requests, asked(5))]
+    kept, marked = sift(requests, [channel], [5], found, bars)
+    assert lists(kept[0]) == [[10, 11, 12, 13, 14], [12, 13, 14, 15, 16], [0, 1, 2, 3, 4]]
+    assert (marked[0].columns["why"] > 0).long().split(marked[0].counts.tolist())[1].sum() == 12
+    nothing = fill(requests, Candidates.empty(3), torch.tensor([2, 2, 0]), bars)
+    assert lists(nothing) == [[10, 11], [12, 13], []]
+
+
+@pytest.mark.parametrize(("age", "days"), [(29, 30), (31, 0), (None, 0)])
+def test_the_window_of_recall_is_the_logs_own(small_log: Dataset, age: int | None, days: int) -> None:
+    log = small_log.log
+    first = np.full(len(small_log.catalogue), log.time[-1])
+    np.minimum.at(first, log.item, log.time)
+    late = log.take(log.time - first[log.item] <= DAY_MS // 2)
+    published = None if age is None else first - age * DAY_MS
+    data = replace(small_log.with_log(late), catalogue=replace(small_log.catalogue, publish_time=published))
+    assert default_days(data) == days
+    assert Stock.of(data).recall_ms == days * DAY_MS
+    assert Stock.of(data, 7).recall_ms == 7 * DAY_MS
+    unknown = replace(data, catalogue=replace(data.catalogue, publish_time=np.full(len(first), -1)))
+    assert default_days(unknown) == 0
 
 
 @pytest.mark.parametrize("k", [7, 20, 150])

@@ -45,7 +45,7 @@ def test_whatever_was_shown_within_the_window_is_seen(shown: list[tuple[int, int
 
 
 def test_the_rate_is_the_designed_one_when_every_filter_is_full() -> None:
-    seen = ExposureFilter(fpr=0.02, capacities=(12, 48, 192))
+    seen = ExposureFilter(fpr=0.02, generations=3, capacities=(12, 48, 192))
     users, each = 40, 252
     for slot in range(4):
         user = torch.arange(users).repeat_interleave(each)

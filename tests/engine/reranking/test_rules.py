@@ -139,3 +139,11 @@ def test_kinds_of_a_catalogue():
         "marked": [0, -1, -1],
     }
     assert all(column.tolist() == [-1, -1] for column in catalogue_kinds(Catalogue(IdMap([1, 2]))).values())
+
+
+def test_the_rules_cost_what_there_is() -> None:
+    kinds = {"author": torch.arange(1000, dtype=torch.int32) % 7}
+    pages = torch.arange(200_000)[None] % 1000
+    pages[0, -3:] = -1
+    found = broken([MaxOnPage(kind="author", most=3), MaxRun(kind="author", k=1)], kinds, pages)
+    assert found.sum(2).tolist() == [[200_000 - 3 - 7 * 3], [int((pages[0, 1:-3] % 7 == pages[0, :-4] % 7).sum())]]

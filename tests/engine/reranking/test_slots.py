@@ -158,3 +158,18 @@ def test_pins_that_break_a_rule_or_are_unknown():
         Reranker.from_catalogue(RerankSettings(slots=(Slots(kind="advert", positions=(1,)),)), catalogue())
     with pytest.raises(ValueError, match="pins: expected 1 rows"):
         Reranker(RerankSettings(pins=(Pin(item=7, position=1),)), torch.eye(3), {})
+
+
+def test_a_page_of_any_size_is_what_there_is():
+    settings = RerankSettings(
+        pins=(Pin(item=1050, position=30), Pin(item=1051, position=2)),
+        slots=(Slots(positions=(3, 40)),),
+        rules=(MaxRun(kind="author", k=2),),
+    )
+    reranker = Reranker.from_catalogue(settings, catalogue())
+    for lists in ([list(range(25)), [], [10, 20, 30, 7]], []):
+        given = candidates(lists)
+        page, same = reranker.rerank(given, 200), reranker.rerank(given, 2**31 - 1)
+        assert page.item.tolist() == same.item.tolist()
+        assert page.offsets.tolist() == same.offsets.tolist()
+        assert all(torch.equal(column, same.columns[name]) for name, column in page.columns.items())
