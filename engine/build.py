@@ -14,8 +14,10 @@ from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset, check_plausible
+from headrace.data.words import realigned
 from headrace.exposure import ExposureFilter
 from headrace.features import TrainingSet
+from headrace.features.families.words import Words
 from headrace.fingerprint import fingerprint
 from headrace.ranking import check_interest, check_objectives, train_ranker
 from headrace.ranking.negatives import with_unshown
@@ -55,9 +57,9 @@ def build(
     """Trains every stage on the whole of `dataset.log`, writes a snapshot into `out`, and returns its engine.
 
     Training checkpoints live in `out`/work until the snapshot is written: the same call after an interruption goes on
-    from them. warm: an engine whose models training starts from; users and items are matched by id, and the codes of
-    features must mean what they meant. A snapshot that is there is replaced once the new engine has answered a known
-    and an unknown user.
+    from them. warm: an engine whose models training starts from; users and items are matched by id, words by what
+    they say, and codes without words must mean what they meant. A snapshot that is there is replaced once the new
+    engine has answered a known and an unknown user.
     Raises ValueError, before any training, for a log that is empty, has implausible times, holds no interest or
     teaches no target of the score, and for no channel that can be built; OSError when `out` cannot be written.
     """
@@ -67,6 +69,8 @@ def build(
         check_plausible("log.time", time)
     check_interest(dataset.log)
     parts = _parts(warm)
+    if warm and (words := warm.funnel.ranker.store.family(Words)):
+        dataset = realigned(dataset, words.vocabulary())
     work = out / "work" / fingerprint(dataset, settings, {name: part.state() for name, part in parts.items()})
     job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=parts)
     with job.step("features"):

@@ -14,6 +14,7 @@ from headrace.data.ids import IdMap
 from headrace.funnel import Funnel, Trace
 from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
+from headrace.serving.contexts import context_codes
 from headrace.serving.pages import broken_of, pages_of
 from headrace.settings import Settings
 from headrace.storage import load
@@ -26,7 +27,7 @@ class Engine:
     as_of: milliseconds since the epoch of the moment that the snapshot describes; statistics are frozen there.
     counters: requests answered, unknown users and known users without history among them, pages shorter than asked;
     and for each rule of the re-ranking, `broken: <rule>`, the items shown that break it because it was dropped there or
-    because the item is pinned.
+    because the item is pinned; unknown context words.
     """
 
     def __init__(self, funnel: Funnel, users: IdMap, items: IdMap, as_of: int, settings: Settings) -> None:
@@ -39,6 +40,8 @@ class Engine:
         rules = funnel.reranker.settings.rules
         self._rules = [name_of(rules, r) for r in range(len(rules))]
         self.counters.update({f"broken: {rule}": 0 for rule in self._rules})
+        self._counted = tuple(self.counters)
+        self.counters["unknown context words"] = 0
         self._lock = threading.Lock()
 
     @classmethod
@@ -58,7 +61,7 @@ class Engine:
         k: int | None = None,
         *,
         at: int | None = None,
-        context: Mapping[str, Sequence[int]] | None = None,
+        context: Mapping[str, Sequence[int] | Sequence[str]] | None = None,
         reasons: bool = False,
         record: bool = False,
     ) -> list[Page]:
@@ -67,10 +70,12 @@ class Engine:
         user_ids: external ids; an unknown one gets a page made of what is known without it (popular items, ranked).
         k: items a page; the setting page.shown where not given. A page is shorter when the funnel finds fewer.
         at: request time in milliseconds since the epoch; the snapshot's own time where not given.
-        context: name -> a code for each user, of what is known at the request (names as in the log's context columns).
+        context: name -> a word or a code for each user, of what is known at the request (names and words as in the
+            log's context columns). A word that the log did not have is unknown, and counted.
         reasons: add each stage's scores, and what the exposure filter and the rules removed.
         record: remember the page as shown, so that the next page has other items.
-        Raises ValueError for k < 1 or context of the wrong length, TypeError for ids of the wrong kind.
+        Raises ValueError for k < 1 and for a context of another name, the wrong length or codes out of range, TypeError
+        for ids of the wrong kind and for contexts that are neither words nor whole numbers.
         """
         shown = self.settings.page.shown if k is None else k
         if shown < 1:
@@ -91,15 +96,18 @@ class Engine:
         return self.users.parse(words)
 
     def requests(
-        self, rows: NDArray[np.int64], at: int | None = None, context: Mapping[str, Sequence[int]] | None = None
+        self,
+        rows: NDArray[np.int64],
+        at: int | None = None,
+        context: Mapping[str, Sequence[int] | Sequence[str]] | None = None,
     ) -> Requests:
         """Requests of user rows (-1 unknown), checked."""
-        for name, codes in (context or {}).items():
-            if len(codes) != len(rows):
-                raise ValueError(f"context[{name!r}]: expected {len(rows)} codes, one a user, got {len(codes)}")
+        codes, strange = context_codes(self.funnel.ranker.store, context or {}, len(rows))
+        if strange:
+            with self._lock:
+                self.counters["unknown context words"] += strange
         time = torch.full((len(rows),), self.as_of if at is None else at, dtype=torch.int64)
-        codes_of = {name: torch.as_tensor(codes, dtype=torch.int64) for name, codes in (context or {}).items()}
-        return Requests(torch.from_numpy(rows), time, codes_of)
+        return Requests(torch.from_numpy(rows), time, codes)
 
     def _count(self, requests: Requests, trace: Trace, shown: int) -> None:
         unknown = int((requests.user < 0).sum())
@@ -109,5 +117,5 @@ class Engine:
         short = int((trace.page.counts < shown).sum())
         broken = broken_of(trace.page, len(self._rules)).sum(0).tolist()
         with self._lock:
-            for name, count in zip(self.counters, (len(requests), unknown, max(bare, 0), short, *broken), strict=True):
+            for name, count in zip(self._counted, (len(requests), unknown, max(bare, 0), short, *broken), strict=True):
                 self.counters[name] += count
