@@ -13,8 +13,10 @@ from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset, check_plausible
+from headrace.data.words import realigned
 from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.features import TrainingSet
+from headrace.features.families.words import Words
 from headrace.fingerprint import fingerprint
 from headrace.ranking import check_interest, check_objectives, train_ranker
 from headrace.ranking.negatives import with_unshown
@@ -56,8 +58,8 @@ def build(
 
     Training checkpoints live in a folder `out`/work-... until the snapshot is written: the same call after an
     interruption goes on from them. warm: an engine whose models training starts from; users and items are matched by
-    id, and the codes of features must mean what they meant. A snapshot that is there is replaced once the new engine
-    has answered a known and an unknown user.
+    id, words by what they say, and codes without words must mean what they meant. A snapshot that is there is replaced
+    once the new engine has answered a known and an unknown user.
     Raises, before any training, ValueError for a log that is empty, has implausible times, holds no interest or teaches
     no target of the score, and for no channel that can be built; SnapshotError where `out` holds something and is no
     snapshot's or another build of the same job is at work there; OSError when `out` cannot be written.
@@ -68,6 +70,8 @@ def build(
         check_plausible("log.time", time)
     check_interest(dataset.log)
     parts = _parts(warm)
+    if warm and (words := warm.funnel.ranker.store.family(Words)):
+        dataset = realigned(dataset, words.vocabulary())
     with work_folder(out, fingerprint(dataset, settings, {name: part.state() for name, part in parts.items()})) as work:
         job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=parts)
         return _build(job, settings, out, _moved_codes(warm, dataset) if warm else None)

@@ -30,7 +30,8 @@ def fingerprint(dataset: Dataset, settings: Settings, warm: Mapping[str, State])
 def _feed(digest: Any, value: Any) -> None:
     """Every value behind its kind and size, so that no two things look alike once they are joined."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().contiguous().view(torch.uint8).numpy() if value.numel() else str(value.shape)
+        digest.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
+        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     if isinstance(value, IdMap):
         value = value.ids
     if isinstance(value, np.ndarray):

@@ -23,7 +23,7 @@ _CHUNK = 1 << 14
 
 def counted_signals(log: InteractionLog) -> list[str]:
     """The signals of `log` that vary, and so are worth counting."""
-    return [name for name in COUNTED if name in log.signals and 0 < (log.signals[name] == 1).mean() < 1]
+    return [name for name in COUNTED if log.gave(name) and not (log.signals[name] == 1).all()]
 
 
 def event_values(log: InteractionLog, signals: Sequence[str]) -> Tensor:

@@ -17,6 +17,7 @@ from headrace.kernels.forks import Lock
 from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
 from headrace.serving.arguments import blocked_of, page_size, request_time, shown_items
+from headrace.serving.contexts import context_codes
 from headrace.serving.pages import broken_of, pages_of
 from headrace.settings import Settings
 from headrace.storage import load
@@ -29,7 +30,7 @@ class Engine:
     as_of: milliseconds since the epoch of the moment that the snapshot describes; statistics are frozen there.
     counters: requests answered, unknown users and known users without history among them, pages shorter than asked;
     and for each rule of the re-ranking, `broken: <rule>`, the items shown that break it because it was dropped there or
-    because the item is pinned.
+    because the item is pinned; unknown context words.
     """
 
     def __init__(self, funnel: Funnel, users: IdMap, items: IdMap, as_of: int, settings: Settings) -> None:
@@ -42,6 +43,8 @@ class Engine:
         rules = funnel.reranker.settings.rules
         self._rules = [name_of(rules, r) for r in range(len(rules))]
         self.counters.update({f"broken: {rule}": 0 for rule in self._rules})
+        self._counted = tuple(self.counters)
+        self.counters["unknown context words"] = 0
         self._lock = Lock()
 
     @classmethod
@@ -61,7 +64,7 @@ class Engine:
         k: int | None = None,
         *,
         at: int | None = None,
-        context: Mapping[str, Sequence[int]] | None = None,
+        context: Mapping[str, Sequence[int] | Sequence[str]] | None = None,
         blocked: Sequence[Mapping[str, Sequence[int] | Sequence[str]]] | None = None,
         reasons: bool = False,
         record: bool = False,
@@ -73,13 +76,14 @@ class Engine:
             show, or beyond the setting merge.total.
         at: request time in milliseconds since the epoch, within 10 years of the snapshot's own, which it is where not
             given.
-        context: name -> a code for each user, of what is known at the request (names as in the log's context columns).
+        context: name -> a word or a code for each user, of what is known at the request (names and words as in the
+            log's context columns). A word that the log did not have is unknown, and counted.
         blocked: for each user what the page must not have: "item", "author", "category" or "keyword" -> external ids,
             or texts of the catalogue (its codes where it has none); what nothing is called blocks nothing.
         reasons: add each stage's scores, and what was removed and why.
         record: remember the page as shown, all of it, as `confirm` does.
-        Raises ValueError for a k or an `at` that cannot be, context or blocked of the wrong length or with an unknown
-        name, TypeError for ids of the wrong kind.
+        Raises ValueError for a k or an `at` that cannot be, for context or blocked of the wrong length, an unknown name
+        or codes out of range, TypeError for ids of the wrong kind and contexts that are no words and no whole numbers.
         """
         shown = self.settings.page.shown if k is None else page_size(k)
         rows = self.users.rows(user_ids)
@@ -112,15 +116,18 @@ class Engine:
         return self.users.parse(words)
 
     def requests(
-        self, rows: NDArray[np.int64], at: int | None = None, context: Mapping[str, Sequence[int]] | None = None
+        self,
+        rows: NDArray[np.int64],
+        at: int | None = None,
+        context: Mapping[str, Sequence[int] | Sequence[str]] | None = None,
     ) -> Requests:
         """Requests of user rows (-1 unknown), checked."""
-        for name, codes in (context or {}).items():
-            if len(codes) != len(rows):
-                raise ValueError(f"context[{name!r}]: expected {len(rows)} codes, one a user, got {len(codes)}")
+        codes, strange = context_codes(self.funnel.ranker.store, context or {}, len(rows))
+        if strange:
+            with self._lock:
+                self.counters["unknown context words"] += strange
         time = torch.full((len(rows),), self.as_of if at is None else request_time(at, self.as_of), dtype=torch.int64)
-        codes_of = {name: torch.as_tensor(codes, dtype=torch.int64) for name, codes in (context or {}).items()}
-        return Requests(torch.from_numpy(rows), time, codes_of)
+        return Requests(torch.from_numpy(rows), time, codes)
 
     def _record(self, user: Tensor, item: Tensor, at: int) -> None:
         # The engine has checked this time.
@@ -135,5 +142,5 @@ class Engine:
         short = int((trace.page.counts < shown).sum())
         broken = broken_of(trace.page, len(self._rules)).sum(0).tolist()
         with self._lock:
-            for name, count in zip(self.counters, (len(requests), unknown, max(bare, 0), short, *broken), strict=True):
+            for name, count in zip(self._counted, (len(requests), unknown, max(bare, 0), short, *broken), strict=True):
                 self.counters[name] += count

@@ -130,7 +130,7 @@ def test_bad_requests_name_the_argument(engine: Engine, small_log: Dataset) -> N
         engine.recommend(some_users(small_log, 1), k=0)
     with pytest.raises(TypeError, match="ids: expected integer ids"):
         engine.recommend(["nobody"])
-    with pytest.raises(ValueError, match=r"context\['hour'\]: expected 2 codes"):
+    with pytest.raises(ValueError, match=r"context\['hour'\]: expected 2 values"):
         engine.recommend(some_users(small_log, 2), context={"hour": [1]})
 
 

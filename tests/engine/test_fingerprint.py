@@ -69,6 +69,9 @@ def test_so_do_settings_and_what_training_starts_from() -> None:
         fingerprint(DATA, TINY, {"ranker": State.of(weight=weight + 1)}),
         fingerprint(DATA, TINY, {"ranker": State.of(weight=weight, model="mmoe")}),
         fingerprint(DATA, TINY, {"preranker": State.of(weight=weight)}),
+        fingerprint(DATA, TINY, {"ranker": State.of(weight=weight.reshape(2, 3))}),
+        fingerprint(DATA, TINY, {"ranker": State.of(weight=torch.zeros(0))}),
+        fingerprint(DATA, TINY, {"ranker": State.of(weight=torch.tensor(1, dtype=torch.bfloat16))}),
     ]
     assert len(set(names)) == len(names)
 

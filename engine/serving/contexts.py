@@ -1,0 +1,73 @@
+"""What is known at a request, by name: words or codes outside, codes inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headrace.data.dataset import UNKNOWN
+from headrace.features import FeatureStore
+from headrace.features.codes import HOURS, WEEKDAYS
+from headrace.features.families.contexts import Contexts
+from headrace.features.families.words import Words
+
+#: Of the clock; the request's own time says them where they are not given.
+_CLOCK = {"hour": HOURS, "weekday": WEEKDAYS}
+
+
+def context_codes(store: FeatureStore, context: Mapping[str, Any], count: int) -> tuple[dict[str, Tensor], int]:
+    """Name -> int64 [count] codes, -1 unknown, and how many words are none that the log had.
+
+    context: name -> for each request a word (where the log's column had words) or a code; None and -1 are unknown.
+    Raises ValueError for a name that the log did not have, another length and a code out of range, TypeError for what
+    is neither word nor whole number.
+    """
+    contexts, words = store.family(Contexts), store.family(Words)
+    sizes = {**_CLOCK, **(contexts.sizes if contexts else {})}
+    codes, strange = {}, 0
+    for name, given in context.items():
+        if name not in sizes:
+            raise ValueError(f"context: expected names of {', '.join(sizes)}, got {name!r}")
+        if len(given) != count:
+            raise ValueError(f"context[{name!r}]: expected {count} values, one a user, got {len(given)}")
+        found = _of_one_kind(name, given)
+        if pa.types.is_string(found.type):
+            known = None if words is None else words.context(name, found)
+            if known is None:
+                raise TypeError(f"context[{name!r}]: expected codes, as the log had no words for it, got words")
+            strange += int((known == UNKNOWN).sum()) - found.null_count
+        else:
+            known = _checked(name, found, sizes[name] - 2)
+        codes[name] = torch.from_numpy(known)
+    return codes, strange
+
+
+def _of_one_kind(name: str, given: Any) -> pa.Array:
+    """Strings, or integers."""
+    try:
+        array = pa.array(given if isinstance(given, (list, tuple)) else np.asarray(given))
+    except (pa.ArrowException, OverflowError, ValueError, TypeError):
+        array = None
+    if array is not None and pa.types.is_null(array.type):
+        return array.cast(pa.int64())
+    if array is None or not (pa.types.is_string(array.type) or pa.types.is_integer(array.type)):
+        raise TypeError(f"context[{name!r}]: expected words or whole numbers, one a user, got {given!r:.60}")
+    return array
+
+
+def _checked(name: str, codes: pa.Array, most: int) -> NDArray[np.int64]:
+    array: NDArray[np.integer] = codes.fill_null(UNKNOWN).to_numpy(zero_copy_only=False)
+    wrong = (array < UNKNOWN) | (array > most)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ValueError(
+            f"context[{name!r}]: expected codes from 0 to {most}, or -1 for unknown, "
+            f"got {array[place]} at position {place}"
+        )
+    return array.astype(np.int64)
