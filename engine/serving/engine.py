@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from headrace.funnel import Funnel, Trace
 from headrace.kernels.forks import Lock
 from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
+from headrace.serving.checks import check_call, context_codes
 from headrace.serving.pages import broken_of, pages_of
 from headrace.settings import Settings
 from headrace.storage import load
@@ -70,21 +72,21 @@ class Engine:
         context: name -> a code for each user, of what is known at the request (names as in the log's context columns).
         reasons: add each stage's scores, and what the exposure filter and the rules removed.
         record: remember the page as shown, so that the next page has other items.
-        Raises ValueError for k < 1 or context of the wrong length, TypeError for ids of the wrong kind.
+        Raises TypeError or ValueError, naming the argument, for whatever cannot be meant: k < 1, ids that are not all
+        integers or all strings as the snapshot's are, context of the wrong length; nothing is recorded then.
         """
-        shown = self.settings.page.shown if k is None else k
-        if shown < 1:
-            raise ValueError(f"k: expected at least 1, got {shown}")
-        rows = self.users.rows(user_ids)
-        if len(rows) == 0:
-            return []
+        ids = check_call(user_ids, k, at, context, reasons, record, strings=self.users.ids.dtype.kind == "U")
+        shown = self.settings.page.shown if k is None else operator.index(k)
+        rows = self.users.rows(ids)
         requests = self.requests(rows, at, context)
+        if not ids:
+            return []
         trace = self.funnel.run(requests, shown)
         if record:
             page = trace.page
             self.funnel.exposure.record(requests.user[page.request], page.item, requests.time[page.request])
         self._count(requests, trace, shown)
-        return pages_of(list(user_ids), requests, trace, self.items, self.funnel.channels, self._rules, reasons)
+        return pages_of(ids, requests, trace, self.items, self.funnel.channels, self._rules, reasons)
 
     def parse_ids(self, words: Sequence[str]) -> list[int] | list[str]:
         """User ids from text: integers where the snapshot's are. Raises ValueError for a word that is no integer."""
@@ -99,11 +101,8 @@ class Engine:
         self, rows: NDArray[np.int64], at: int | None = None, context: Mapping[str, Sequence[int]] | None = None
     ) -> Requests:
         """Requests of user rows (-1 unknown), checked."""
-        for name, codes in (context or {}).items():
-            if len(codes) != len(rows):
-                raise ValueError(f"context[{name!r}]: expected {len(rows)} codes, one a user, got {len(codes)}")
-        time = torch.full((len(rows),), self.as_of if at is None else at, dtype=torch.int64)
-        codes_of = {name: torch.as_tensor(codes, dtype=torch.int64) for name, codes in (context or {}).items()}
+        time = torch.full((len(rows),), self.as_of if at is None else operator.index(at), dtype=torch.int64)
+        codes_of = {name: context_codes(name, codes, len(rows)) for name, codes in (context or {}).items()}
         return Requests(torch.from_numpy(rows), time, codes_of)
 
     def _count(self, requests: Requests, trace: Trace, shown: int) -> None:
