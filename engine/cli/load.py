@@ -51,7 +51,7 @@ def load(
     quick: Annotated[bool, typer.Option(help="Fewer and shorter steps.")] = False,
     seed: int = 0,
     overlay: OverlayFile = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that an HTTP answer may take.")] = 10.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that a whole HTTP call may take.")] = 10.0,
     out: Annotated[Path | None, typer.Option(help="Folder for load.html and load.json.")] = None,
 ) -> None:
     """Put load on an engine or an endpoint: latency against throughput, batch sizes, threads, and the capacity."""
