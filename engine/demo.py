@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 
 from headrace.build import Built, build
+from headrace.console import say
 from headrace.data import Dataset, InteractionLog, generate, read, split_at
 from headrace.doctor import machine_record
 from headrace.evaluation.exposures import measure_exposure
@@ -40,10 +40,10 @@ class DemoRun:
     folder: Path
     report: Report
 
-    def print(self, console: Console) -> None:
+    def print(self) -> None:
         """Prints every table, and where the pages are."""
         print_report(self.report)
-        console.print(f"report: {self.folder / 'report.html'}\nsnapshot: {self.folder / 'snapshot'}", soft_wrap=True)
+        say(f"report: {self.folder / 'report.html'}\nsnapshot: {self.folder / 'snapshot'}")
 
 
 def run_demo(

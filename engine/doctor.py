@@ -10,10 +10,13 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 import torch
+from rich.text import Text
 
 from headrace.kernels import settings
 from headrace.kernels.registry import OPS
 from headrace.kernels.settings import BACKENDS
+from headrace.report.page import Table
+from headrace.report.terminal import rich_table
 from headrace.version import __version__
 
 if TYPE_CHECKING:
@@ -97,18 +100,22 @@ def lowered_networks() -> dict[str, str | None]:
 
 def print_report(console: Console) -> None:
     """Prints the machine, every kernel's backends, for CPU and CUDA tensors, recall channels and ranking networks."""
-    from rich.table import Table
+    tables, reasons = _tables()
+    for table in tables[:2]:
+        console.print(rich_table(table))
+    for reason in reasons:
+        console.print(Text(reason))
+    console.print()
+    for table in tables[2:]:
+        console.print(rich_table(table))
 
+
+def _tables() -> tuple[list[Table], list[str]]:
+    """The tables, and why backends are off."""
     from headrace.channels import CHANNELS
     from headrace.models import MODELS
 
-    facts = Table(title="Machine", show_header=False, title_justify="left")
-    for name, value in machine().items():
-        facts.add_row(name, value)
-    console.print(facts)
-    ops = Table(title="Kernels", title_justify="left")
-    for heading in ("kernel", "what it does", "native code for", *BACKENDS):
-        ops.add_column(heading)
+    kernels: list[list[str]] = []
     reasons: dict[str, None] = {}
     for op in OPS.values():
         cells = []
@@ -119,19 +126,23 @@ def print_report(console: Console) -> None:
             cells.append("off" if off else "on")
             if off:
                 reasons[f"{backend} is off: {off}"] = None
-        ops.add_row(op.name, op.summary, ", ".join(op.isas), *cells)
-    console.print(ops)
-    for reason in reasons:
-        console.print(reason)
-    channels = Table(title="Recall channels", title_justify="left")
-    for heading in ("channel", "what it is", "default quota"):
-        channels.add_column(heading)
-    for name, kind in CHANNELS.items():
-        channels.add_row(name, kind.Settings.__doc__, str(kind.Settings().quota))
-    console.print(channels)
-    networks = Table(title="Ranking networks", title_justify="left")
-    for heading in ("model", "what it is", "served by"):
-        networks.add_column(heading)
-    for name, why in lowered_networks().items():
-        networks.add_row(name, MODELS[name].Settings.__doc__, f"torch: {why}" if why else "the network kernel")
-    console.print(networks)
+        kernels.append([op.name, op.summary, ", ".join(op.isas), *cells])
+    channels = [[name, _line(kind.Settings), str(kind.Settings().quota)] for name, kind in CHANNELS.items()]
+    networks = [
+        [name, _line(MODELS[name].Settings), f"torch: {why}" if why else "the network kernel"]
+        for name, why in lowered_networks().items()
+    ]
+    return [
+        _table("Machine", ["", ""], [list(fact) for fact in machine().items()]),
+        _table("Kernels", ["kernel", "what it does", "native code for", *BACKENDS], kernels),
+        _table("Recall channels", ["channel", "what it is", "default quota"], channels),
+        _table("Ranking networks", ["model", "what it is", "served by"], networks),
+    ], list(reasons)
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    return Table(title, columns, rows, text_columns=len(columns))
+
+
+def _line(settings: type) -> str:
+    return " ".join((settings.__doc__ or "").split())

@@ -19,7 +19,7 @@ from headrace.kernels.registry import OPS
 ROOT = Path(__file__).parent.parent
 #: The rooms of the engine, ground floor first: each imports of its own line and those above it alone.
 ROOMS = """
-    version section state registry types jagged arrays
+    version section state registry types jagged arrays console
     data
     features
     training

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from headrace.benchmarks.guard.check import Choice, Guard, Outcome
 from headrace.benchmarks.guard.client import Process, Trouble
@@ -27,7 +28,7 @@ def guard(
 ) -> bool:
     """Whether nothing is slower or wrong. Raises ValueError when a revision cannot be built or has no such case."""
     a, b, how = prepare(checkout(), base)
-    console.print(f"A: {a.name} ({how})\nB: {b.name} (this checkout)", highlight=False)
+    console.print(f"A: {a.name} ({how})\nB: {b.name} (this checkout)")
     try:
         first, second = Process(a.name, a.folder, threads), Process(b.name, b.folder, threads)
         with first, second, bar() as progress:
@@ -49,7 +50,7 @@ def guard(
     if counts:
         print_counts(counts, how, console)
     else:
-        console.print(f"instructions: not available ({'; '.join(reasons)})", highlight=False, markup=False)
+        console.print(f"instructions: not available ({'; '.join(reasons)})")
     console.print(f"wrote {out / moment}-check-a.json and {moment}-check-b.json", soft_wrap=True)
     return better
 
@@ -73,6 +74,7 @@ def print_counts(counts: Counts, how: str, console: Console) -> None:
             table.add_row(name, *("-" if one is None else f"{one:,}" for one in (a, b)), "", "only in one")
             continue
         ratio = b / a
-        word = "" if 1 / NOTABLE <= ratio <= NOTABLE else "[red]more[/]" if ratio > 1 else "[green]fewer[/]"
+        notable = Text("more", "red") if ratio > 1 else Text("fewer", "green")
+        word = Text() if 1 / NOTABLE <= ratio <= NOTABLE else notable
         table.add_row(name, f"{a:,}", f"{b:,}", f"{ratio:.4f}", word)
     console.print(table)

@@ -7,8 +7,8 @@ from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from headrace.benchmarks.harness.compare import Difference
 from headrace.benchmarks.harness.results import Results, Row
@@ -32,7 +32,7 @@ def print_results(results: Results, console: Console) -> None:
         console.print(table)
         _print_metrics(f"{op}: {case}", [row for row in rows if set(row.metrics) - {_SAID}], console)
     for name in sorted({f"{entry['provider']} ({entry['why']})" for entry in results.skipped}):
-        console.print(f"left out: {name}", highlight=False)
+        console.print(f"left out: {name}")
 
 
 def _table(title: str, first: str) -> Table:
@@ -43,7 +43,7 @@ def _table(title: str, first: str) -> Table:
 
 def _add_row(table: Table, row: Row, ours: float | None) -> None:
     if row.median is None:
-        table.add_row(row.provider, "-", "", "", "", "", f"[red]{escape(row.error or '')}[/]")
+        table.add_row(row.provider, "-", "", "", "", "", Text(row.error or "", style="red"))
         return
     ratio = f"{row.median / ours:.2f}" if ours and row.kind != "headrace" else ""
     share = f"{row.fraction:.0%}" if row.fraction is not None else ""
@@ -85,11 +85,11 @@ def print_differences(differences: list[Difference], console: Console) -> None:
     order = {"no verdict": 0, "no difference": 1, "faster": 2, "no time": 3, "slower": 4}
     for one in sorted(differences, key=lambda d: order[d.verdict]):
         colour = {"slower": "red", "faster": "green", "no time": "red"}.get(one.verdict, "")
-        word = f"[{colour}]{one.verdict}[/]" if colour else one.verdict
+        word = Text(one.verdict, style=colour)
         how = ", ".join(part for part in ("paired" if one.paired else "", one.note) if part)
         times = (milliseconds(value) for value in (one.a_ms, one.b_ms))
         ratio, noise = ("-", "-") if math.isnan(one.ratio) else (f"{one.ratio:.3f}", f"{one.noise:.3f}x")
-        table.add_row(one.op, one.case, one.provider, *times, ratio, noise, word, escape(how))
+        table.add_row(one.op, one.case, one.provider, *times, ratio, noise, word, how)
     console.print(table)
 
 

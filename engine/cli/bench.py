@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from headrace.cli.shared import errors, friendly, progress_bar
+from headrace.cli.shared import friendly, progress_bar
+from headrace.console import say, tell_error, terminal
 
 app = typer.Typer(
     help="Measure kernels and the funnel beside their peers; compare and report results.", invoke_without_command=True
@@ -66,9 +66,9 @@ def bench(
         first = results.rows[0]
         path = out / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{suite.value}-{first.isa}-{first.threads}threads.json"
         results.save(path)
-        Console().print(f"wrote {path}", soft_wrap=True)
+        say(f"wrote {path}")
         if any(row.error for row in results.rows):
-            errors.print("[bold red]error:[/] some answers were wrong or failed; see the table")
+            tell_error("some answers were wrong or failed; see the table")
             raise typer.Exit(1)
 
 
@@ -104,7 +104,7 @@ def report(
 
     with friendly():
         path = write(page_of(Results.load(results)), out or results.with_suffix(".html"))
-        Console().print(f"wrote {path}", soft_wrap=True)
+        say(f"wrote {path}")
 
 
 @app.command()
@@ -126,7 +126,7 @@ def table(
             print(text, end="")
         else:
             rewrite(write, text)
-            Console().print(f"wrote the table into {write}", soft_wrap=True)
+            say(f"wrote the table into {write}")
 
 
 @app.command()
@@ -152,12 +152,12 @@ def recall(
             first = measured.rows[0]
             results = out / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{OP}-{first.isa}-{first.threads}threads.json"
             measured.save(results)
-            Console().print(f"wrote {results}", soft_wrap=True)
+            say(f"wrote {results}")
         drawn = recall_drawing(Results.load(results))
         write.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replace(write) as part:
             part.write_text(drawn, encoding="utf-8")
-        Console().print(f"wrote {write}", soft_wrap=True)
+        say(f"wrote {write}")
 
 
 @app.command()
@@ -173,5 +173,5 @@ def check(
     from headrace.benchmarks.guard.command import guard
 
     with friendly():
-        if not guard(base, Choice("quick", tuple(op or ()), case), threads, out, Console(), progress_bar):
+        if not guard(base, Choice("quick", tuple(op or ()), case), threads, out, terminal(), progress_bar):
             raise typer.Exit(1)

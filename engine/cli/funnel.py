@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from headrace.cli.shared import OverlayFile, SettingsFile, errors, friendly, progress_bar
+from headrace.cli.shared import OverlayFile, SettingsFile, friendly, progress_bar
+from headrace.console import say, tell
 
 if TYPE_CHECKING:
     from headrace.data import RowReport
@@ -21,15 +21,16 @@ def _print_rows(name: str, rows: RowReport) -> None:
     dropped = "".join(f", dropped {count:,} ({reason})" for reason, count in rows.dropped.items())
     unit = f", times in {rows.unit}" if rows.unit != "milliseconds" else ""
     late = f", {rows.late:,} out of order" if rows.late else ""
-    errors.print(f"{name}: read {rows.read:,} rows{unit}, kept {rows.kept:,}{late}{dropped}", highlight=False)
+    tell(f"{name}: read {rows.read:,} rows{unit}, kept {rows.kept:,}{late}{dropped}")
 
 
 def doctor() -> None:
     """Show the machine, the libraries, and which backends each kernel has."""
     from headrace.doctor import print_report
+    from headrace.report.terminal import plain_console
 
     with friendly():
-        print_report(Console())
+        print_report(plain_console())
 
 
 def settings() -> None:
@@ -57,7 +58,7 @@ def generate(
         # Nobody's real log is lost to a synthetic one.
         check_replaceable(out, "synthetic")
         write_parquet(make(users, items, events, seed).dataset, out)
-        Console().print(f"wrote {events:,} events of {users:,} users and {items:,} items to {out}")
+        say(f"wrote {events:,} events of {users:,} users and {items:,} items to {out}")
 
 
 def build(
@@ -79,17 +80,15 @@ def build(
         dataset = read(log, most_rows=chosen.log_rows)
         _print_rows(dataset.name, dataset.rows)
         for note in dataset.notes:
-            errors.print(note, highlight=False, soft_wrap=True)
+            tell(note)
         built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
         for name, why in built.left_out.items():
-            errors.print(f"channel {name} was left out: {why}", highlight=False, soft_wrap=True)
+            tell(f"channel {name} was left out: {why}")
         for name, why in built.unlearnt.items():
-            errors.print(f"{name} has no say: {why}", highlight=False, soft_wrap=True)
+            tell(f"{name} has no say: {why}")
         for name, why in built.slow.items():
-            errors.print(
-                f"channel {name} was served by torch, not by the kernel: {why}", highlight=False, soft_wrap=True
-            )
-        Console().print(f"wrote snapshot {out}")
+            tell(f"{name} is served by torch, not by the network kernel: {why}")
+        say(f"wrote snapshot {out}")
 
 
 def recommend(
@@ -101,6 +100,7 @@ def recommend(
     k: Annotated[int | None, typer.Option("-k", "--k", min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
     overlay: OverlayFile = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say on standard error what was counted.")] = False,
 ) -> None:
     """Print one JSON line a user: the page's items, scores and channels."""
     from headrace.serving import Engine
@@ -119,7 +119,8 @@ def recommend(
             if page.reasons is None:
                 del row["reasons"]
             print(json.dumps(row))
-        errors.print(", ".join(f"{name}: {count}" for name, count in engine.counters.items()), highlight=False)
+        if verbose:
+            tell(", ".join(f"{name}: {count}" for name, count in engine.counters.items()))
 
 
 def demo(
@@ -139,4 +140,4 @@ def demo(
         chosen = load_settings(settings) if settings else Settings(seed=seed)
         with progress_bar() as progress:
             run = run_demo(data, (users, items, events), chosen, out, progress)
-        run.print(Console())
+        run.print()

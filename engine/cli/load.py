@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from headrace.cli.shared import OverlayFile, errors, friendly, progress_bar
+from headrace.cli.shared import OverlayFile, friendly, progress_bar
+from headrace.console import say, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ def load(
     quick: Annotated[bool, typer.Option(help="Fewer and shorter steps.")] = False,
     seed: int = 0,
     overlay: OverlayFile = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that an HTTP answer may take.")] = 10.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that a whole HTTP call may take.")] = 10.0,
     out: Annotated[Path | None, typer.Option(help="Folder for load.html and load.json.")] = None,
 ) -> None:
     """Put load on an engine or an endpoint: latency against throughput, batch sizes, threads, and the capacity."""
@@ -151,17 +151,17 @@ def _measure(target: EngineTarget | HttpTarget, users: object, plan: Plan) -> Lo
     from headrace.loadtest import Users, measure
 
     assert isinstance(users, Users)
-    errors.print(f"{plan.steps} steps, about {plan.estimate:.0f} s", highlight=False)
+    tell(f"{plan.steps} steps, about {plan.estimate:.0f} s")
     with progress_bar() as progress:
         task = progress.add_task("load", total=plan.steps)
         begun = -1
 
-        def tell(words: str) -> None:
+        def begin(words: str) -> None:
             nonlocal begun
             begun += 1
             progress.update(task, description=words, completed=begun)
 
-        report = measure(target, users, plan, tell=tell)
+        report = measure(target, users, plan, tell=begin)
         progress.update(task, description="load", completed=len(report.steps))
     return report
 
@@ -170,4 +170,4 @@ def _write(report: LoadReport, out: Path) -> None:
     from headrace.loadtest import write_load
 
     for path in write_load(report, out / time.strftime("%Y%m%d-%H%M%S")):
-        Console().print(f"wrote {path}", soft_wrap=True, highlight=False)
+        say(f"wrote {path}")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from headrace.cli.shared import errors, friendly, progress_bar
+from headrace.cli.shared import friendly, progress_bar
+from headrace.console import tell, terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -60,9 +60,9 @@ def profile(
             engine = _engine(snapshot, (users or _USERS, items or _ITEMS, events or _EVENTS), seed, out, progress)
             found = run(engine, load, progress)
         paths = write(found, out)
-        print_profile(found, Console())
+        print_profile(found, terminal())
         for path in paths:
-            errors.print(f"wrote {path}", highlight=False, soft_wrap=True)
+            tell(f"wrote {path}")
 
 
 def _engine(snapshot: Path | None, sizes: tuple[int, int, int], seed: int, out: Path, progress: Progress) -> Engine:
@@ -75,5 +75,5 @@ def _engine(snapshot: Path | None, sizes: tuple[int, int, int], seed: int, out: 
     if snapshot:
         return Engine.load(snapshot)
     build(generate(*sizes, seed=seed).dataset, Settings(seed=seed), out / "snapshot", progress)
-    errors.print(f"kept the trained funnel: --snapshot {out / 'snapshot'}", highlight=False, soft_wrap=True)
+    tell(f"kept the trained funnel: --snapshot {out / 'snapshot'}")
     return Engine.load(out / "snapshot")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from headrace.cli.shared import errors, friendly, progress_bar
+from headrace.cli.shared import friendly, progress_bar
+from headrace.console import say, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -68,7 +68,7 @@ def rerank(
         print_sections(plain_console(), sections)
         made = rerank_page(headline, engine.funnel.reranker, sections, machine_record())
         path = page.write(made, out / "rerank.html")
-        Console().print(f"wrote {path}", soft_wrap=True, highlight=False)
+        say(f"wrote {path}")
 
 
 def _prepare(
@@ -88,7 +88,7 @@ def _prepare(
         past, future, _ = split_last_days(dataset.log)
         snapshot = out / "snapshot"
         build(dataset.with_log(past), Settings(seed=seed), snapshot, progress)
-        errors.print(f"kept the trained funnel: --snapshot {snapshot}", highlight=False, soft_wrap=True)
+        tell(f"kept the trained funnel: --snapshot {snapshot}")
         engine = Engine.load(snapshot)
     else:
         engine = Engine.load(snapshot)
@@ -161,7 +161,7 @@ def _explained(engine: Engine, question: HeldOut, names: Names, users: str | Non
         words = [word.strip() for word in users.split(",") if word.strip()]
         rows = engine.users.rows(engine.parse_ids(words))
         for place in np.flatnonzero(rows < 0).tolist():
-            errors.print(f"user {words[place]} is unknown: popular items", highlight=False)
+            tell(f"user {words[place]} is unknown: popular items")
         asked = engine.requests(rows)
     else:
         first = take(question.requests, slice(0, _BATCH))

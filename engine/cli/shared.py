@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-errors = Console(stderr=True)
+from headrace.console import errors, tell_error
 
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="A TOML file of settings; see docs/settings.md.")]
 
@@ -26,15 +27,19 @@ def friendly() -> Iterator[None]:
     """What a user can mend is printed in one line; anything else is a defect and keeps its traceback."""
     try:
         yield
+    except BrokenPipeError as error:
+        # Who read has seen enough; what is left is thrown away, or Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from error
     except (ValueError, TypeError, OSError, ImportError) as error:
-        errors.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
+        tell_error(str(error))
         raise typer.Exit(2) from error
 
 
 def progress_bar() -> Progress:
     """A bar for each long piece of work, on standard error."""
     return Progress(
-        TextColumn("{task.description:<24}"),
+        TextColumn("{task.description:<24}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.loadtest.model import LoadReport, Step
+from headrace.loadtest.model import LoadReport, Step, reasons_of
 from headrace.report.formats import count, percent, significant
 from headrace.report.page import Verdict
 
@@ -54,12 +54,11 @@ def verdicts(report: LoadReport) -> list[Verdict]:
         out.append(Verdict("The run was interrupted; these are the steps that were finished.", None))
     failed = sum(step.errors for step in report.steps)
     if failed:
-        message = next(step.first_error for step in report.steps if step.errors)
         total = failed + sum(step.requests for step in report.steps)
         out.append(
             Verdict(
                 f"{count(failed)} of {count(total)} requests failed and are in no latency or rate; "
-                f"the first error: {message}",
+                f"{reasons_of(report.steps)}",
                 False,
             )
         )

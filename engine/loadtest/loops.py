@@ -49,8 +49,8 @@ def closed_loop(
 
         return take
 
-    calls, error = _run(target, users, clock, start, [next_of() for _ in range(workers)], stop)
-    return samples_of(calls, None, clock.now() - start, error)
+    calls = _run(target, users, clock, start, [next_of() for _ in range(workers)], stop)
+    return samples_of(calls, None, clock.now() - start)
 
 
 def open_loop(
@@ -75,8 +75,8 @@ def open_loop(
     """
     due = poisson_arrivals(rate, seconds, 1 if gather else batch, seed)
     queue = _Queue(due, batch, gather, 1.5 * seconds, clock, stop)
-    calls, error = _run(target, users, clock, queue.start, [queue.take] * workers, stop)
-    return samples_of(calls, due, clock.now() - queue.start, error)
+    calls = _run(target, users, clock, queue.start, [queue.take] * workers, stop)
+    return samples_of(calls, due, clock.now() - queue.start)
 
 
 class _Queue:
@@ -108,9 +108,8 @@ class _Queue:
 
 def _run(
     target: Target, users: Users, clock: Clock, start: float, nexts: list[Next], stop: threading.Event
-) -> tuple[list[list[Call]], str]:
-    """Every worker's calls, and the first error's message. Ctrl-C sets `stop`; calls under way are waited for."""
-    errors: list[str] = []
+) -> list[list[Call]]:
+    """Every worker's calls. Ctrl-C sets `stop`; calls under way are waited for."""
 
     def work(take: Next) -> list[Call]:
         calls: list[Call] = []
@@ -121,9 +120,7 @@ def _run(
                 batch = users.of(first, count)
                 sent = clock.now() - start
                 message = _send(session, batch)
-                calls.append((first, count, sent, clock.now() - start, not message))
-                if message and not errors:
-                    errors.append(message)
+                calls.append((first, count, sent, clock.now() - start, message))
         finally:
             session.close()
         return calls
@@ -134,7 +131,7 @@ def _run(
             wait(futures)
         except KeyboardInterrupt:
             stop.set()
-    return [future.result() for future in futures], errors[0] if errors else ""
+    return [future.result() for future in futures]
 
 
 def _send(session: Session, users: np.ndarray) -> str:

@@ -14,7 +14,7 @@ from headrace.doctor import machine_record
 from headrace.kernels.settings import all_threads
 from headrace.loadtest.clock import Clock, SystemClock
 from headrace.loadtest.loops import closed_loop, open_loop
-from headrace.loadtest.model import Latency, LoadReport, Plan, Step
+from headrace.loadtest.model import Latency, LoadReport, Plan, Step, reasons_of
 from headrace.loadtest.samples import Samples
 from headrace.loadtest.summary import backlog_grew, closed_rate, latency_of, open_latencies
 from headrace.loadtest.targets import Target, Users
@@ -121,8 +121,7 @@ class _Runner:
             latency_from_send=latency,
             mean_batch=float(plan.batch),
             busy=busy,
-            errors=int((measured & ~samples.ok).sum()),
-            first_error=samples.error,
+            failures=samples.failures(measured),
         )
         return _answered(step, words)
 
@@ -162,8 +161,7 @@ class _Runner:
             offered=(int(measured.sum()) + len(unsent)) / plan.seconds,
             mean_batch=_mean_batch(samples),
             busy=busy,
-            errors=int((measured & ~samples.ok).sum()),
-            first_error=samples.error,
+            failures=samples.failures(measured),
             unsent=len(unsent),
             saturated=backlog_grew(samples, start, end, plan.batch),
         )
@@ -188,7 +186,5 @@ def _mean_batch(samples: Samples) -> float | None:
 
 def _answered(step: Step, words: str) -> Step:
     if step.errors and not step.requests:
-        raise NothingAnswered(
-            f"{words}: none of {step.errors:,} requests succeeded; the first error: {step.first_error}"
-        )
+        raise NothingAnswered(f"{words}: none of {step.errors:,} requests succeeded; {reasons_of([step])}")
     return step

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
@@ -9,6 +11,8 @@ from pydantic import TypeAdapter
 from headrace.report.model import Machine
 
 Number = float | None
+#: Reasons that a sentence names.
+_TOLD = 4
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class Step:
     waited by then. latency: from when a request was due; in a closed loop, from when it was sent. latency_from_send:
     the same requests from when they were sent, which hides the wait for a stalled target. mean_batch: requests a call.
     busy: cores that this process kept busy, None where the target is another process. saturated: the backlog grew, so
-    the latencies say how long the step was, not what users would wait.
+    the latencies say how long the step was, not what users would wait. failures: why measured requests failed, and how
+    many for each reason.
     """
 
     batch: int
@@ -91,10 +96,24 @@ class Step:
     offered: Number = None
     mean_batch: Number = None
     busy: Number = None
-    errors: int = 0
-    first_error: str = ""
+    failures: dict[str, int] = field(default_factory=dict)
     unsent: int = 0
     saturated: bool = False
+
+    @property
+    def errors(self) -> int:
+        """Measured requests that failed."""
+        return sum(self.failures.values())
+
+
+def reasons_of(steps: Sequence[Step]) -> str:
+    """Why requests failed, in words, the most frequent reasons first."""
+    total: Counter[str] = Counter()
+    for step in steps:
+        total.update(step.failures)
+    told = [f"{count:,} by {reason}" for reason, count in total.most_common(_TOLD)]
+    rest = sum(total.values()) - sum(count for _, count in total.most_common(_TOLD))
+    return "; ".join([*told, *([f"{rest:,} otherwise"] if rest else [])])
 
 
 @dataclass

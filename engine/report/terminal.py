@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from headrace.console import terminal
 from headrace.report.model import Report
 from headrace.report.page import Section, Table, Verdict
 from headrace.report.tables import sections
@@ -28,7 +29,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
 
 def plain_console() -> Console:
     """Standard output in at most `WIDTH` columns; a pipe is as wide as a terminal."""
-    console = Console()
+    console = terminal()
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     return console
 
@@ -54,7 +55,13 @@ def print_sentences(console: Console, found: list[Verdict], notes: list[str]) ->
 
 def rich_table(table: Table) -> RichTable:
     """The table for a terminal; its note and what its marks mean are left to the caller."""
-    out = RichTable(title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD, pad_edge=False)
+    out = RichTable(
+        title=Text(table.title, style="italic"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_header=any(table.columns),
+    )
     for number, name in enumerate(table.columns):
         numeric = number >= table.text_columns
         out.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -14,10 +13,13 @@ from headrace.data.ids import IdMap
 from headrace.exposure import Stock
 from headrace.exposure.kinds import KINDS
 from headrace.jagged import offsets_of
+from headrace.serving.checks import integer, listed_of, number, shown
 from headrace.types import Blocked
 
 #: A request lies within so many years of the moment that its snapshot describes.
 _YEARS = 10
+#: Items of a page: as many rows as a catalogue can have.
+_MOST = 2**31 - 1
 _RANGE_MS = _YEARS * 366 * 86_400_000
 #: Unit -> how many milliseconds it has.
 _UNITS = {"seconds": 1e3, "microseconds": 1e-3, "nanoseconds": 1e-6, "days": 86_400_000}
@@ -28,29 +30,23 @@ def request_time(at: int, as_of: int) -> int:
 
     Raises TypeError for what is no integer, ValueError for another time, naming the unit that it looks like.
     """
-    try:
-        found = operator.index(at)
-    except TypeError as error:
-        raise TypeError(f"at: expected an integer, milliseconds since the epoch, got {at!r}") from error
+    found = integer("at", at, "an integer, milliseconds since the epoch")
     if abs(found - as_of) <= _RANGE_MS:
         return found
-    likely = next((unit for unit, ms in _UNITS.items() if abs(found * ms - as_of) <= _RANGE_MS), None)
-    looks = f", which looks like {likely}" if likely else ""
+    units = _UNITS.items() if found.bit_length() < 64 else ()
+    likely = next((unit for unit, ms in units if abs(found * ms - as_of) <= _RANGE_MS), None)
+    got = number(found) + (f", which looks like {likely}" if likely else "")
     day = datetime.fromtimestamp(as_of / 1000, timezone.utc).date()
     raise ValueError(
-        f"at: expected milliseconds since the epoch within {_YEARS} years of the snapshot's {day}, got {found}{looks}"
+        f"at: expected milliseconds since the epoch within {_YEARS} years of the snapshot's {day}, got {got}"
     )
 
 
 def page_size(k: int) -> int:
     """`k`, as a page's size. Raises TypeError for what is no integer, ValueError below 1 or from 2^31 on."""
-    try:
-        found = operator.index(k)
-    except TypeError as error:
-        raise TypeError(f"k: expected an integer, got {k!r}") from error
-    if not 1 <= found < 2**31:
-        expected = "at least 1" if found < 1 else "less than 2^31"
-        raise ValueError(f"k: expected {expected}, got {found}")
+    found = integer("k", k)
+    if not 1 <= found <= _MOST:
+        raise ValueError(f"k: expected at {'least 1' if found < 1 else f'most {_MOST}'}, got {number(found)}")
     return found
 
 
@@ -59,21 +55,24 @@ def blocked_of(blocked: Sequence[Mapping[str, Sequence[Any]]], count: int, items
 
     Raises ValueError for another number of mappings or an unknown kind, TypeError for ids of the wrong kind.
     """
-    if isinstance(blocked, Mapping) or len(blocked) != count:
-        got = "one mapping" if isinstance(blocked, Mapping) else str(len(blocked))
-        raise ValueError(f"blocked: expected {count} mappings, one a user, got {got}")
+    if isinstance(blocked, Mapping):
+        raise TypeError(f"blocked: expected {count} mappings, one a user, got one mapping")
+    given = listed_of("blocked", blocked, "mappings")
+    if len(given) != count:
+        raise ValueError(f"blocked: expected {count} mappings, one a user, got {len(given)}")
     known = ("item", *stock.kinds)
     lists: dict[str, list[list[int]]] = {}
-    for b, one in enumerate(blocked):
+    for b, one in enumerate(given):
+        if not isinstance(one, Mapping):
+            raise TypeError(f"blocked[{b}]: expected a mapping of kinds to ids, got {shown(one)}")
         for kind, ids in one.items():
             if kind not in ("item", *KINDS):
-                raise ValueError(f"blocked[{b}]: expected one of item, {', '.join(KINDS)}, got {kind!r}")
+                raise ValueError(f"blocked[{b}]: expected one of item, {', '.join(KINDS)}, got {shown(kind)}")
             if kind not in known:
                 raise ValueError(f"blocked[{b}]: {kind}: expected one of {', '.join(known)}, which this snapshot has")
-            if isinstance(ids, str):
-                raise TypeError(f"blocked[{b}]: {kind}: expected a list, got the text {ids!r}")
+            asked = listed_of(f"blocked[{b}]: {kind}", ids, "ids")
             try:
-                rows = items.rows(ids) if kind == "item" else stock.kinds[kind].codes(ids)
+                rows = items.rows(asked) if kind == "item" else stock.kinds[kind].codes(asked)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"blocked[{b}]: {kind}: {error}") from error
             lists.setdefault(kind, [[] for _ in range(count)])[b] = rows[rows >= 0].tolist()

@@ -16,6 +16,7 @@ from headrace.features import FeatureStore
 from headrace.features.codes import HOURS, WEEKDAYS
 from headrace.features.families.contexts import Contexts
 from headrace.features.families.words import Words
+from headrace.serving.checks import listed_of, shown
 
 #: Of the clock; the request's own time says them where they are not given.
 _CLOCK = {"hour": HOURS, "weekday": WEEKDAYS}
@@ -33,10 +34,11 @@ def context_codes(store: FeatureStore, context: Mapping[str, Any], count: int) -
     codes, strange = {}, 0
     for name, given in context.items():
         if name not in sizes:
-            raise ValueError(f"context: expected names of {', '.join(sizes)}, got {name!r}")
-        if len(given) != count:
-            raise ValueError(f"context[{name!r}]: expected {count} values, one a user, got {len(given)}")
-        found = _of_one_kind(name, given)
+            raise ValueError(f"context: expected names of {', '.join(sizes)}, got {shown(name)}")
+        listed = listed_of(f"context[{name!r}]", given, "words or codes")
+        if len(listed) != count:
+            raise ValueError(f"context[{name!r}]: expected {count} values, one a user, got {len(listed)}")
+        found = _of_one_kind(name, listed)
         if pa.types.is_string(found.type):
             known = None if words is None else words.context(name, found)
             if known is None:
@@ -48,16 +50,16 @@ def context_codes(store: FeatureStore, context: Mapping[str, Any], count: int) -
     return codes, strange
 
 
-def _of_one_kind(name: str, given: Any) -> pa.Array:
+def _of_one_kind(name: str, given: list[Any]) -> pa.Array:
     """Strings, or integers."""
     try:
-        array = pa.array(given if isinstance(given, (list, tuple)) else np.asarray(given))
+        array = pa.array(given)
     except (pa.ArrowException, OverflowError, ValueError, TypeError):
         array = None
     if array is not None and pa.types.is_null(array.type):
         return array.cast(pa.int64())
     if array is None or not (pa.types.is_string(array.type) or pa.types.is_integer(array.type)):
-        raise TypeError(f"context[{name!r}]: expected words or whole numbers, one a user, got {given!r:.60}")
+        raise TypeError(f"context[{name!r}]: expected words or whole numbers, one a user, got {shown(given)}")
     return array
 
 

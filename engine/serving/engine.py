@@ -17,6 +17,7 @@ from headrace.kernels.forks import Lock
 from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
 from headrace.serving.arguments import blocked_of, page_size, request_time, shown_items
+from headrace.serving.checks import check_call
 from headrace.serving.contexts import context_codes
 from headrace.serving.pages import broken_of, pages_of
 from headrace.settings import Settings
@@ -82,23 +83,23 @@ class Engine:
             or texts of the catalogue (its codes where it has none); what nothing is called blocks nothing.
         reasons: add each stage's scores, and what was removed and why.
         record: remember the page as shown, all of it, as `confirm` does.
-        Raises ValueError for a k or an `at` that cannot be, for context or blocked of the wrong length, an unknown name
-        or codes out of range, TypeError for ids of the wrong kind and contexts that are no words and no whole numbers.
+        Raises TypeError or ValueError, naming the argument, for whatever cannot be meant: a k or an `at` that cannot
+        be, ids that are not all integers or all strings as the snapshot's are, context or blocked of the wrong length,
+        an unknown name or codes out of range; nothing is recorded then.
         """
+        ids = check_call(user_ids, context, reasons, record, strings=self.users.ids.dtype.kind == "U")
         shown = self.settings.page.shown if k is None else page_size(k)
-        rows = self.users.rows(user_ids)
-        if len(rows) == 0:
+        rows = self.users.rows(ids)
+        stock = self.funnel.bars.stock
+        barred = {} if blocked is None else blocked_of(blocked, len(rows), self.items, stock)
+        requests = replace(self.requests(rows, at, context), blocked=barred)
+        if not ids:
             return []
-        requests = self.requests(rows, at, context)
-        if blocked is not None:
-            requests = replace(requests, blocked=blocked_of(blocked, len(rows), self.items, self.funnel.bars.stock))
         trace = self.funnel.run(requests, shown)
         if record:
             self._record(requests.user[trace.page.request], trace.page.item, int(requests.time[0]))
         self._count(requests, trace, shown)
-        # NumPy's integers are not JSON's.
-        users = np.asarray(user_ids).tolist()
-        return pages_of(users, requests, trace, self.items, self.funnel.channels, self._rules, reasons)
+        return pages_of(ids, requests, trace, self.items, self.funnel.channels, self._rules, reasons)
 
     def confirm(self, page: Page, shown: Sequence[int] | Sequence[str] | None = None) -> None:
         """Remembers that the user saw the page, so that the next ones have other items; twice is as good as once.
@@ -122,11 +123,11 @@ class Engine:
         context: Mapping[str, Sequence[int] | Sequence[str]] | None = None,
     ) -> Requests:
         """Requests of user rows (-1 unknown), checked."""
+        time = torch.full((len(rows),), self.as_of if at is None else request_time(at, self.as_of), dtype=torch.int64)
         codes, strange = context_codes(self.funnel.ranker.store, context or {}, len(rows))
         if strange:
             with self._lock:
                 self.counters["unknown context words"] += strange
-        time = torch.full((len(rows),), self.as_of if at is None else request_time(at, self.as_of), dtype=torch.int64)
         return Requests(torch.from_numpy(rows), time, codes)
 
     def _record(self, user: Tensor, item: Tensor, at: int) -> None:

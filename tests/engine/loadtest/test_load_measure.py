@@ -74,12 +74,12 @@ def test_requests_per_core_in_process() -> None:
     assert report.closed.busy is not None
 
 
-def test_errors_are_shown_with_the_first_message_and_disqualify_a_step() -> None:
+def test_errors_are_shown_with_their_reasons_and_disqualify_a_step() -> None:
     report = run(seconds=lambda call, users: 0.01, fails=lambda call: call > 0 and call % 50 == 0)
     assert all(step.errors for step in report.offered)
     assert capacity(report) is None
     found = next(verdict for verdict in verdicts(report) if "failed" in verdict.text)
-    assert "RuntimeError: call 50 broke" in found.text
+    assert "by RuntimeError: call # broke" in found.text
     assert found.good is False
     assert "errors" in printed(report)
 
