@@ -2,6 +2,13 @@
 
 #include <cmath>
 
+namespace {
+
+constexpr double kLittle = 1e-6;
+constexpr double kRounding = 0x1p-40;  // float64 cannot tell less of a square from nothing
+
+}  // namespace
+
 hr::Basis::Basis(const GreedyKernels& kernels, int64_t width, int64_t steps, int64_t window, Scratch& scratch)
     : kernels_(kernels),
       width_(width),
@@ -27,6 +34,12 @@ double hr::Basis::distance(const float* vector, double square, int64_t slot) {
     known_ = slot;
     known_distance_ = square;
     for (int64_t t = 0; t < count_; ++t) known_distance_ -= weights_[t] * weights_[t];
+    // Where little is left, the difference has lost it; the vector off the span has not.
+    if (count_ && known_distance_ < kLittle * square) {
+        known_distance_ = kernels_.subtract({rows_, stride_}, count_, weights_, rest_);
+        kernels_.widen(vector, width_, rest_);
+        if (known_distance_ < kRounding * square) known_distance_ = 0.0;
+    }
     return known_distance_;
 }
 

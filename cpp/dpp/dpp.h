@@ -26,7 +26,8 @@ typedef struct hr_lists {
 // What is picked, all owned by the caller.
 typedef struct hr_picks {
     int64_t* picked;  // [batch, k] positions inside each list, -1 where the list is too short
-    float* gain;      // [batch, k] objective of each pick when it was picked, -infinity where the list is too short
+    float* gain;      // [batch, k] objective of each pick when it was picked, at most FLT_MAX in size; -infinity where
+                      // the list is too short
     int64_t* ruled;   // [batch, 2]: picks that break a rule; free picks where the rules forbade the best item. Or null
     float* logdet;  // [batch, k], hr_dpp only: sum of log(max(d2, eps)) of the picks so far, padded like gain. Or null
 } hr_picks;

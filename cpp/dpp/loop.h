@@ -1,7 +1,9 @@
 // The greedy loop of one list.
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "dpp/rules.h"
 
@@ -41,7 +43,9 @@ class Loop {
             slots_[t] = slot;
             picked[t] = list_.items[slot];
             const double step = objective_.log_distance(slot);
-            gain[t] = static_cast<float>(objective_.gain(slot, step));
+            constexpr double kMost = std::numeric_limits<float>::max();
+            // Infinite gains are those of places that nothing fills.
+            gain[t] = static_cast<float>(std::clamp(objective_.gain(slot, step), -kMost, kMost));
             if (path) path[t] = static_cast<float>(logdet += step);
             if (t + 1 == steps_) break;
             objective_.take(slot);

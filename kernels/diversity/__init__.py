@@ -35,8 +35,9 @@ def dpp(
 
     Each pick maximises `theta * reward + (1 - theta) * log(max(d2, eps))`, where d2 is the squared distance of the
     item's vector from the span of the last `window` picks (None: of all picks): the factor by which the item would
-    raise the determinant of their Gram matrix. Ties go to the lower position. A pick whose d2 is at most eps adds no
-    direction of its own, so the items left are then taken in order of reward.
+    raise the determinant of their Gram matrix; below 2^-40 of the vector's square, where rounding hides it, it is 0.
+    Ties go to the lower position. A pick whose d2 is at most eps adds no direction of its own, so the items left are
+    then taken in order of reward.
 
     vectors: float32 [nnz, d], about unit length. rewards: float32 [nnz]. offsets: int64 [B+1]; list b owns entries
     offsets[b]:offsets[b+1]. rules: what may not come next (see `Rules`); None: anything may.

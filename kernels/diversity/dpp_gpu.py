@@ -5,11 +5,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from headrace.kernels.diversity.greedy_gpu import apply_rules, dots, pick, reserve
+from headrace.kernels.diversity.greedy_gpu import apply_rules, dots, pick, reserve, store_gain
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _squares(vectors: tl.tensor, d2: tl.tensor, n: tl.tensor, width: tl.tensor, BLOCK: tl.constexpr) -> None:
+def _squares(
+    vectors: tl.tensor, d2: tl.tensor, squares: tl.tensor, n: tl.tensor, width: tl.tensor, BLOCK: tl.constexpr
+) -> None:
     tl.debug_barrier()
     for start in range(0, n, BLOCK):
         at = start + tl.arange(0, BLOCK).to(tl.int64)
@@ -18,7 +20,15 @@ def _squares(vectors: tl.tensor, d2: tl.tensor, n: tl.tensor, width: tl.tensor, 
             x = tl.load(vectors + at * width + column, mask=at < n, other=0.0).to(tl.float64)
             square += x * x
         tl.store(d2 + at, square, mask=at < n)
+        tl.store(squares + at, square, mask=at < n)
     tl.debug_barrier()
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _distance(d2: tl.tensor, squares: tl.tensor, at: tl.tensor, inside: tl.tensor) -> tl.tensor:
+    """d2, 0 where it is no more than rounding leaves of the square: 2^-40 of it."""
+    far = tl.load(d2 + at, mask=inside, other=1.0)
+    return tl.where(far < 9.094947017729282e-13 * tl.load(squares + at, mask=inside, other=0.0), 0.0, far)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -34,6 +44,7 @@ def _join(
     vectors: tl.tensor,
     columns: tl.tensor,
     d2: tl.tensor,
+    squares: tl.tensor,
     active: tl.tensor,
     count: tl.tensor,
     item: tl.tensor,
@@ -45,7 +56,7 @@ def _join(
     BLOCK_D: tl.constexpr,
 ) -> tl.tensor:
     """Adds the item's direction to the basis, unless the basis spans it; returns the number of columns."""
-    pivot = tl.load(d2 + item)
+    pivot = _distance(d2, squares, item, item < n)
     tl.debug_barrier()
     if pivot > eps:
         scale = 1.0 / tl.sqrt(pivot)
@@ -148,6 +159,7 @@ def dpp_kernel(
     base = state + first
     d2 = base + items
     score = d2 + items
+    squares = score + items
     active += request * held
     pinned += request * k
     picked += request * k
@@ -157,7 +169,7 @@ def dpp_kernel(
         at = start + tl.arange(0, BLOCK).to(tl.int64)
         reward = tl.load(rewards + at, mask=at < n, other=0.0)
         tl.store(base + at, theta * reward.to(tl.float64), mask=at < n)
-    _squares(vectors, d2, n, width, BLOCK)
+    _squares(vectors, d2, squares, n, width, BLOCK)
     apply_rules(kinds, limits, picked, counts, forbidden, 0, n, items, rules, BLOCK)
     steps = tl.minimum(n, k.to(tl.int64))
     reserve(pinned, base, steps)
@@ -169,7 +181,7 @@ def dpp_kernel(
         tl.debug_barrier()
         for start in range(0, n, BLOCK):
             at = start + tl.arange(0, BLOCK).to(tl.int64)
-            far = tl.maximum(tl.load(d2 + at, mask=at < n, other=1.0), eps)
+            far = tl.maximum(_distance(d2, squares, at, at < n), eps)
             objective = tl.load(base + at, mask=at < n, other=0.0) + weight * tl.log(far)
             tl.store(score + at, objective, mask=at < n)
         tl.debug_barrier()
@@ -177,10 +189,10 @@ def dpp_kernel(
         relaxed += broken
         overruled += forbade
         tl.store(picked + t, choice)
-        distance = tl.log(tl.maximum(tl.load(d2 + choice), eps))
+        distance = tl.log(tl.maximum(_distance(d2, squares, choice, choice < n), eps))
         path += distance
         value = theta * tl.load(rewards + choice).to(tl.float64) + weight * distance
-        tl.store(gain + t, value.to(tl.float32))
+        store_gain(gain + t, value)
         tl.store(logdet + t, path.to(tl.float32))
         tl.store(base + choice, float("-inf"))
         tl.debug_barrier()
@@ -191,12 +203,14 @@ def dpp_kernel(
                     count = _leave(columns, d2, active, count, oldest, n, items, BLOCK)
                 elif _holds(active, count, oldest):
                     # Picks that depended on the oldest may have directions of their own, before later picks.
-                    _squares(vectors, d2, n, width, BLOCK)
+                    _squares(vectors, d2, squares, n, width, BLOCK)
                     count = count * 0
                     for p in range(t - window + 1, t):
                         item = tl.load(picked + p)
-                        count = _join(vectors, columns, d2, active, count, item, n, items, width, eps, BLOCK, BLOCK_D)
-            count = _join(vectors, columns, d2, active, count, choice, n, items, width, eps, BLOCK, BLOCK_D)
+                        count = _join(
+                            vectors, columns, d2, squares, active, count, item, n, items, width, eps, BLOCK, BLOCK_D
+                        )
+            count = _join(vectors, columns, d2, squares, active, count, choice, n, items, width, eps, BLOCK, BLOCK_D)
             apply_rules(kinds, limits, picked, counts, forbidden, t + 1, n, items, rules, BLOCK)
     tl.store(ruled + request * 2, relaxed)
     tl.store(ruled + request * 2 + 1, overruled)

@@ -51,7 +51,7 @@ def dpp(
         gain,
         ruled,
         logdet,
-        settings.new_empty((3, items)),
+        settings.new_empty((4, items)),
         settings.new_empty((held, items)),
         offsets.new_empty((batch, held)),
         counts,
@@ -85,7 +85,7 @@ def mmr(
     picked, gain, ruled = _nothing(offsets, k)
     if items == 0:
         return picked, gain, ruled
-    windowed = window is not None and window < k
+    windowed = window is not None and window < min(k, int(offsets.diff().max()))
     held = window if window is not None and windowed else 1
     rows, spans, counts, forbidden, rules = scratch(vectors, kinds, limits)
     settings = torch.tensor([theta, 1.0 - theta], dtype=torch.float64, device=vectors.device)

@@ -92,6 +92,13 @@ def pick(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
+def store_gain(gain: tl.tensor, value: tl.tensor) -> None:
+    """At most float32's largest number in size: infinite gains are those of places that nothing fills."""
+    most = 3.4028234663852886e38
+    tl.store(gain, tl.minimum(tl.maximum(value, -most), most).to(tl.float32))
+
+
+@triton.jit  # type: ignore[untyped-decorator]
 def apply_rules(
     kinds: tl.tensor,
     limits: tl.tensor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from headrace.kernels.diversity.greedy_gpu import apply_rules, dots, pick, reserve
+from headrace.kernels.diversity.greedy_gpu import apply_rules, dots, pick, reserve, store_gain
 
 
 @triton.jit(do_not_specialize=["items", "k", "held", "rules"])  # type: ignore[untyped-decorator]
@@ -72,7 +72,7 @@ def mmr_kernel(
         if t > 0:
             objective -= weight * tl.load(likeness + choice)
         tl.store(picked + t, choice)
-        tl.store(gain + t, objective.to(tl.float32))
+        store_gain(gain + t, objective)
         tl.debug_barrier()
         tl.store(base + choice, float("-inf"))
         tl.debug_barrier()

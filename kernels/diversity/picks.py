@@ -15,7 +15,8 @@ class Picks(NamedTuple):
     """What was picked from each of B lists.
 
     picked: int64 [B, k], positions inside each list in the order they were picked, padded with -1.
-    gain: float32 [B, k], the objective of each pick at the moment it was picked, padded with -inf.
+    gain: float32 [B, k], the objective of each pick at the moment it was picked, at most float32's largest number in
+        size, padded with -inf.
     relaxed: int64 [B], picks made with at least one rule dropped, because all rules together left nothing or
         a pinned item breaks one.
     overruled: int64 [B], free picks where the rules forbade the item with the best objective.

@@ -14,6 +14,9 @@ from headrace.kernels.diversity.picks import check_values
 Floats = NDArray[np.float64]
 #: The objective of every item of one list, given the picks so far.
 Objective = Callable[[list[int]], Floats]
+#: Less than this part of a vector's square, float64 cannot tell a squared distance from 0.
+ROUNDING = 2.0**-40
+_MOST = float(np.finfo(np.float32).max)
 
 
 def dpp(
@@ -54,11 +57,15 @@ def mmr(
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     def of_list(v: Floats, r: Floats) -> Objective:
+        likeness: dict[int, Floats] = {}
+
         def objective(history: list[int]) -> Floats:
             if not history:
                 return np.array(r)
+            if history[-1] not in likeness:
+                likeness[history[-1]] = _products(v, v[history[-1]])
             held = history if window is None else history[-window:]
-            score: Floats = theta * r - (1 - theta) * (v @ v[held].T).max(1)
+            score: Floats = theta * r - (1 - theta) * np.max([likeness[item] for item in held], axis=0)
             return score
 
         return objective
@@ -71,9 +78,11 @@ def mmr(
 
 def _log_distance(v: Floats, held: Floats, eps: float) -> Floats:
     """log max(d2, eps) for the squared distance d2 of each row of `v` from the span of `held`."""
-    basis = _basis(held, eps)
-    d2 = (v * v).sum(1) - ((v @ basis.T) ** 2).sum(1)
-    out: Floats = np.log(np.maximum(d2, eps))
+    rest = v.copy()
+    # A difference of squares would lose the small; projecting twice removes what rounding leaves of the first time.
+    for direction in [*(basis := _basis(held, eps)), *basis]:
+        rest -= _products(rest, direction)[:, None] * direction
+    out: Floats = np.log(np.maximum(_seen(_products(rest, rest), _products(v, v)), eps))
     return out
 
 
@@ -93,12 +102,22 @@ def _basis(rows: Floats, eps: float) -> Floats:
     """An orthonormal basis of the span of `rows`; a row within sqrt(eps) of the span of those before adds nothing."""
     basis = np.zeros((0, rows.shape[1]))
     for row in rows:
-        # Projecting twice removes what rounding leaves of the first time.
         rest = row - (row @ basis.T) @ basis
         rest = rest - (rest @ basis.T) @ basis
-        if rest @ rest > eps:
+        if _seen(rest @ rest, row @ row) > eps:
             basis = np.vstack([basis, rest / np.sqrt(rest @ rest)])
     return basis
+
+
+def _seen(d2: Floats, square: Floats) -> Floats:
+    """d2, 0 where it is no more than what rounding may leave of the vector's square."""
+    return np.where(d2 < ROUNDING * square, 0.0, d2)
+
+
+def _products(rows: Floats, others: Floats) -> Floats:
+    """Inner products row by row, each summed in the same order, so that equal rows tie: a matrix product would not."""
+    out: Floats = (rows * others).sum(1)
+    return out
 
 
 def greedy(
@@ -136,7 +155,7 @@ def greedy(
                 free[taken] = -np.inf
                 choice = int(np.where(allowed, free, -np.inf).argmax())
                 ruled[b] += relaxed, choice != int(free.argmax())
-            picked[b, t], gain[b, t] = choice, score[choice]
+            picked[b, t], gain[b, t] = choice, np.clip(score[choice], -_MOST, _MOST)
             history.append(choice)
     device = vectors.device
     return torch.from_numpy(picked).to(device), torch.from_numpy(gain).to(device), torch.from_numpy(ruled).to(device)

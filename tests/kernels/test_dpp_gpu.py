@@ -31,6 +31,15 @@ for rows, window, rule, pinned in cases:
             torch.testing.assert_close(a.logdet, b.logdet, rtol=1e-5, atol=1e-5)
         assert torch.equal(a.relaxed, b.relaxed)
         assert torch.equal(a.overruled, b.overruled)
+few = vectors[:13].clone()
+few[5], few[6] = few[0], few[1]
+for scale in (1e15, 3e37):
+    for pick in (dpp_picks, mmr_picks):
+        given = (few * scale, rewards[:13], offsets[:2], 13, 0.6, None)
+        a, b = (pick(*given, backend=name) for name in ("reference", "gpu"))
+        assert torch.equal(a.picked, b.picked), (pick, scale, a.picked, b.picked)
+        assert a.gain.isfinite().all()
+        torch.testing.assert_close(a.gain, b.gain, rtol=1e-4, atol=1e-4)
 for pick in (dpp_picks, mmr_picks):
     empty = pick(vectors[:0], rewards[:0], offsets[:1] * torch.ones(3, dtype=torch.int64), 2, backend="gpu")
     assert (empty.picked == -1).all()
