@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
@@ -185,21 +187,31 @@ class ExposureFilter:
 
     @classmethod
     def from_state(cls, state: State) -> ExposureFilter:
+        """Raises ValueError, before memory is taken for it, for what `state` does not give."""
+        count = state.tensor("count", torch.int32, None, None, least=0)
+        entries, slots = count.shape
         recent = state.under("recent")
+        items = recent.tensor("items", torch.int32, entries, None, least=-1)
+        generations = state.fact("generations", int)
+        if entries < 1 or generations != slots - 1:
+            raise ValueError(f"count: expected [1 + users, {generations} + 1], got {list(count.shape)}")
         seen = cls(
-            state["fpr"],
-            window_days=state["window_ms"] / DAY_MS,
-            generations=state["generations"],
-            capacities=state["capacities"],
-            recent=recent["items"].shape[1],
+            state.fact("fpr", float),
+            window_days=state.fact("window_ms", int) / DAY_MS,
+            generations=generations,
+            capacities=state.fact("capacities", list[Annotated[int, Field(ge=1, lt=1 << 31)]]),
+            recent=items.shape[1],
         )
-        seen._newest = state["newest"]
-        seen._count = state["count"].clone()
-        seen._users = seen._count.shape[0] - 1
-        seen._recent.items, seen._recent.count = recent["items"].clone(), recent["count"].clone()
+        seen._newest = state.fact("newest", Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)] | None)
+        seen._count = count.clone()
+        seen._users = entries - 1
+        seen._recent.items = items.clone()
+        seen._recent.count = recent.tensor("count", torch.int64, entries, least=0).clone()
         for c, bank in enumerate(seen._banks):
             saved = state.under(f"bank{c}")
-            bank.load(saved["row"].clone(), saved["bits"].clone())
+            bits = saved.tensor("bits", torch.int64, None, bank.words)
+            row = saved.tensor("row", torch.int32, entries, slots, least=-1, below=len(bits))
+            bank.load(row.clone(), bits.clone())
         return seen
 
     @property
