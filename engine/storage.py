@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
+from pydantic import Field
 
 from headrace.channels import CHANNELS, Channel
 from headrace.data import Catalogue, Dataset, IdMap
@@ -20,6 +24,8 @@ from headrace.reranking import Reranker
 from headrace.reranking.slots import pinned_rows
 from headrace.settings import Settings
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
+from headrace.state import State
+from headrace.types import Requests
 
 
 class Loaded(NamedTuple):
@@ -92,36 +98,86 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
     Raises SnapshotError naming the file and the reason, ValueError for an overlay that cannot be.
     """
     snapshot = read_snapshot(folder, verify)
-    info, states = snapshot.info, snapshot.states
     if snapshot.lost:
         why = "; ".join(f"{name}: {reason}" for name, reason in snapshot.lost.items())
         raise SnapshotError(
             f"{folder}: made by a release whose {', '.join(snapshot.lost)} this one cannot read ({why}); "
-            f"build it again from {info['dataset']}: headrace build"
+            f"build it again from {snapshot.info.get('dataset')}: headrace build"
         )
-    if missing := [name for name in info["channels"] if name not in CHANNELS]:
+    info = State({}, snapshot.info)
+    with _part(folder, "manifest"):
+        names = info.fact("channels", list[str])
+        as_of = info.fact("as_of", Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)])
+    if missing := [name for name in names if name not in CHANNELS]:
         raise SnapshotError(
             f"{folder}: expected channels of {', '.join(CHANNELS)}, which are installed here; got {', '.join(missing)}"
         )
-    users, items = (IdMap(snapshot.tables[name].column("id").to_numpy()) for name in ("users", "items"))
-    try:
-        settings = Settings.model_validate(_of_known_channels(info["settings"]))
+    users, items = (_ids_of(folder, snapshot, name) for name in ("users", "items"))
+    rows = {"users": len(users), "items": len(items)}
+    states = {name: replace(state, rows=rows) for name, state in snapshot.states.items()}
+    with _part(folder, "settings"):
+        settings = Settings.model_validate(_of_known_channels(info.fact("settings", dict[str, Any])))
+    with _part(folder, "features"):
         store = FeatureStore.from_state(states["features"])
-        channels = [CHANNELS[name].from_state(states[f"channel-{name}"]) for name in info["channels"]]
-        # Format 1 has no stock.
-        stock = Stock.from_state(states["stock"]) if "stock" in states else Stock.bare(len(items))
-        bars = Bars(ExposureFilter.from_state(states["exposure"]), stock)
-        preranker, ranker = (Ranker.from_state(states[name], store) for name in ("preranker", "ranker"))
+    channels = []
+    for name in dict.fromkeys(names):
+        with _part(folder, f"channel-{name}"):
+            channels.append(CHANNELS[name].from_state(states[f"channel-{name}"]))
+    with _part(folder, "exposure"):
+        exposure = ExposureFilter.from_state(states["exposure"])
+    with _part(folder, "stock"):
+        # Format 1 has none.
+        bars = Bars(exposure, Stock.from_state(states["stock"]) if "stock" in states else Stock.bare(len(items)))
+    rankers = {}
+    for name in ("preranker", "ranker"):
+        with _part(folder, name):
+            rankers[name] = Ranker.from_state(states[name], store)
+    with _part(folder, "reranker"):
         reranker = Reranker.from_state(states["reranker"], settings.reranking)
-    # The last is torch's, for weights of another shape.
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise SnapshotError(f"{folder}: its parts do not fit this release: {error!r}") from error
     if overlay is not None:
-        settings = overlaid(settings, overlay, info["channels"])
+        settings = overlaid(settings, overlay, names)
         pins = pinned_rows(settings.reranking.pins, items)
         reranker = Reranker(settings.reranking, reranker.vectors, reranker.kinds, pins)
-    funnel = assemble(channels, bars, preranker, ranker, reranker, settings)
-    return Loaded(funnel, users, items, int(info["as_of"]), settings)
+    # An overlay's mistakes are not the snapshot's.
+    with _part(folder, "settings") if overlay is None else nullcontext():
+        funnel = assemble(channels, bars, rankers["preranker"], rankers["ranker"], reranker, settings)
+    with _part(folder, "first answers"):
+        _check_answers(funnel, min(len(users), 1), as_of, settings.page.shown)
+    return Loaded(funnel, users, items, as_of, settings)
+
+
+@contextmanager
+def _part(folder: Path, name: str) -> Iterator[None]:
+    """Whatever a part that somebody forged makes fail is a SnapshotError."""
+    try:
+        yield
+    except SnapshotError:
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, ValueError) else repr(error)
+        raise SnapshotError(f"{folder}: its {name} does not fit this release: {told:.1000}") from error
+
+
+def _ids_of(folder: Path, snapshot: Snapshot, name: str) -> IdMap:
+    with _part(folder, f"{name}.arrow"):
+        if name not in snapshot.tables:
+            raise ValueError(f"expected a table of {name}, got {', '.join(snapshot.tables) or 'none'}")
+        column = snapshot.tables[name].column("id")
+        if column.null_count:
+            raise ValueError(f"id: expected no nulls, got {column.null_count}")
+        given = column.to_numpy()
+        ids = IdMap(given)
+        if not np.array_equal(ids.ids, given):
+            raise ValueError("id: expected ids in order, got others")
+        return ids
+
+
+def _check_answers(funnel: Funnel, known: int, as_of: int, shown: int) -> None:
+    """Raises where the funnel fails an unknown user, or the first `known` ones."""
+    user = torch.arange(-1, known)
+    page = funnel.run(Requests(user, torch.full_like(user, as_of), {}), shown).page
+    if not bool(page.score.isfinite().all()):
+        raise ValueError(f"score: expected finite numbers, got {page.score.tolist()}")
 
 
 def _of_known_channels(settings: dict[str, Any]) -> dict[str, Any]:

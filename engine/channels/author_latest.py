@@ -112,7 +112,18 @@ class AuthorLatest(Channel):
 
     @classmethod
     def from_state(cls, state: State) -> AuthorLatest:
-        return cls(*(state[name] for name in _STATE))
+        item = state.tensor("item", torch.int64, None, least=0, below="items")
+        item_offsets = state.offsets("item_offsets", None, len(item))
+        author = state.tensor("author", torch.int64, None, least=0, below=len(item_offsets) - 1)
+        return cls(
+            state.offsets("user_offsets", "users", len(author)),
+            author,
+            state.tensor("interest", torch.float32, len(author)),
+            item_offsets,
+            item,
+            state.tensor("published", torch.int64, len(item)),
+            state.tensor("per_author", torch.int64, least=1),
+        )
 
 
 _STATE = ("user_offsets", "author", "interest", "item_offsets", "item", "published", "per_author")

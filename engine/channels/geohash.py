@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -109,7 +110,15 @@ class GeoHash(Channel):
 
     @classmethod
     def from_state(cls, state: State) -> GeoHash:
-        return cls(*(state[name] for name in _STATE))
+        cells = state.tensor("cells", torch.int64, None, rising=True)
+        item = state.tensor("item", torch.int64, None, least=0, below="items")
+        return cls(
+            cells,
+            state.offsets("offsets", len(cells), len(item)),
+            item,
+            state.tensor("published", torch.int64, len(item)),
+            state.fact("precision", Annotated[int, Field(ge=1, le=_FINEST)]),
+        )
 
 
 _STATE = ("cells", "offsets", "item", "published", "precision")

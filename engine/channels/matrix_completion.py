@@ -109,7 +109,11 @@ class MatrixCompletion(Channel):
 
     @classmethod
     def from_state(cls, state: State) -> MatrixCompletion:
-        return cls(**{name: state[name] for name in _TENSORS}, index=index_of(state["vectors"], state.under("index")))
+        users = state.tensor("users", torch.float32, "users", None)
+        known = state.tensor("known", torch.bool, len(users))
+        rows = state.tensor("rows", torch.int64, None, least=0, below="items", rising=True)
+        vectors = state.tensor("vectors", torch.float32, len(rows), users.shape[1])
+        return cls(users, known, rows, vectors, index=index_of(vectors, state.under("index")))
 
 
 _TENSORS = ("users", "known", "rows", "vectors")

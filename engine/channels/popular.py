@@ -60,4 +60,5 @@ class Popular(Channel):
 
     @classmethod
     def from_state(cls, state: State) -> Popular:
-        return cls(state["item"], state["score"])
+        item = state.tensor("item", torch.int64, None, least=0, below="items")
+        return cls(item, state.tensor("score", torch.float32, len(item)))

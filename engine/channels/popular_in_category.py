@@ -94,7 +94,17 @@ class PopularInCategory(Channel):
 
     @classmethod
     def from_state(cls, state: State) -> PopularInCategory:
-        return cls(*(state[name] for name in _STATE))
+        item = state.tensor("item", torch.int64, None, least=0, below="items")
+        item_offsets = state.offsets("item_offsets", None, len(item))
+        category = state.tensor("category", torch.int64, None, least=0, below=len(item_offsets) - 1)
+        return cls(
+            state.offsets("user_offsets", "users", len(category)),
+            category,
+            state.tensor("interest", torch.int64, len(category), least=0),
+            item_offsets,
+            item,
+            state.tensor("share", torch.float32, len(item), least=0),
+        )
 
 
 _STATE = ("user_offsets", "category", "interest", "item_offsets", "item", "share")

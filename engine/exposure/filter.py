@@ -6,8 +6,10 @@ import math
 import operator
 import time
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
@@ -250,16 +252,29 @@ class ExposureFilter:
     @classmethod
     @torch.inference_mode(False)
     def from_state(cls, state: State) -> ExposureFilter:
+        """Raises ValueError, before memory is taken for it, for what `state` does not give."""
+        count = state.tensor("count", torch.int32, None, None, least=0)
+        entries, slots = count.shape
         recent = state.under("recent")
+        items = recent.tensor("items", torch.int32, entries, None, least=-1)
+        generations = state.fact("generations", int)
+        if entries < 1 or generations != slots - 1:
+            raise ValueError(f"count: expected [1 + users, {generations} + 1], got {list(count.shape)}")
+        capacities = state.fact("capacities", list[Annotated[int, Field(ge=1, lt=1 << 31)]])
+        window_ms = state.fact("window_ms", Annotated[int, Field(le=_MOST_DAYS * DAY_MS)])
         seen = cls.__new__(cls)
-        seen._set(state["fpr"], state["window_ms"], state["generations"], state["capacities"], recent["items"].shape[1])
-        seen._clock.newest = state["newest"]
-        seen._days.count, seen._days.generation = state["count"].clone(), state["generation"].clone()
-        seen._users = seen._days.count.shape[0] - 1
-        seen._recent.items, seen._recent.count = recent["items"].clone(), recent["count"].clone()
+        seen._set(state.fact("fpr", float), window_ms, generations, capacities, items.shape[1])
+        seen._clock.newest = state.fact("newest", Annotated[int, Field(ge=0, lt=Clock.LAST)] | None)
+        seen._days.count = count.clone()
+        seen._days.generation = state.tensor("generation", torch.int64, entries, slots).clone()
+        seen._users = entries - 1
+        seen._recent.items = items.clone()
+        seen._recent.count = recent.tensor("count", torch.int64, entries, least=0).clone()
         for c, bank in enumerate(seen._banks):
             saved = state.under(f"bank{c}")
-            bank.load(saved["row"].clone(), saved["bits"].clone())
+            bits = saved.tensor("bits", torch.int64, None, bank.words)
+            row = saved.tensor("row", torch.int32, entries, slots, least=-1, below=len(bits))
+            bank.load(row.clone(), bits.clone())
         return seen
 
     def __reduce__(self) -> tuple[Callable[[State], ExposureFilter], tuple[State]]:

@@ -41,7 +41,7 @@ class Kind:
     @cached_property
     def _code_of(self) -> dict[str, int]:
         whole, ends = self.texts.numpy().tobytes(), self.ends.tolist()
-        return {whole[a:b].decode(): code for code, (a, b) in enumerate(pairwise(ends))}
+        return {whole[a:b].decode(errors="replace"): code for code, (a, b) in enumerate(pairwise(ends))}
 
     def codes(self, names: Sequence[Any]) -> NDArray[np.int64]:
         """int64 [m]: the code of each text, -1 for another; where there are no texts, the codes themselves are given.
@@ -61,7 +61,10 @@ class Kind:
 
     @classmethod
     def from_state(cls, state: State) -> Kind:
-        return cls(*(state[name] for name in ("offsets", "code", "texts", "ends")))
+        code = state.tensor("code", torch.int32, None, least=0)
+        texts = state.tensor("texts", torch.uint8, None)
+        texts.numpy().tobytes().decode()
+        return cls(state.offsets("offsets", "items", len(code)), code, texts, state.offsets("ends", None, len(texts)))
 
 
 def kinds_of(catalogue: Catalogue) -> dict[str, Kind]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headrace.channels.shared.popularity import popularity
@@ -77,7 +79,10 @@ class Stock:
     @classmethod
     def from_state(cls, state: State) -> Stock:
         kinds = {name: Kind.from_state(state.under(f"kinds/{name}")) for name in KINDS if f"kinds/{name}/code" in state}
-        return cls(state["order"], state["published"], state["recall_ms"], kinds)
+        order = state.tensor("order", torch.int64, "items", least=0, below="items")
+        published = state.tensor("published", torch.int64, len(order))
+        recall_ms = state.fact("recall_ms", Annotated[int, Field(ge=0, lt=1 << 60)])
+        return cls(order, published, recall_ms, kinds)
 
 
 def default_days(dataset: Dataset) -> int:

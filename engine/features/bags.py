@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from headrace.state import State
@@ -22,4 +23,6 @@ class Bags:
 
     @classmethod
     def from_state(cls, state: State) -> Bags:
-        return cls(state["offsets"], state["codes"], int(state["size"]))
+        size = state.fact("size", int)
+        codes = state.tensor("codes", torch.int32, None, least=1, below=size)
+        return cls(state.offsets("offsets", "items", len(codes)), codes, size)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from torch import Tensor
 
 from headrace.data.dataset import Dataset
@@ -37,11 +39,26 @@ class StatisticsMeta:
 
     signals: tuple[str, ...]
     past_signals: tuple[str, ...]
-    windows: tuple[int, ...]
-    smoothing: float
-    sizes: dict[str, int]
+    windows: tuple[Annotated[int, Field(gt=0, lt=1 << 62)], ...]
+    smoothing: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    sizes: dict[str, Annotated[int, Field(ge=0, lt=1 << 31)]]
     contexts: tuple[str, ...]
     end: int
+
+    def most(self, entity: str, rows: Mapping[str, int]) -> int | None:
+        """Entities of a name that there can be, for `rows` users and items; None where those are not known. Raises
+        ValueError for a name that nothing is kept of."""
+        crossed = [f"{one}_{name}" for name in self.contexts for one in ("user", "item")]
+        pairs = ("user_category", "user_author", *crossed)
+        if entity in ("user", "item"):
+            return rows.get(f"{entity}s")
+        if entity == "author":
+            return self.sizes["author"]
+        if entity not in pairs:
+            raise ValueError(f"groups: expected some of user, item, author, {', '.join(pairs)}, got {entity!r}")
+        first, second = entity.split("_", 1)
+        count = rows.get(f"{first}s")
+        return None if count is None else count * self.sizes[second]
 
 
 class StatisticsBank:
@@ -150,10 +167,21 @@ class StatisticsBank:
 
     @classmethod
     def from_state(cls, state: State) -> StatisticsBank:
+        """Raises ValueError for groups that no statistics are kept of, or counters of other signals or entities."""
         meta = TypeAdapter(StatisticsMeta).validate_python(state["meta"])
         counters = state.under("counters")
-        held = {name: WindowCounter.from_state(counters.under(name)) for name in state["groups"]}
-        return cls(meta, state["priors"], state["past_priors"], held)
+        held = {}
+        for name in state.fact("groups", list[str]):
+            signals = meta.past_signals if name.startswith(_PAST) else meta.signals
+            entity = name.removeprefix(_PAST)
+            counted = 1 + (len(signals) if entity in ("user", "item", "author") else min(len(signals), LEADING))
+            held[name] = counter = WindowCounter.from_state(counters.under(name))
+            most = meta.most(entity, state.rows)
+            if counter.totals.shape[1] != counted or (most is not None and counter.entities > most):
+                got = f"{counter.totals.shape[1]} counts of {counter.entities}"
+                raise ValueError(f"counters/{name}: expected {counted} counts of at most {most} entities, got {got}")
+        priors = state.tensor("priors", torch.float32, len(meta.signals))
+        return cls(meta, priors, state.tensor("past_priors", torch.float32, len(meta.past_signals)), held)
 
 
 def _counters(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headrace.data.dataset import Dataset
@@ -71,7 +72,8 @@ class Scale:
 
     @classmethod
     def from_state(cls, state: State) -> Scale:
-        return cls(state["mean"], state["factor"])
+        mean = state.tensor("mean", torch.float32, None)
+        return cls(mean, state.tensor("factor", torch.float32, len(mean)))
 
 
 class Family:
@@ -142,3 +144,16 @@ def rows_of(table: Tensor, row: Tensor, columns: tuple[Column, ...]) -> Made:
     """The rows `row` (int64 [n]) of a table of codes, int32 [m, columns], by column."""
     codes = table.index_select(0, row)
     return {column.name: codes[:, place] for place, column in enumerate(columns)}
+
+
+def sizes_and_codes(state: State, rows: int | None, first: int) -> tuple[dict[str, int], Tensor]:
+    """The sizes of some fields, and int32 [rows, 1 + fields] codes below them, after a column that counts from `first`.
+
+    Raises ValueError where they do not fit.
+    """
+    sizes: dict[str, int] = state.fact("sizes", dict[str, Annotated[int, Field(ge=1, lt=1 << 31)]])
+    codes = state.tensor("codes", torch.int32, rows, 1 + len(sizes), least=0)
+    count = torch.arange(first, first + len(codes), dtype=torch.int32)
+    if not torch.equal(codes[:, 0], count) or bool((codes[:, 1:] >= torch.tensor(list(sizes.values()))).any()):
+        raise ValueError(f"codes: expected rows in order, then codes below {list(sizes.values())}, got others")
+    return sizes, codes

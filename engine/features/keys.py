@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from headrace.data.dataset import Catalogue, InteractionLog
@@ -53,4 +54,5 @@ class ItemKeys:
 
     @classmethod
     def from_state(cls, state: State) -> ItemKeys:
-        return cls(state["author"], state["category"])
+        author = state.tensor("author", torch.int64, "items", least=-1)
+        return cls(author, state.tensor("category", torch.int64, len(author), least=-1))

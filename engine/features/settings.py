@@ -13,6 +13,9 @@ from headrace.section import Section, one_of
 #: The list of the items a user clicked, or took any interest in where clicks are not logged.
 ENGAGED = "engaged"
 
+#: A table of so many for each user is kept in memory.
+MOST_BEHAVIOURS = 10_000
+
 ListName = Annotated[str, AfterValidator(one_of((ENGAGED, *SIGNALS)))]
 
 
@@ -37,7 +40,9 @@ class FeatureSettings(Section):
         description="behaviour lists that ranking sees, each of a signal, or engaged: the clicks, or any interest "
         "where clicks are not logged; content is compared with the first",
     )
-    behaviours: int = Field(default=20, ge=1, description="a user's last items in each list (LastN)")
+    behaviours: int = Field(
+        default=20, ge=1, le=MOST_BEHAVIOURS, description="a user's last items in each list (LastN)"
+    )
     content_dim: int = Field(
         default=16, ge=1, description="principal components that are kept of longer content vectors"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headrace.data.dataset import Dataset, InteractionLog
@@ -17,6 +18,7 @@ from headrace.state import State
 from headrace.types import Requests
 
 _SAMPLE = 200_000
+_Whole = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
 
 F = TypeVar("F", bound=Family)
 
@@ -162,14 +164,28 @@ class FeatureStore:
 
     @classmethod
     def from_state(cls, state: State) -> FeatureStore:
-        """Raises KeyError for a family that is not known here."""
+        """Raises KeyError for a family that is not known here, ValueError for parts that do not fit each other."""
         families = state.under("families")
         scales = state.under("scales")
-        return cls(
-            {name: FAMILIES[name].from_state(families.under(name)) for name in state["names"]},
-            {name: Scale.from_state(scales.under(name)) for name in state["scaled"]},
-            *(int(state[name]) for name in ("items", "start", "end", "refresh_ms")),
+        store = cls(
+            {name: FAMILIES[name].from_state(families.under(name)) for name in state.fact("names", list[str])},
+            {name: Scale.from_state(scales.under(name)) for name in state.fact("scaled", list[str])},
+            *(state.fact(name, _Whole) for name in ("items", "start", "end", "refresh_ms")),
         )
+        if store.items != state.rows.get("items", store.items):
+            raise ValueError(f"items: expected {state.rows['items']}, got {store.items}")
+        store._check()
+        return store
+
+    def _check(self) -> None:
+        """Raises ValueError for scales of other widths than the columns', and for columns that name one not there."""
+        for name, scale in self._scales.items():
+            if len(scale.mean) != self.columns[name].size:
+                raise ValueError(f"scales/{name}: expected {self.columns[name].size} columns, got {len(scale.mean)}")
+        content = self.families.get("content")
+        for of in (*(column.of for column in self.columns), getattr(content, "recent", None)):
+            if of is not None:
+                self.columns[of]
 
 
 def requests_of(log: InteractionLog) -> Requests:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headrace.state import State
@@ -14,6 +16,8 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 #: The windows of the field: 30 days, 7 days, 1 day, 1 hour.
 WINDOWS_MS = (30 * DAY_MS, 7 * DAY_MS, DAY_MS, HOUR_MS)
+#: Differences of two are no larger than an int64.
+_Time = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
 #: From here on, sorting the queries first costs less than the cache misses of searching at random.
 _SORT_QUERIES_FROM = 1 << 15
 
@@ -96,4 +100,13 @@ class WindowCounter:
 
     @classmethod
     def from_state(cls, state: State) -> WindowCounter:
-        return cls(*(state[name] for name in ("keys", "totals", "origin", "span", "entities")))
+        """Raises ValueError unless the keys are in order and of these entities, and no count falls."""
+        keys = state.tensor("keys", torch.int64, None, least=0)
+        totals = state.tensor("totals", torch.int32, len(keys) + 1, None, least=0)
+        origin, span, entities = (state.fact(name, _Time) for name in ("origin", "span", "entities"))
+        last = int(keys[-1]) // span + 1 if len(keys) and span > 0 else 0
+        if span < 1 or entities != last or bool((keys[1:] < keys[:-1]).any()):
+            raise ValueError(f"keys: expected those of {entities} entities over {span} ms in order, got others")
+        if totals.shape[1] < 1 or bool(totals[0].any()) or bool((totals[1:] < totals[:-1]).any()):
+            raise ValueError("totals: expected sums that begin at 0 and do not fall, got others")
+        return cls(keys, totals, origin, span, entities)

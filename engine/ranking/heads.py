@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headrace.data.signals import COMPLETION, PLAY_TIME
+from headrace.features.codes import DURATION_BUCKETS
 from headrace.ranking.calibration import calibrate_logits
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.fusion import FusionSettings, fuse
@@ -65,7 +68,12 @@ class Heads:
     @classmethod
     def from_state(cls, state: State) -> Heads:
         fusion = FusionSettings.model_validate(state["fusion"])
-        return cls(tuple(state["targets"]), dict(state["negative_rate"]), CompletionCurve(state["curve"]), fusion)
+        targets = state.fact("targets", list[str])
+        if not targets or len(set(targets)) < len(targets):
+            raise ValueError(f"targets: expected distinct ones, at least one, got {targets}")
+        rates = state.fact("negative_rate", dict[str, Annotated[float, Field(gt=0, le=1)]])
+        curve = state.tensor("curve", torch.float32, DURATION_BUCKETS, least=torch.finfo(torch.float32).tiny)
+        return cls(tuple(targets), rates, CompletionCurve(curve), fusion)
 
 
 def _sigmoid(logits: Tensor) -> Tensor:

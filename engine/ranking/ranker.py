@@ -104,8 +104,7 @@ class Ranker:
     def from_state(cls, state: State, store: FeatureStore) -> Ranker:
         settings = NetworkSettings.model_validate(state["settings"])
         heads = Heads.from_state(state.under("heads"))
-        network = settings.build(store.columns, len(heads.targets))
-        network.load_state_dict(state.under("network").tensors)
+        network = state.under("network").module(lambda: settings.build(store.columns, len(heads.targets)))
         model = cls(store, network.eval(), settings, heads)
         model.warm_cache()
         return model

@@ -13,6 +13,9 @@ from headrace.ranking.targets import Target
 from headrace.section import Section, first_problem, one_of
 from headrace.training.loop import TrainSettings
 
+#: Of units, layers, experts and whatever else a network has in numbers.
+_MOST = 1 << 16
+
 ModelName = Annotated[str, AfterValidator(one_of(MODELS))]
 
 
@@ -36,7 +39,10 @@ class NetworkSettings(Section):
             raise ValueError(first_problem(error)) from error
 
     def build(self, columns: Columns, targets: int) -> WithPrior:
-        """The network, untrained."""
+        """The network, untrained. Raises ValueError for settings that nobody's memory would hold."""
+        for name, value in self.network:
+            if isinstance(value, int) and value > _MOST:
+                raise ValueError(f"network.{name}: expected at most {_MOST}, got {value}")
         return WithPrior(MODELS[self.model](columns, targets, self.network), targets).float()
 
 

@@ -136,4 +136,7 @@ class Reranker:
     @classmethod
     def from_state(cls, state: State, settings: RerankSettings) -> Reranker:
         """Raises ValueError where the settings ask for what the state has not, as when it is made."""
-        return cls(settings, state["vectors"], state.under("kinds").tensors, state["pins"])
+        vectors = state.tensor("vectors", torch.float32, "items", None)
+        kinds = state.under("kinds")
+        columns = {name: kinds.tensor(name, torch.int32, len(vectors), least=-1) for name in kinds.tensors}
+        return cls(settings, vectors, columns, state.tensor("pins", torch.int64, None, least=0, below=len(vectors)))

@@ -100,6 +100,11 @@ def _about(path: Path) -> Iterator[None]:
         raise SnapshotError(f"{path}: missing") from None
     except SnapshotError:
         raise
+    except OSError as error:
+        # Arrow's own of a file's content have no number.
+        if error.errno is not None:
+            raise
+        raise SnapshotError(f"{path}: not readable: {error}") from error
     # Types and layouts that a newer library wrote, or that nobody did.
     except (SafetensorError, pa.ArrowException, LookupError, TypeError, ValueError, ArithmeticError, AttributeError,
             RuntimeError) as error:  # fmt: skip

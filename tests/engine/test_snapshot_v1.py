@@ -176,7 +176,7 @@ def test_what_cannot_be_read_is_refused_with_its_reason(
 
 def test_weights_that_do_not_fit_their_settings(old: Path, tmp_path: Path) -> None:
     folder = rewritten(tmp_path / "changed", old, "ranker", {"network/second.bias": torch.ones(1, 1, 2)})
-    with pytest.raises(SnapshotError, match=r"changed: its parts do not fit this release: .*second\.bias"):
+    with pytest.raises(SnapshotError, match=r"changed: its ranker does not fit this release: .*second\.bias"):
         Engine.load(folder)
 
 

@@ -128,7 +128,13 @@ class UserHistory:
 
     @classmethod
     def from_state(cls, state: State) -> UserHistory:
-        return cls(state["offsets"], state["item"], state["interest"], state["time"])
+        item = state.tensor("item", torch.int64, None, least=0, below="items")
+        return cls(
+            state.offsets("offsets", "users", len(item)),
+            item,
+            state.tensor("interest", torch.float32, len(item), least=0),
+            state.tensor("time", torch.int64, len(item)),
+        )
 
 
 def user_history(build: Build, last: int) -> UserHistory:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -57,4 +58,6 @@ class ItemToItem(Channel):
     @classmethod
     def from_state(cls: type[_C], state: State) -> _C:
         history = UserHistory.from_state(state.under("history"))
-        return cls(history, state["offsets"], state["item"], state["similarity"])
+        item = state.tensor("item", torch.int64, None, least=0, below="items")
+        offsets = state.offsets("offsets", "items", len(item))
+        return cls(history, offsets, item, state.tensor("similarity", torch.float32, len(item)))

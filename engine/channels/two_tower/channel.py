@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headrace.channels import Channel, channel
@@ -18,7 +20,7 @@ from headrace.channels.shared.vector_index import (
     recall_nearest,
 )
 from headrace.channels.two_tower.features import id_keys
-from headrace.channels.two_tower.model import Features, TwoTowerModel
+from headrace.channels.two_tower.model import Features, Tower, TwoTowerModel
 from headrace.channels.two_tower.objective import Objective, TwoTowerSettings
 from headrace.channels.two_tower.warm import Rows, copy_tables
 from headrace.data import Dataset
@@ -140,23 +142,44 @@ class TwoTower(Channel):
 
     @classmethod
     def from_state(cls, state: State) -> TwoTower:
-        weights = state.under("model").tensors
-        content = weights.get("content.weight")
-        hidden, dim = weights["user.inner.weight"].shape
-        model = TwoTowerModel(
-            len(weights["user_id.weight"]) - 1,
-            len(weights["item_id.weight"]) - 1,
-            len(weights["user.fields.weight"]),
-            len(weights["item.fields.weight"]),
-            0 if content is None else content.shape[1],
-            dim,
-            hidden,
+        rows = state.tensor("rows", torch.int64, None, least=0, below="items", rising=True)
+        known = state.tensor("known", torch.bool, "users")
+        item_keys = state.tensor("item_keys", torch.int64, "items")
+        model = _model_of(state.under("model"), len(known), len(item_keys))
+        users = _features_of(state.under("users"), _fields_of(state, "user_fields", model.user), len(known))
+        vectors = state.tensor("vectors", torch.float32, len(rows), model.user.inner.in_features)
+        return cls(
+            model.eval(),
+            users,
+            _fields_of(state, "item_fields", model.item),
+            recent=state.tensor("recent", torch.int32, len(known), None, least=-1, below=len(item_keys)),
+            known=known,
+            rows=rows,
+            vectors=vectors,
+            user_keys=state.tensor("user_keys", torch.int64, len(known)),
+            item_keys=item_keys,
+            index=index_of(vectors, state.under("index")),
         )
-        model.load_state_dict(weights)
-        users = Features(**state.under("users").tensors, sizes=dict(state["user_fields"]))
-        tensors = {name: state[name] for name in _TENSORS}
-        index = index_of(tensors["vectors"], state.under("index"))
-        return cls(model.eval(), users, dict(state["item_fields"]), **tensors, index=index)
+
+
+def _model_of(state: State, users: int, items: int) -> TwoTowerModel:
+    user, item = (len(state.tensor(f"{side}.fields.weight", torch.float32, None, None)) for side in ("user", "item"))
+    hidden, dim = state.tensor("user.inner.weight", torch.float32, None, None).shape
+    content = state.tensor("content.weight", torch.float32, None, None).shape[1] if "content.weight" in state else 0
+    return state.module(lambda: TwoTowerModel(users, items, user, item, content, dim, hidden))
+
+
+def _fields_of(state: State, name: str, tower: Tower) -> dict[str, int]:
+    sizes = dict(state.fact(name, list[tuple[str, Annotated[int, Field(ge=1)]]], strict=False))
+    if sum(sizes.values()) != tower.fields.num_embeddings:
+        raise ValueError(f"{name}: expected {tower.fields.num_embeddings} rows in all, got {sum(sizes.values())}")
+    return sizes
+
+
+def _features_of(state: State, sizes: dict[str, int], users: int) -> Features:
+    codes = state.tensor("codes", torch.int64, None, least=0, below=sum(sizes.values()))
+    offsets = state.offsets("offsets", users, len(codes))
+    return Features(offsets, codes, state.tensor("weights", torch.float32, len(codes)), sizes)
 
 
 _TENSORS = ("recent", "known", "rows", "vectors", "user_keys", "item_keys")

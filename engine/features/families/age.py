@@ -40,4 +40,4 @@ class Age(Family):
 
     @classmethod
     def from_state(cls, state: State) -> Age:
-        return cls(state["publish_time"])
+        return cls(state.tensor("publish_time", torch.int64, "items"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from headrace.data.dataset import Dataset, InteractionLog
@@ -12,7 +15,7 @@ from headrace.data.signals import CLICK
 from headrace.features.arrays import tensor_of
 from headrace.features.columns import Column
 from headrace.features.family import Asked, Family, Made, family
-from headrace.features.settings import ENGAGED, FeatureSettings
+from headrace.features.settings import ENGAGED, MOST_BEHAVIOURS, FeatureSettings
 from headrace.features.windows import WindowCounter
 from headrace.state import State
 
@@ -59,7 +62,8 @@ class Behaviours(Family):
     @classmethod
     def from_state(cls, state: State) -> Behaviours:
         lists = state.under("lists")
-        return cls({kind: LastN.from_state(lists.under(kind)) for kind in state["kinds"]}, int(state["n"]))
+        kinds = {kind: LastN.from_state(lists.under(kind)) for kind in state.fact("kinds", list[str])}
+        return cls(kinds, state.fact("n", Annotated[int, Field(ge=1, le=MOST_BEHAVIOURS)]))
 
 
 class LastN:
@@ -114,4 +118,7 @@ class LastN:
 
     @classmethod
     def from_state(cls, state: State) -> LastN:
-        return cls(WindowCounter.from_state(state.under("counter")), state["items"])
+        counter = WindowCounter.from_state(state.under("counter"))
+        if counter.entities > state.rows.get("users", counter.entities):
+            raise ValueError(f"counter/entities: expected at most {state.rows['users']}, got {counter.entities}")
+        return cls(counter, state.tensor("items", torch.int32, len(counter.keys), least=0, below="items"))

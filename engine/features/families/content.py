@@ -81,7 +81,10 @@ class Content(Family):
 
     @classmethod
     def from_state(cls, state: State) -> Content:
-        return cls(state["vectors"], state["mean"], state["axes"], state["recent"])
+        vectors = state.tensor("vectors", torch.float32, "items", None)
+        mean = state.tensor("mean", torch.float64, None)
+        axes = state.tensor("axes", torch.float64, len(mean), vectors.shape[1])
+        return cls(vectors, mean, axes, state.fact("recent", str | None))
 
 
 def principal(vectors: Tensor, dim: int) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 
 from headrace.data.dataset import Dataset
 from headrace.features.codes import HOURS, WEEKDAYS, hour_of, shifted, size_of, weekday_of
@@ -60,7 +63,8 @@ class Contexts(Family):
 
     @classmethod
     def from_state(cls, state: State) -> Contexts:
-        return cls(dict(state["sizes"]), int(state["utc_offset_ms"]))
+        sizes = state.fact("sizes", dict[str, Annotated[int, Field(ge=1, lt=1 << 31)]])
+        return cls(sizes, state.fact("utc_offset_ms", Annotated[int, Field(ge=-24 * HOUR_MS, le=24 * HOUR_MS)]))
 
 
 def _utc_offset(dataset: Dataset) -> int:

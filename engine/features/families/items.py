@@ -11,7 +11,7 @@ from headrace.features.arrays import tensor_of
 from headrace.features.bags import Bags
 from headrace.features.codes import DURATION_BUCKETS, duration_bucket, shifted, size_of
 from headrace.features.columns import Column
-from headrace.features.family import Family, Made, family, rows_of
+from headrace.features.family import Family, Made, family, rows_of, sizes_and_codes
 from headrace.features.settings import FeatureSettings
 from headrace.state import State
 
@@ -57,7 +57,8 @@ class ItemCodes(Family):
     @classmethod
     def from_state(cls, state: State) -> ItemCodes:
         bags = state.under("categories")
-        return cls(dict(state["sizes"]), state["codes"], Bags.from_state(bags) if bags.tensors else None)
+        sizes, codes = sizes_and_codes(state, state.rows.get("items"), first=1)
+        return cls(sizes, codes, Bags.from_state(bags) if bags.tensors else None)
 
 
 def _categories(catalogue: Catalogue) -> Bags | None:

@@ -135,4 +135,7 @@ class Statistics(Family):
     @classmethod
     def from_state(cls, state: State) -> Statistics:
         bank = StatisticsBank.from_state(state.under("bank"))
-        return cls(bank, ItemKeys.from_state(state.under("items")), int(state["users"]))
+        items, users = ItemKeys.from_state(state.under("items")), state.fact("users", int)
+        if users != state.rows.get("users", users):
+            raise ValueError(f"users: expected {state.rows['users']}, got {users}")
+        return cls(bank, items, users)

@@ -8,7 +8,7 @@ from torch import Tensor
 from headrace.data.dataset import Dataset
 from headrace.features.codes import shifted, size_of
 from headrace.features.columns import Column
-from headrace.features.family import Asked, Family, Made, family, rows_of
+from headrace.features.family import Asked, Family, Made, family, rows_of, sizes_and_codes
 from headrace.features.settings import FeatureSettings
 from headrace.state import State
 
@@ -46,4 +46,6 @@ class UserCodes(Family):
 
     @classmethod
     def from_state(cls, state: State) -> UserCodes:
-        return cls(dict(state["sizes"]), state["codes"])
+        users = state.rows.get("users")
+        sizes, codes = sizes_and_codes(state, None if users is None else users + 1, first=0)
+        return cls(sizes, codes)

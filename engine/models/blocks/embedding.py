@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -24,10 +25,10 @@ class FieldEmbedding(nn.Module):
             raise ValueError("fields: expected at least 1 code column, got none")
         self.fields = tuple(fields)
         self.names = [field.name for field in fields]
-        starts = torch.tensor([0, *(field.size for field in fields)]).cumsum(0)
-        self.table = nn.Embedding(int(starts[-1]), dim, sparse=True)
+        starts = [0, *itertools.accumulate(field.size for field in fields)]
+        self.table = nn.Embedding(starts[-1], dim, sparse=True)
         nn.init.normal_(self.table.weight, std=0.02)
-        self.register_buffer("starts", starts[:-1].int(), persistent=False)
+        self.register_buffer("starts", torch.tensor(starts[:-1], dtype=torch.int32), persistent=False)
         self.starts: Tensor
 
     def forward(self, codes: Sequence[Tensor] | Tensor, field: str | None = None) -> Tensor:

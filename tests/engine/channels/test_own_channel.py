@@ -95,7 +95,7 @@ def test_one_that_the_dataset_cannot_have_is_left_out(
         "author_latest": "catalogue.author: expected the author of some items, got none",
         "newest": "catalogue.publish_time: expected some, got none",
     }
-    assert "newest" not in [channel.name for channel in Engine.load(tmp_path).funnel.channels]
+    assert "newest" not in [channel.name for channel in Engine.load(tmp_path / "snapshot").funnel.channels]
 
 
 def test_an_unknown_channel_is_named(tmp_path: Path) -> None:
