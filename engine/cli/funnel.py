@@ -21,7 +21,8 @@ def _print_rows(name: str, rows: RowReport) -> None:
     dropped = "".join(f", dropped {count:,} ({reason})" for reason, count in rows.dropped.items())
     unit = f", times in {rows.unit}" if rows.unit != "milliseconds" else ""
     late = f", {rows.late:,} out of order" if rows.late else ""
-    errors.print(f"{name}: read {rows.read:,} rows{unit}, kept {rows.kept:,}{late}{dropped}", highlight=False)
+    words = f"{name}: read {rows.read:,} rows{unit}, kept {rows.kept:,}{late}{dropped}"
+    errors.print(words, highlight=False, soft_wrap=True)
 
 
 def doctor() -> None:
@@ -73,6 +74,8 @@ def build(
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log, most_rows=chosen.log_rows)
         _print_rows(dataset.name, dataset.rows)
+        if dataset.history_rows is not None:
+            _print_rows(f"{dataset.name}, history", dataset.history_rows)
         for note in dataset.notes:
             errors.print(note, highlight=False, soft_wrap=True)
         built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
