@@ -79,6 +79,8 @@ def build(
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log, most_rows=chosen.log_rows)
         _print_rows(dataset.name, dataset.rows)
+        if dataset.history_rows is not None:
+            _print_rows(f"{dataset.name}, history", dataset.history_rows)
         for note in dataset.notes:
             tell(note)
         built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)

@@ -55,7 +55,7 @@ def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labe
     columns = {name: column for name, column in _columns(log).items() if names is None or name in names}
     if names is None:
         columns = {name: c for name, c in columns.items() if _varies(*c)}
-    if not columns:
+    if not columns and names is None:
         raise ValueError("log: expected a click, another signal or play times to learn from, found none that varies")
     kept = tuple(columns) if names is None else names
     absent = (np.zeros(len(log), np.float32), np.zeros(len(log), bool))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from headrace.data.signals import PLAY_TIME
 from headrace.ranking.fusion.formula import FORMULAS
 from headrace.ranking.targets import Prediction
 from headrace.section import Section, one_of
@@ -43,3 +44,12 @@ class FusionSettings(Section):
         description="e: the score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the item is "
         "shown rather than one drawn from the catalogue; 0 ranks by worth once shown, 1 by what the log would replay",
     )
+
+    @model_validator(mode="after")
+    def _powers_have_a_base(self) -> FusionSettings:
+        """power_product takes the logarithm of 1 + w p, of probabilities p and of play times without an upper end."""
+        for name, weight in self.weights.items() if self.formula == "power_product" else ():
+            if weight < 0 and (name == PLAY_TIME or weight <= -1):
+                least = "at least 0" if name == PLAY_TIME else "more than -1"
+                raise ValueError(f"weights.{name}: expected {least} in power_product, got {weight}")
+        return self

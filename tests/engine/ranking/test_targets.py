@@ -34,6 +34,9 @@ def test_play_time_and_completion():
 def test_a_log_that_teaches_nothing_is_refused():
     with pytest.raises(ValueError, match="expected a click"):
         labels_of(log_of(click=[1, 1, 1]))
+    # asked for what another log taught, it has no sample of it
+    labels = labels_of(log_of(click=[1, 1, 1]), ("impression", "like"))
+    assert (labels.names, labels.known.tolist()) == (("impression", "like"), [[0, 0]] * 3)
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,18 @@ def test_a_formula_is_one_function():
     assert score.tolist() == [0.25, 0.125]
     with pytest.raises(ValidationError, match="formula"):
         FusionSettings(formula="least")
+
+
+@pytest.mark.parametrize(("name", "weight"), [("play_time", -0.1), ("p_like", -1.0), ("p_finish", -3.0)])
+def test_weights_without_a_logarithm_are_refused(name, weight):
+    with pytest.raises(ValidationError, match=f"weights.{name}: expected .* in power_product, got {weight}"):
+        FusionSettings(formula="power_product", weights={name: weight})
+    for other in ("weighted_sum", "click_times_sum", "rank"):
+        assert FusionSettings(formula=other, weights={name: weight}).weights == {name: weight}
+
+
+def test_without_a_column_of_its_own_the_score_is_the_odds_of_being_shown():
+    shown = {"p_impression": torch.tensor([0.5, 0.8]), "play_time": torch.tensor([9.0, 1.0])}
+    for power, expected in ((0.5, [1.0, 2.0]), (0.0, [1.0, 4.0])):
+        settings = FusionSettings(exposure_power=power)
+        assert fuse(shown, torch.tensor([0, 2]), torch.arange(2), settings).tolist() == pytest.approx(expected)
