@@ -24,7 +24,7 @@ def embedding_bag(
     threads: int = 0,
 ) -> Tensor:
     batch = (offsets.shape[0] - 1) // len(dims)
-    out = torch.empty(batch, sum(dims))
+    out = indices.new_empty((batch, sum(dims)), dtype=torch.float32)
     raw = values.view(torch.int16) if values.dtype == torch.bfloat16 else values
     extension().embedding_bag(
         raw.numpy(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from headrace.kernels.settings import extension
@@ -20,7 +19,7 @@ def lookup_pairs(
     item: Tensor,
     threads: int,
 ) -> Tensor:
-    out = torch.empty(item.shape[0], sum(table.shape[1] for table in rows))
+    out = rows[0].new_empty(item.shape[0], sum(table.shape[1] for table in rows))
     tables = zip(lists, codes, rows, item_codes, strict=True)
     columns = [tuple(None if part is None else part.numpy() for part in table) for table in tables]
     extension().lookup_pairs(columns, keys.numpy(), offsets.numpy(), item.numpy(), threads, out.numpy())

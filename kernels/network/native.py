@@ -20,7 +20,7 @@ def network(
     pair: Tensor,
     threads: int,
 ) -> Tensor:
-    logits = torch.empty(numbers[5], len(item))
+    logits = request.new_empty(numbers[5], len(item))
     weights, item_rows, code_rows, request_code, pair_code, *packed = [tensor.detach().numpy() for tensor in tensors]
     lists = [[tensor.detach().numpy() for tensor in part] for part in (sequences, counts)]
     views = [tensor.detach().numpy() for tensor in (offsets, item, codes, pair)]

@@ -54,11 +54,12 @@ def topk_packed(
         scores.numpy(),
         ids.numpy(),
     )
-    return scores, ids, torch.tensor(counts)
+    return scores, ids, torch.tensor(counts, device=queries.device)
 
 
 def _empty(queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    return torch.empty(queries.shape[0], k, dtype=torch.float64), torch.empty(queries.shape[0], k, dtype=torch.int64)
+    shape = (queries.shape[0], k)
+    return queries.new_empty(shape, dtype=torch.float64), queries.new_empty(shape, dtype=torch.int64)
 
 
 def _words(mask: Tensor | None) -> tuple[NDArray[np.uint64] | None, int]:
