@@ -9,20 +9,22 @@ DATA ?=
 SEED ?= 0
 OUT ?= benchmarks/results
 GPU_CHECK_SECONDS ?= 480
-MINUTES ?= 3
+MINUTES ?= 5
+SUBJECT ?=
 
 NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
 # A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
 FOLDERS := $(shell find engine kernels benchmarks -type d -not -name __pycache__)
 
-.PHONY: help demo test test-all test-isa test-rare test-fast test-cpp faults bench bench-check bench-peers gpu-check lint types format setup setup-dev clean
+.PHONY: help demo test test-all test-isa test-rare test-fast test-cpp faults fuzz bench bench-check bench-peers gpu-check lint types format setup setup-dev clean
 help:
 	@echo "make demo                    train, index and serve a synthetic log; report in runs/"
 	@echo "make demo DATA=<folder>      the same on a KuaiRand-Pure, MovieLens-1M or Headrace folder"
 	@echo "make test                    every test but the rare, lint, types, C++ under sanitizers"
 	@echo "make test-all                the rare tests as well, and the kernels' on each instruction set of this machine"
 	@echo "make test-fast               the inner loop: no slow tests, no sanitizers"
-	@echo "make faults MINUTES=3        kills, full disks, flipped bits and forged files at random, each trial with a seed of its own"
+	@echo "make faults MINUTES=5        kills, full disks, flipped bits and forged files at random, each trial with a seed of its own"
+	@echo "make fuzz                    MINUTES=5 of random calls from fresh seeds; SUBJECT=ops for one subject of tests/fuzz"
 	@echo "make bench-peers             install what the benchmarks compare with"
 	@echo "make bench                   every kernel beside its peers; rows in benchmarks/results/"
 	@echo "make bench-check             what got slower since BASE=<revision>, or since the branch left main"
@@ -57,6 +59,10 @@ test-cpp:
 
 faults: setup-dev
 	$(BIN)/python tests/engine/faults.py --minutes $(MINUTES)
+
+# SEED is that of `make demo` by default, which is not what is meant here.
+fuzz: setup-dev
+	$(BIN)/python tests/fuzz/fuzz.py $(SUBJECT) --minutes $(MINUTES) $(if $(filter-out file,$(origin SEED)),--seed $(SEED))
 
 lint: setup-dev
 	$(BIN)/ruff check .

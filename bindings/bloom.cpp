@@ -2,53 +2,64 @@
 
 #include <pybind11/stl.h>
 
+#include <vector>
+
 #include "binding.h"
 
 namespace {
 
-hr_bloom_bank bank_of(Array<int64_t>& bits, int hashes, int layout) {
-    return {reinterpret_cast<uint64_t*>(bits.mutable_data()), bits.shape(0), bits.shape(1), hashes, layout};
+// Only an insert writes to its bits.
+template <class Words>
+hr_bloom_bank bank_of(const Words& bits, int hashes, int layout) {
+    return {reinterpret_cast<uint64_t*>(const_cast<int64_t*>(bits.data())), bits[0], bits[1], hashes, layout};
 }
 
 const Binding binding{[](py::module_& m) {
     m.def(
         "bloom_insert",
-        [](Array<int64_t> bits, const Array<int64_t>& rows, const Array<int64_t>& keys, int hashes, int layout,
+        [](const py::handle& bits, const py::handle& rows, const py::handle& keys, int hashes, int layout,
            int threads) {
-            const hr_bloom_bank bank = bank_of(bits, hashes, layout);
-            run([&, r = rows.data(), k = keys.data(), n = keys.size()] {
-                return hr_bloom_insert(&bank, r, k, n, threads);
-            });
+            const Out<int64_t> words("bits", bits, {kAny, kAny});
+            const In<int64_t> k("keys", keys, {kAny}), r("rows", rows, {k[0]});
+            const hr_bloom_bank bank = bank_of(words, hashes, layout);
+            run([&] { return hr_bloom_insert(&bank, r.data(), k.data(), k[0], threads); });
         },
-        py::arg("bits").noconvert(), py::arg("rows").noconvert(), py::arg("keys").noconvert(), py::arg("hashes"),
-        py::arg("layout"), py::arg("threads"));
+        py::arg("bits"), py::arg("rows"), py::arg("keys"), py::arg("hashes"), py::arg("layout"), py::arg("threads"));
     m.def(
         "bloom_contains",
-        [](Array<int64_t> bits, const Array<int64_t>& rows, const Array<int64_t>& keys, int hashes, int layout,
-           int threads, Array<bool> seen) {
-            const hr_bloom_bank bank = bank_of(bits, hashes, layout);
-            auto* out = reinterpret_cast<uint8_t*>(seen.mutable_data());
-            run([&, r = rows.data(), fan = rows.shape(1), k = keys.data(), n = keys.size()] {
-                return hr_bloom_contains(&bank, r, fan, k, n, threads, out);
-            });
+        [](const py::handle& bits, const py::handle& rows, const py::handle& keys, int hashes, int layout, int threads,
+           const py::handle& seen) {
+            const In<int64_t> words("bits", bits, {kAny, kAny}), k("keys", keys, {kAny}), r("rows", rows, {k[0], kAny});
+            const Out<bool> out("seen", seen, {k[0]});
+            const hr_bloom_bank bank = bank_of(words, hashes, layout);
+            auto* to = reinterpret_cast<uint8_t*>(out.data());
+            run([&] { return hr_bloom_contains(&bank, r.data(), r[1], k.data(), k[0], threads, to); });
         },
-        py::arg("bits").noconvert(), py::arg("rows").noconvert(), py::arg("keys").noconvert(), py::arg("hashes"),
-        py::arg("layout"), py::arg("threads"), py::arg("seen").noconvert());
+        py::arg("bits"), py::arg("rows"), py::arg("keys"), py::arg("hashes"), py::arg("layout"), py::arg("threads"),
+        py::arg("seen"));
     m.def(
         "bloom_contains_lists",
-        [](std::vector<Array<int64_t>> bits, const std::vector<Array<int32_t>>& rows, const std::vector<int>& hashes,
-           int layout, const Array<int64_t>& offsets, const Array<int64_t>& keys, int threads, Array<bool> seen) {
+        [](const std::vector<py::object>& bits, const std::vector<py::object>& rows, const std::vector<int>& hashes,
+           int layout, const py::handle& offsets, const py::handle& keys, int threads, const py::handle& seen) {
+            if (bits.size() != rows.size() || bits.size() != hashes.size())
+                throw py::value_error("rows, hashes: expected one for each bank");
+            const In<int64_t> o("offsets", offsets, {kAny}), k("keys", keys, {kAny});
+            const int64_t lists = lists_in("offsets", o[0]);
             std::vector<hr_bloom_lists> banks;
-            for (size_t c = 0; c < bits.size(); ++c)
-                banks.push_back({bank_of(bits[c], hashes[c], layout), rows[c].data(), rows[c].shape(1)});
-            auto* out = reinterpret_cast<uint8_t*>(seen.mutable_data());
-            run([&, o = offsets.data(), lists = offsets.size() - 1, k = keys.data(), n = keys.size()] {
-                return hr_bloom_contains_lists(banks.data(), static_cast<int64_t>(banks.size()), o, lists, k, n,
-                                               threads, out);
+            for (size_t c = 0; c < bits.size(); ++c) {
+                const In<int64_t> words("bits", bits[c], {kAny, kAny});
+                const In<int32_t> r("rows", rows[c], {lists, kAny});
+                banks.push_back({bank_of(words, hashes[c], layout), r.data(), r[1]});
+            }
+            const Out<bool> out("seen", seen, {k[0]});
+            auto* to = reinterpret_cast<uint8_t*>(out.data());
+            run([&] {
+                return hr_bloom_contains_lists(banks.data(), static_cast<int64_t>(banks.size()), o.data(), lists,
+                                               k.data(), k[0], threads, to);
             });
         },
-        py::arg("bits").noconvert(), py::arg("rows").noconvert(), py::arg("hashes"), py::arg("layout"),
-        py::arg("offsets").noconvert(), py::arg("keys").noconvert(), py::arg("threads"), py::arg("seen").noconvert());
+        py::arg("bits"), py::arg("rows"), py::arg("hashes"), py::arg("layout"), py::arg("offsets"), py::arg("keys"),
+        py::arg("threads"), py::arg("seen"));
 }};
 
 }  // namespace

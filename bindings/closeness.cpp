@@ -7,16 +7,18 @@ namespace {
 const Binding binding{[](py::module_& m) {
     m.def(
         "closeness",
-        [](const Array<float>& content, const Array<int32_t>& recent, const Array<int64_t>& offsets,
-           const Array<int64_t>& item, int threads, Array<float> out) {
-            run([&, c = content.data(), items = content.shape(0), dim = content.shape(1), r = recent.data(),
-                 batch = recent.shape(0), length = recent.shape(1), o = offsets.data(), i = item.data(),
-                 n = item.size(), to = out.mutable_data()] {
-                return hr_closeness(c, items, dim, r, batch, length, o, i, n, threads, to);
+        [](const py::handle& content, const py::handle& recent, const py::handle& offsets, const py::handle& item,
+           int threads, const py::handle& out) {
+            const In<float> c("content", content, {kAny, kAny});
+            const In<int32_t> r("recent", recent, {kAny, kAny});
+            const In<int64_t> o("offsets", offsets, {r[0] + 1}), i("item", item, {kAny});
+            const Out<float> to("out", out, {i[0], 2});
+            run([&] {
+                return hr_closeness(c.data(), c[0], c[1], r.data(), r[0], r[1], o.data(), i.data(), i[0], threads,
+                                    to.data());
             });
         },
-        py::arg("content").noconvert(), py::arg("recent").noconvert(), py::arg("offsets").noconvert(),
-        py::arg("item").noconvert(), py::arg("threads"), py::arg("out").noconvert());
+        py::arg("content"), py::arg("recent"), py::arg("offsets"), py::arg("item"), py::arg("threads"), py::arg("out"));
 }};
 
 }  // namespace

@@ -10,37 +10,35 @@
 namespace {
 
 // offsets, codes, rows and the items' codes of one table.
-using Columns = std::tuple<Array<int64_t>, Array<int32_t>, Array<float>, py::object>;
+using Columns = std::tuple<py::object, py::object, py::object, py::object>;
 
 hr_pair_table table_of(const Columns& columns) {
     const auto& [offsets, codes, rows, item_code] = columns;
-    const int64_t items = item_code.is_none() ? 0 : py::len(item_code);
-    if (rows.shape(0) != codes.size() + 1) throw py::value_error("tables: expected a row more than codes");
-    return {offsets.data(),
-            offsets.size() - 1,
-            codes.data(),
-            codes.size(),
-            rows.data(),
-            rows.shape(1),
-            pointer_or_null<int32_t>(item_code),
-            items};
+    const In<int64_t> o("tables: offsets", offsets, {kAny});
+    const In<int32_t> c("tables: codes", codes, {kAny});
+    const In<float> r("tables: rows", rows, {c[0] + 1, kAny});
+    const auto i = In<int32_t>::or_none("tables: item_code", item_code, {kAny});
+    return {o.data(), lists_in("tables: offsets", o[0]), c.data(), c[0], r.data(), r[1], i.data(), i[0]};
 }
 
 const Binding binding{[](py::module_& m) {
     m.def(
         "lookup_pairs",
-        [](const std::vector<Columns>& columns, const Array<int64_t>& key, const Array<int64_t>& offsets,
-           const Array<int64_t>& item, int threads, Array<float> out) {
+        [](const std::vector<Columns>& columns, const py::handle& key, const py::handle& offsets,
+           const py::handle& item, int threads, const py::handle& out) {
             std::vector<hr_pair_table> tables;
-            for (const Columns& one : columns) tables.push_back(table_of(one));
-            run([&, k = key.data(), batch = offsets.size() - 1, o = offsets.data(), i = item.data(), n = item.size(),
-                 to = out.mutable_data()] {
-                return hr_lookup_pairs(tables.data(), static_cast<int64_t>(tables.size()), k, batch, o, i, n, threads,
-                                       to);
+            int64_t width = 0;
+            for (const Columns& one : columns) width += tables.emplace_back(table_of(one)).width;
+            const In<int64_t> o("offsets", offsets, {kAny}), i("item", item, {kAny});
+            const int64_t batch = lists_in("offsets", o[0]), count = static_cast<int64_t>(tables.size());
+            const In<int64_t> k("keys", key, {count, batch});
+            const Out<float> to("out", out, {i[0], width});
+            run([&] {
+                return hr_lookup_pairs(tables.data(), count, k.data(), batch, o.data(), i.data(), i[0], threads,
+                                       to.data());
             });
         },
-        py::arg("columns"), py::arg("key").noconvert(), py::arg("offsets").noconvert(), py::arg("item").noconvert(),
-        py::arg("threads"), py::arg("out").noconvert());
+        py::arg("columns"), py::arg("key"), py::arg("offsets"), py::arg("item"), py::arg("threads"), py::arg("out"));
 }};
 
 }  // namespace

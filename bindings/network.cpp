@@ -2,77 +2,93 @@
 
 #include <pybind11/stl.h>
 
+#include <vector>
+
 #include "binding.h"
 
 namespace {
 
-using Floats = std::vector<Array<float>>;
-using Codes = std::vector<Array<int64_t>>;
+using Objects = std::vector<py::object>;
+using Numbers = std::vector<int64_t>;
 
-hr_network_stage stage_of(const Array<int64_t>& code, const std::vector<int64_t>& numbers, size_t first) {
-    if (code.ndim() != 2 || code.shape(1) != HR_NETWORK_ENCODED) throw py::value_error("code: expected 12 columns");
-    return {code.shape(0), code.data(), numbers.at(first), numbers.at(first + 1), numbers.at(first + 2)};
+hr_network_stage stage_of(const py::handle& code, int64_t columns, int64_t out, int64_t width) {
+    const In<int64_t> steps("code", code, {kAny, HR_NETWORK_ENCODED});
+    return {steps[0], steps.data(), columns, out, width};
 }
 
-hr_network_program program_of(const Floats& floats, const Codes& code, const std::vector<int64_t>& numbers) {
-    const Array<float>&weights = floats.at(0), &items = floats.at(1), &codes = floats.at(2);
-    return {stage_of(code.at(0), numbers, 0),
-            stage_of(code.at(1), numbers, 3),
-            weights.shape(0),
+hr_network_program program_of(const Objects& floats, const Objects& code, const Numbers& n) {
+    if (floats.size() < 3 || floats.size() > 4) throw py::value_error("floats: expected 3 or 4 arrays");
+    if (code.size() != 2) throw py::value_error("code: expected 2 arrays");
+    if (n.size() < 9) throw py::value_error("numbers: expected at least 9");
+    const In<float> weights("weights", floats[0], {kAny}), items("item_rows", floats[1], {kAny, kAny});
+    const In<float> codes("code_rows", floats[2], {kAny, kAny});
+    const auto packed = In<float>::or_none("packed", floats.size() > 3 ? floats[3] : py::none(), {kAny});
+    return {stage_of(code[0], n[0], n[1], n[2]),
+            stage_of(code[1], n[3], n[4], n[5]),
+            weights[0],
             weights.data(),
-            items.shape(0),
-            items.shape(1),
+            items[0],
+            items[1],
             items.data(),
-            codes.shape(0),
-            codes.shape(1),
+            codes[0],
+            codes[1],
             codes.data(),
-            numbers.at(6),
-            numbers.at(7),
-            floats.size() > 3 ? floats[3].shape(0) : 0,
-            floats.size() > 3 ? floats[3].data() : nullptr};
+            n[6],
+            n[7],
+            packed[0],
+            packed.data()};
 }
 
 // As much of a program as packing needs.
-hr_network_program layers_of(const Array<float>& weights, const Array<int64_t>& pair) {
+hr_network_program layers_of(const py::handle& weights, const py::handle& pair) {
+    const In<float> numbers("weights", weights, {kAny});
     hr_network_program program{};
-    program.pair = stage_of(pair, {0, 0, 0}, 0);
-    program.weight_count = weights.shape(0);
-    program.weights = weights.data();
+    program.pair = stage_of(pair, 0, 0, 0);
+    program.weight_count = numbers[0];
+    program.weights = numbers.data();
     return program;
 }
 
 const Binding binding{[](py::module_& m) {
     m.def(
         "network_pack",
-        [](Array<float> weights, Array<int64_t> pair) {
+        [](const py::handle& weights, const py::handle& pair) {
             const hr_network_program program = layers_of(weights, pair);
             int64_t count = 0;
             run([&] { return hr_network_packed_count(&program, &count); });
-            Array<float> packed(count);
+            py::array_t<float> packed(count);
             float* out = packed.mutable_data();
             run([&] { return hr_network_pack(&program, out); });
             return packed;
         },
-        py::arg("weights").noconvert(), py::arg("pair").noconvert());
+        py::arg("weights"), py::arg("pair"));
     m.def(
         "network",
-        [](const Floats& floats, const Codes& code, const std::vector<int64_t>& numbers, Array<float> inputs,
-           const Floats& entries, const std::vector<Array<int32_t>>& counts, Array<int64_t> offsets,
-           Array<int64_t> item, Array<int32_t> codes, Array<float> pair, int threads, Array<float> logits) {
+        [](const Objects& floats, const Objects& code, const Numbers& numbers, const py::handle& inputs,
+           const Objects& entries, const Objects& counts, const py::handle& offsets, const py::handle& item,
+           const py::handle& codes, const py::handle& pair, int threads, const py::handle& logits) {
             const hr_network_program program = program_of(floats, code, numbers);
+            const In<float> r("request", inputs, {kAny, program.request_inputs});
+            const int64_t batch = r[0];
+            if (entries.size() != counts.size()) throw py::value_error("counts: expected one for each sequence");
             std::vector<hr_network_sequence> sequences;
-            for (size_t s = 0; s < entries.size(); ++s)
-                sequences.push_back({entries[s].shape(2), entries[s].shape(1), entries[s].data(), counts.at(s).data()});
-            const hr_network_requests requests{inputs.shape(0), inputs.data(), static_cast<int64_t>(sequences.size()),
+            for (size_t s = 0; s < entries.size(); ++s) {
+                const In<float> held("sequences", entries[s], {batch, kAny, kAny});
+                const In<int32_t> count("counts", counts[s], {batch});
+                sequences.push_back({held[2], held[1], held.data(), count.data()});
+            }
+            const In<int64_t> o("offsets", offsets, {batch + 1}), i("item", item, {kAny});
+            const In<int32_t> c("codes", codes, {i[0], kAny});
+            const In<float> p("pair", pair, {i[0], program.pair_inputs});
+            const Out<float> to("logits", logits, {program.pair.width, i[0]});
+            const hr_network_requests requests{batch, r.data(), static_cast<int64_t>(sequences.size()),
                                                sequences.data()};
-            const hr_network_candidates candidates{item.shape(0),  offsets.data(), item.data(),
-                                                   codes.shape(1), codes.data(),   pair.data()};
-            run([&] { return hr_network(&program, &requests, &candidates, threads, logits.mutable_data()); });
+            const hr_network_candidates candidates{i[0], o.data(), i.data(), c[1], c.data(), p.data()};
+            run([&] { return hr_network(&program, &requests, &candidates, threads, to.data()); });
         },
-        py::arg("floats").noconvert(), py::arg("code").noconvert(), py::arg("numbers"), py::arg("inputs").noconvert(),
-        py::arg("entries").noconvert(), py::arg("counts").noconvert(), py::arg("offsets").noconvert(),
-        py::arg("item").noconvert(), py::arg("codes").noconvert(), py::arg("pair").noconvert(), py::arg("threads"),
-        py::arg("logits").noconvert());
+        py::arg("floats"), py::arg("code"), py::arg("numbers"), py::arg("inputs"), py::arg("entries"),
+        py::arg("counts"), py::arg("offsets"), py::arg("item"), py::arg("codes"), py::arg("pair"), py::arg("threads"),
+        py::arg("logits"));
 }};
 
 }  // namespace

@@ -7,25 +7,24 @@ namespace {
 const Binding binding{[](py::module_& m) {
     m.def(
         "pool_items",
-        [](const Array<int64_t>& offsets, const Array<int64_t>& item, const py::object& score,
-           const Array<int64_t>& limits, double constant, int64_t k, int threads, Array<int64_t> out_offsets,
-           Array<int64_t> out_item, Array<float> out_score, Array<int64_t> out_lists) {
-            const hr_item_lists lists{offsets.data(),
-                                      offsets.shape(0),
-                                      offsets.shape(1) - 1,
-                                      item.data(),
-                                      pointer_or_null<double>(score),
-                                      item.size(),
-                                      limits.data(),
-                                      constant};
-            run([&, room = out_item.size(), o = out_offsets.mutable_data(), i = out_item.mutable_data(),
-                 s = out_score.mutable_data(),
-                 l = out_lists.mutable_data()] { return hr_pool_items(&lists, k, threads, room, o, i, s, l); });
+        [](const py::handle& offsets, const py::handle& item, const py::handle& score, const py::handle& limits,
+           double constant, int64_t k, int threads, const py::handle& out_offsets, const py::handle& out_item,
+           const py::handle& out_score, const py::handle& out_lists) {
+            const In<int64_t> o("offsets", offsets, {kAny, kAny}), i("item", item, {kAny});
+            const auto s = In<double>::or_none("score", score, {i[0]});
+            const In<int64_t> most("limits", limits, {o[0]});
+            const hr_item_lists lists{o.data(),    o[0],    lists_in("offsets", o[1]), i.data(), s.data(), i[0],
+                                      most.data(), constant};
+            const Out<int64_t> kept("out_offsets", out_offsets, {o[1]}), found("out_item", out_item, {kAny});
+            const Out<float> total("out_score", out_score, {found[0]});
+            const Out<int64_t> bits("out_lists", out_lists, {found[0]});
+            run([&] {
+                return hr_pool_items(&lists, k, threads, found[0], kept.data(), found.data(), total.data(),
+                                     bits.data());
+            });
         },
-        py::arg("offsets").noconvert(), py::arg("item").noconvert(), py::arg("score").none(true),
-        py::arg("limits").noconvert(), py::arg("constant"), py::arg("k"), py::arg("threads"),
-        py::arg("out_offsets").noconvert(), py::arg("out_item").noconvert(), py::arg("out_score").noconvert(),
-        py::arg("out_lists").noconvert());
+        py::arg("offsets"), py::arg("item"), py::arg("score"), py::arg("limits"), py::arg("constant"), py::arg("k"),
+        py::arg("threads"), py::arg("out_offsets"), py::arg("out_item"), py::arg("out_score"), py::arg("out_lists"));
 }};
 
 }  // namespace

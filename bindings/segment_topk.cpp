@@ -7,16 +7,20 @@ namespace {
 const Binding binding{[](py::module_& m) {
     m.def(
         "segment_topk",
-        [](const Array<int64_t>& offsets, const Array<float>& score, const Array<int64_t>& tie, int64_t k, int threads,
-           Array<int64_t> index, Array<int64_t> out_offsets) {
-            run([&, o = offsets.data(), segments = offsets.size() - 1, s = score.data(), t = tie.data(),
-                 nnz = score.size(), to = index.mutable_data(), room = index.size(),
-                 to_offsets = out_offsets.mutable_data()] {
-                return hr_segment_topk(o, segments, s, t, nnz, k, threads, to, room, to_offsets);
+        [](const py::handle& offsets, const py::handle& score, const py::handle& tie, int64_t k, int threads,
+           const py::handle& index, const py::handle& out_offsets) {
+            const In<int64_t> o("offsets", offsets, {kAny});
+            const int64_t segments = lists_in("offsets", o[0]);
+            const In<float> s("score", score, {kAny});
+            const In<int64_t> t("tie", tie, {s[0]});
+            const Out<int64_t> to("index", index, {kAny}), to_offsets("out_offsets", out_offsets, {o[0]});
+            run([&] {
+                return hr_segment_topk(o.data(), segments, s.data(), t.data(), s[0], k, threads, to.data(), to[0],
+                                       to_offsets.data());
             });
         },
-        py::arg("offsets").noconvert(), py::arg("score").noconvert(), py::arg("tie").noconvert(), py::arg("k"),
-        py::arg("threads"), py::arg("index").noconvert(), py::arg("out_offsets").noconvert());
+        py::arg("offsets"), py::arg("score"), py::arg("tie"), py::arg("k"), py::arg("threads"), py::arg("index"),
+        py::arg("out_offsets"));
 }};
 
 }  // namespace

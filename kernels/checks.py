@@ -45,12 +45,22 @@ def check_offsets(name: str, offsets: Tensor, total: int) -> None:
     raise ValueError(f"{name}: expected no falling entries, got a fall at {int((offsets.diff() < 0).nonzero()[0])}")
 
 
+def check_int(name: str, value: int) -> None:
+    """Raises TypeError for what is no integer (a bool is none), ValueError beyond 64 bits."""
+    if type(value) is not int and (isinstance(value, bool) or not hasattr(value, "__index__")):
+        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"{name}: expected less than 2^63, got {value}")
+
+
 def check_at_least(name: str, value: int, least: int) -> None:
+    check_int(name, value)
     if value < least:
         raise ValueError(f"{name}: expected at least {least}, got {value}")
 
 
 def check_between(name: str, value: int, least: int, most: int) -> None:
+    check_int(name, value)
     if not least <= value <= most:
         raise ValueError(f"{name}: expected {least} to {most}, got {value}")
 
@@ -95,9 +105,7 @@ def check_shape(
 
 
 def check_weight(name: str, tensor: Tensor, shape: Sequence[int | None], device: torch.device) -> None:
-    """Raises unless `tensor` is a float32 tensor of `shape` (None: any size), contiguous, finite and on `device`."""
+    """Raises unless `tensor` is a float32 tensor of `shape` (None: any size), finite and on `device`."""
     check_shape(name, tensor, torch.float32, shape, device)
-    if not tensor.is_contiguous():
-        raise ValueError(f"{name}: expected contiguous memory, got strides {tensor.stride()}")
     if tensor.numel() and not all(extreme.isfinite() for extreme in tensor.aminmax()):
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")

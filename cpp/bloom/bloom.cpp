@@ -39,6 +39,7 @@ void check_bank(const hr_bloom_bank* bank, int64_t n, int64_t fan) {
     expect(!block || bank->words % 4 == 0,
            "bits: expected a multiple of 4 words a row for the block layout, got " + std::to_string(bank->words));
     expect(bank->filters >= 0 && bank->filters <= INT64_MAX / 8 / bank->words, "bits: the bank is too large");
+    hr::check_pointer("bits", bank->bits, bank->filters > 0);
     expect(n >= 0 && fan >= 0 && (fan == 0 || n <= INT64_MAX / 8 / fan), "rows: the batch is too large");
 }
 
@@ -61,13 +62,12 @@ bool for_chunks(int64_t n, int threads, Body body) {
 }
 
 void check_lists(const hr_bloom_lists* banks, int64_t count, const int64_t* offsets, int64_t lists, int64_t n) {
-    expect(count >= 0 && lists >= 0 && n >= 0 && offsets[0] == 0 && offsets[lists] == n,
-           "offsets: expected to run from 0 to " + std::to_string(n));
-    for (int64_t b = 0; b < lists; ++b)
-        expect(offsets[b] <= offsets[b + 1] && offsets[b + 1] <= n,
-               "offsets: expected no falling entries, got a fall at " + std::to_string(b));
+    hr::check_offsets(offsets, lists, n);
+    expect(count >= 0, "banks: expected at least 0");
+    hr::check_pointer("banks", banks, count > 0);
     for (int64_t c = 0; c < count; ++c) {
         check_bank(&banks[c].bank, lists, banks[c].fan);
+        hr::check_pointer("rows", banks[c].rows, lists > 0 && banks[c].fan > 0);
         for (int64_t i = 0; i < lists * banks[c].fan; ++i)
             expect(!hr::row_is_bad(banks[c].rows[i], banks[c].bank.filters),
                    "rows: expected -1 to " + std::to_string(banks[c].bank.filters - 1) + ", got " +
@@ -91,6 +91,8 @@ void ask(const hr_bloom_lists& asked, int64_t list, const uint64_t* hashed, int6
 hr_status hr_bloom_insert(const hr_bloom_bank* bank, const int64_t* rows, const int64_t* keys, int64_t n, int threads) {
     return hr::guarded([&] {
         check_bank(bank, n, 1);
+        hr::check_pointer("rows", rows, n > 0);
+        hr::check_pointer("keys", keys, n > 0);
         const hr::BloomKernels& kernels = kernels_for(*bank);
         const bool good = for_chunks(n, threads, [&](int64_t first, int64_t count) {
             bool bad = false;
@@ -109,6 +111,9 @@ hr_status hr_bloom_contains(const hr_bloom_bank* bank, const int64_t* rows, int6
                             int threads, uint8_t* seen) {
     return hr::guarded([&] {
         check_bank(bank, n, fan);
+        hr::check_pointer("rows", rows, n > 0 && fan > 0);
+        hr::check_pointer("keys", keys, n > 0);
+        hr::check_pointer("seen", seen, n > 0);
         const hr::BloomKernels& kernels = kernels_for(*bank);
         const bool good = for_chunks(n, threads, [&](int64_t first, int64_t count) {
             return kernels.contains(*bank, rows + first * fan, fan, keys + first, count, seen + first);
@@ -121,6 +126,8 @@ hr_status hr_bloom_contains_lists(const hr_bloom_lists* banks, int64_t count, co
                                   const int64_t* keys, int64_t n, int threads, uint8_t* seen) {
     return hr::guarded([&] {
         check_lists(banks, count, offsets, lists, n);
+        hr::check_pointer("keys", keys, n > 0);
+        hr::check_pointer("seen", seen, n > 0);
         for_chunks(n, threads, [&](int64_t first, int64_t size) {
             thread_local std::vector<uint64_t> hashed;
             hashed.resize(kChunk);

@@ -87,11 +87,12 @@ hr_status hr_closeness(const float* content, int64_t items, int64_t dim, const i
     return hr::guarded([&] {
         expect(items >= 0 && dim >= 1 && dim < kMost / 16 && length >= 0 && length < kMost / 16 && batch >= 0 && n >= 0,
                "content: expected rows of at least 1 column");
-        expect(offsets[0] == 0 && offsets[batch] == n, "offsets: expected to run from 0 to " + std::to_string(n));
-        for (int64_t b = 0; b < batch; ++b)
-            expect(offsets[b] <= offsets[b + 1] && offsets[b + 1] <= n,
-                   "offsets: expected no falling entries, got a fall at " + std::to_string(b));
+        hr::check_offsets(offsets, batch, n);
         if (n == 0) return;
+        hr::check_pointer("content", content, items > 0);
+        hr::check_pointer("recent", recent, length > 0);
+        hr::check_pointer("item", item);
+        hr::check_pointer("out", out);
         const Call call{content, items, dim, recent, length, offsets, item, out};
         const hr::ClosenessKernels& kernels = kernels_in_use();
         const int64_t tasks = 1 + n / kCandidatesPerTask;

@@ -47,7 +47,28 @@ void check_indices(const char* name, const Index* x, int64_t count, int64_t size
             bad(std::string(name) + ": expected 0 to " + std::to_string(size - 1) + ", got " + std::to_string(x[i]));
 }
 
+// Null is fine where nothing is there to be read or written.
+inline void check_pointer(const char* name, const void* pointer, bool needed = true) {
+    if (needed && !pointer) bad(std::string(name) + ": expected a pointer, got null");
+}
+
+// The entries of a list, first .. last - 1.
+struct Range {
+    int64_t first, last;
+};
+
+// List `list`, whose offsets may have changed since somebody checked them; they are read once.
+inline Range list_at(const char* name, const int64_t* offsets, int64_t list, int64_t entries) {
+    const Range run{offsets[list], offsets[list + 1]};
+    if (run.first < 0 || run.first > run.last || run.last > entries)
+        bad(std::string(name) + ": expected list " + std::to_string(list) + " to rise within 0 to " +
+            std::to_string(entries) + ", got " + std::to_string(run.first) + " to " + std::to_string(run.last));
+    return run;
+}
+
 inline void check_offsets(const int64_t* offsets, int64_t batch, int64_t count) {
+    check_pointer("offsets", offsets);
+    if (batch < 0 || count < 0) bad("offsets: expected sizes of at least 0");
     if (offsets[0] != 0 || offsets[batch] != count)
         bad("offsets: expected to run from 0 to " + std::to_string(count) + ", got " + std::to_string(offsets[0]) +
             " to " + std::to_string(offsets[batch]));

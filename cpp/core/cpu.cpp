@@ -121,7 +121,10 @@ bool hr::cpu_has_avx512_bf16() { return false; }
 int hr_isa_usable(int level) { return level >= HR_ISA_SCALAR && level <= HR_ISA_AMX && usable_levels()[level] ? 1 : 0; }
 
 hr_status hr_get_isa(hr_isa* level) {
-    return hr::guarded([&] { *level = hr::active_isa(); });
+    return hr::guarded([&] {
+        if (!level) throw std::invalid_argument("level: expected a pointer, got null");
+        *level = hr::active_isa();
+    });
 }
 
 hr_status hr_set_isa(int level) {

@@ -158,7 +158,10 @@ void hr::run_tasks(int64_t tasks, int threads, TaskFn fn, void* context) {
 }
 
 hr_status hr_get_threads(int* threads) {
-    return hr::guarded([&] { *threads = hr::resolve_threads(0); });
+    return hr::guarded([&] {
+        if (!threads) throw std::invalid_argument("threads: expected a pointer, got null");
+        *threads = hr::resolve_threads(0);
+    });
 }
 
 hr_status hr_set_threads(int threads) {

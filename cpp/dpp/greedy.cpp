@@ -4,26 +4,16 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/checks.h"
 #include "core/dispatch.h"
 
 namespace {
 
-[[noreturn]] void bad(const std::string& message) { throw std::invalid_argument(message); }
+using hr::bad;
 
 void at_least(const char* name, int64_t value, int64_t least) {
     if (value < least)
         bad(std::string(name) + ": expected at least " + std::to_string(least) + ", got " + std::to_string(value));
-}
-
-void check_offsets(const hr_lists& lists) {
-    const int64_t* offsets = lists.offsets;
-    if (!offsets) bad("offsets: expected a pointer, got null");
-    if (offsets[0] != 0 || offsets[lists.batch] != lists.items)
-        bad("offsets: expected to run from 0 to " + std::to_string(lists.items) + ", got " +
-            std::to_string(offsets[0]) + " to " + std::to_string(offsets[lists.batch]));
-    for (int64_t b = 0; b < lists.batch; ++b)
-        if (offsets[b + 1] < offsets[b])
-            bad("offsets: expected no falling entries, got a fall at " + std::to_string(b));
 }
 
 void check_rules(const hr_lists& lists) {
@@ -74,7 +64,7 @@ void hr::check_lists(const hr_lists* lists, int64_t k, double theta, int64_t win
         bad("items * width, batch * k: expected products that fit 64 bits");
     if (lists->items && (!lists->vectors || !lists->rewards)) bad("vectors, rewards: expected pointers, got null");
     if (lists->batch && (!picks->picked || !picks->gain)) bad("picked, gain: expected pointers, got null");
-    check_offsets(*lists);
+    hr::check_offsets(lists->offsets, lists->batch, lists->items);
     check_rules(*lists);
 }
 

@@ -62,9 +62,9 @@ const void* element(const hr_embedding_tables& tables, int64_t start) {
     return static_cast<const char*>(tables.values) + start * kSize[tables.dtype];
 }
 
-void check_call(const hr_embedding_tables* tables, int64_t nnz, const int64_t* offsets, int64_t batch,
-                const float* weights, int pooling, int64_t width) {
-    expect(tables != nullptr, "tables: expected tables, got null");
+void check_call(const hr_embedding_tables* tables, const int64_t* indices, int64_t nnz, const int64_t* offsets,
+                int64_t batch, const float* weights, int pooling, int64_t width, const float* out) {
+    hr::check_pointer("tables", tables);
     expect(tables->dtype >= HR_EMBEDDING_FLOAT32 && tables->dtype <= HR_EMBEDDING_INT8, "dtype: expected 0, 1 or 2");
     expect(pooling == HR_POOLING_SUM || pooling == HR_POOLING_MEAN, "pooling: expected 0 (sum) or 1 (mean)");
     expect(!weights || pooling == HR_POOLING_SUM, "weights: expected none with the mean");
@@ -72,6 +72,12 @@ void check_call(const hr_embedding_tables* tables, int64_t nnz, const int64_t* o
     expect(batch == 0 || (tables->tables <= kMaxBags / batch && width <= kMaxBags / batch),
            "batch: the batch is too large");
     const int64_t bags = tables->tables * batch;
+    hr::check_pointer("offsets", offsets);
+    hr::check_pointer("indices", indices, nnz > 0);
+    hr::check_pointer("table", tables->table, tables->tables > 0);
+    hr::check_pointer("values", tables->values, tables->value_count > 0);
+    hr::check_pointer("scales", tables->scales, tables->dtype == HR_EMBEDDING_INT8 && tables->scale_count > 0);
+    hr::check_pointer("out", out, bags > 0);
     expect(offsets[0] == 0 && offsets[bags] == nnz, "offsets: expected to rise from 0 to " + std::to_string(nnz));
     for (int64_t t = 0; t < tables->tables; ++t) check_table(*tables, tables->table[t], width);
 }
@@ -82,7 +88,7 @@ hr_status hr_embedding_bag(const hr_embedding_tables* tables, const int64_t* ind
                            const int64_t* offsets, int64_t batch, const float* weights, int pooling, int threads,
                            int64_t width, float* out) {
     return hr::guarded([&] {
-        check_call(tables, nnz, offsets, batch, weights, pooling, width);
+        check_call(tables, indices, nnz, offsets, batch, weights, pooling, width, out);
         const int64_t bags = tables->tables * batch;
         if (bags == 0) return;
         const auto pool = kernels_in_use().pool[tables->dtype];

@@ -55,8 +55,9 @@ class Lookup {
 };
 
 int64_t search(const hr_pair_table& table, int64_t list, int64_t code) {
-    const int32_t *first = table.codes + table.offsets[list], *last = table.codes + table.offsets[list + 1];
-    const int32_t* at = std::lower_bound(first, last, code);
+    const auto [begin, end] = hr::list_at("tables: offsets", table.offsets, list, table.entries);
+    const int32_t* last = table.codes + end;
+    const int32_t* at = std::lower_bound(table.codes + begin, last, code);
     return at != last && *at == code ? at - table.codes + 1 : 0;
 }
 
@@ -93,7 +94,8 @@ void serve(const hr_pair_table& table, const Run& run) {
            "item: expected 0 to " + std::to_string(table.items - 1) + ", got another");
     expect(run.key >= -1 && run.key < table.lists,
            "key: expected -1 to " + std::to_string(table.lists - 1) + ", got " + std::to_string(run.key));
-    const int64_t first = run.key < 0 ? 0 : table.offsets[run.key], last = run.key < 0 ? 0 : table.offsets[run.key + 1];
+    const auto [first, last] =
+        run.key < 0 ? hr::Range{0, 0} : hr::list_at("tables: offsets", table.offsets, run.key, table.entries);
     if (first == last) {
         for (int64_t i = 0; i < run.n; ++i) write(i, 0);
     } else if (last - first > kEntriesPerCandidate * run.n) {
@@ -114,6 +116,9 @@ int64_t check_tables(const hr_pair_table* tables, int64_t count) {
         const hr_pair_table& table = tables[t];
         expect(table.lists >= 0 && table.entries >= 0 && table.width >= 0 && table.width <= kMostColumns,
                "tables: expected lists of codes and rows of numbers");
+        hr::check_pointer("tables: offsets", table.offsets);
+        hr::check_pointer("tables: codes", table.codes, table.entries > 0);
+        hr::check_pointer("tables: rows", table.rows, table.width > 0);
         expect(table.offsets[0] == 0 && table.offsets[table.lists] == table.entries,
                "tables: expected offsets from 0 to " + std::to_string(table.entries));
         width += table.width;
@@ -127,12 +132,13 @@ int64_t check_tables(const hr_pair_table* tables, int64_t count) {
 hr_status hr_lookup_pairs(const hr_pair_table* tables, int64_t count, const int64_t* key, int64_t batch,
                           const int64_t* offsets, const int64_t* item, int64_t n, int threads, float* out) {
     return hr::guarded([&] {
+        expect(count >= 0, "tables: expected at least 0");
+        hr::check_pointer("tables", tables, count > 0);
         const int64_t width = check_tables(tables, count);
-        expect(batch >= 0 && n >= 0 && offsets[0] == 0 && offsets[batch] == n,
-               "offsets: expected to run from 0 to " + std::to_string(n));
-        for (int64_t b = 0; b < batch; ++b)
-            expect(offsets[b] <= offsets[b + 1] && offsets[b + 1] <= n,
-                   "offsets: expected no falling entries, got a fall at " + std::to_string(b));
+        hr::check_offsets(offsets, batch, n);
+        hr::check_pointer("key", key, count > 0 && batch > 0);
+        hr::check_pointer("item", item, n > 0);
+        hr::check_pointer("out", out, n > 0 && width > 0);
         const int64_t tasks = 1 + n / kCandidatesPerTask;
         hr::parallel_for(tasks, hr::resolve_threads(threads), [&](int64_t task, int) {
             int64_t first = n * task / tasks;

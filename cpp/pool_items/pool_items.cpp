@@ -33,6 +33,9 @@ void check(const hr_item_lists& lists, int64_t k) {
     expect(lists.batch >= 0 && lists.nnz >= 0 && lists.nnz < int64_t{1} << 30,
            "item: expected fewer than 2^30 entries");
     expect(lists.score || lists.constant > -1, "constant: expected more than -1");
+    hr::check_pointer("offsets", lists.offsets);
+    hr::check_pointer("limits", lists.limits);
+    hr::check_pointer("item", lists.item, lists.nnz > 0);
     for (int64_t l = 0; l < lists.lists; ++l) {
         expect(lists.limits[l] >= 1, "limits: expected at least 1, got " + std::to_string(lists.limits[l]));
         const int64_t* offsets = lists.offsets + l * (lists.batch + 1);
@@ -65,7 +68,12 @@ void gather(const hr_item_lists& lists, int64_t request, int64_t entries, hr::It
 hr_status hr_pool_items(const hr_item_lists* lists, int64_t k, int threads, int64_t room, int64_t* out_offsets,
                         int64_t* out_item, float* out_score, int64_t* out_lists) {
     return hr::guarded([&] {
+        hr::check_pointer("lists", lists);
         check(*lists, k);
+        hr::check_pointer("out_offsets", out_offsets);
+        hr::check_pointer("out_item", out_item, room > 0);
+        hr::check_pointer("out_score", out_score, room > 0);
+        hr::check_pointer("out_lists", out_lists, room > 0);
         std::vector<int64_t> entries(lists->batch, 0), start(lists->batch + 1, 0);
         for (int64_t l = 0; l < lists->lists; ++l)
             for (int64_t b = 0; b < lists->batch; ++b) {

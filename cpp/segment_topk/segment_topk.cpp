@@ -27,14 +27,14 @@ hr_status hr_segment_topk(const int64_t* offsets, int64_t segments, const float*
     return hr::guarded([&] {
         expect(k >= 1, "k: expected at least 1, got " + std::to_string(k));
         expect(segments >= 0 && nnz >= 0 && nnz < int64_t{1} << 32, "score: expected fewer than 2^32 entries");
-        expect(offsets[0] == 0 && offsets[segments] == nnz,
-               "offsets: expected to run from 0 to " + std::to_string(nnz));
+        hr::check_offsets(offsets, segments, nnz);
+        hr::check_pointer("score", score, nnz > 0);
+        hr::check_pointer("tie", tie, nnz > 0);
+        hr::check_pointer("out_offsets", out_offsets);
+        hr::check_pointer("index", index, nnz > 0);
         out_offsets[0] = 0;
-        for (int64_t s = 0; s < segments; ++s) {
-            expect(offsets[s] <= offsets[s + 1] && offsets[s + 1] <= nnz,
-                   "offsets: expected no falling entries, got a fall at " + std::to_string(s));
+        for (int64_t s = 0; s < segments; ++s)
             out_offsets[s + 1] = out_offsets[s] + std::min(k, offsets[s + 1] - offsets[s]);
-        }
         expect(out_offsets[segments] <= room, "index: expected more room");
         const int most = static_cast<int>(std::min<int64_t>(hr::resolve_threads(threads), 1 + nnz / kEntriesPerThread));
         hr::parallel_for(segments, most, [&](int64_t s, int) {

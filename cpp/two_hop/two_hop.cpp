@@ -38,6 +38,8 @@ struct Span {
 void check_edges(const char* name, const hr_edges& edges) {
     expect(edges.nodes >= 0 && edges.entries >= 0 && edges.entries < int64_t{1} << 31,
            std::string(name) + ": expected fewer than 2^31 entries");
+    hr::check_pointer((std::string(name) + ".offsets").c_str(), edges.offsets);
+    hr::check_pointer((std::string(name) + ".target").c_str(), edges.target, edges.entries > 0);
     expect(edges.offsets[0] == 0 && edges.offsets[edges.nodes] == edges.entries,
            std::string(name) + ".offsets: expected to run from 0 to " + std::to_string(edges.entries));
 }
@@ -46,18 +48,21 @@ void check_edges(const char* name, const hr_edges& edges) {
 int64_t check(const Call& call) {
     expect(call.k >= 1, "k: expected at least 1, got " + std::to_string(call.k));
     expect(call.limit >= 1, "limit: expected at least 1, got " + std::to_string(call.limit));
-    expect(call.batch >= 0, "users: expected at least 0");
+    expect(call.batch >= 0 && call.batch < int64_t{1} << 31, "users: expected 0 to 2^31 - 1");
+    hr::check_pointer("users", call.users, call.batch > 0);
     check_edges("seeds", call.seeds);
     check_edges("items", call.items);
-    expect(call.seeds.weight, "seeds.weight: expected weights, got null");
-    expect(!call.items.time || call.now, "now: expected the times of the requests, got null");
+    hr::check_pointer("seeds.weight", call.seeds.weight, call.seeds.entries > 0);
+    hr::check_pointer("now", call.now, call.items.time && call.batch > 0);
     int64_t count = 0;
     for (int64_t b = 0; b < call.batch; ++b) {
         const int64_t user = call.users[b];
         expect(user >= -1 && user < call.seeds.nodes, "users: expected rows from -1 to " +
                                                           std::to_string(call.seeds.nodes - 1) + ", got " +
                                                           std::to_string(user));
-        if (user >= 0) count += call.seeds.offsets[user + 1] - call.seeds.offsets[user];
+        if (user < 0) continue;
+        const hr::Range seeds = hr::list_at("seeds.offsets", call.seeds.offsets, user, call.seeds.entries);
+        count += seeds.last - seeds.first;
     }
     return count;
 }
@@ -82,10 +87,11 @@ int64_t spans_of(const Call& call, int64_t b, std::vector<Span>& spans) {
     spans.clear();
     const int64_t user = call.users[b];
     if (user < 0) return 0;
-    const int64_t begin = call.seeds.offsets[user], count = call.seeds.offsets[user + 1] - begin;
-    if (count <= 0) return 0;
-    const int64_t* seed = call.seeds.target + begin;
-    const float* weight = call.seeds.weight + begin;
+    const hr::Range seeds = hr::list_at("seeds.offsets", call.seeds.offsets, user, call.seeds.entries);
+    const int64_t count = seeds.last - seeds.first;
+    if (count == 0) return 0;
+    const int64_t* seed = call.seeds.target + seeds.first;
+    const float* weight = call.seeds.weight + seeds.first;
     const double total = call.share ? total_of(weight, count) : 1.0;
     const hr_edges& items = call.items;
     for (int64_t i = 0; i < count; ++i) {
@@ -95,7 +101,7 @@ int64_t spans_of(const Call& call, int64_t b, std::vector<Span>& spans) {
     }
     int64_t entries = 0;
     for (int64_t i = 0; i < count; ++i) {
-        int64_t first = items.offsets[seed[i]], last = items.offsets[seed[i] + 1];
+        auto [first, last] = hr::list_at("items.offsets", items.offsets, seed[i], items.entries);
         if (items.time)
             first = std::lower_bound(items.time + first, items.time + last, call.now[b], std::greater<>()) - items.time;
         last = std::min(last, first + std::min(call.limit, items.entries));
@@ -134,9 +140,14 @@ hr_status hr_two_hop(const int64_t* users, const int64_t* now, int64_t batch, co
                      const hr_edges* items, int64_t limit, int share, int64_t k, int threads, int64_t* out_offsets,
                      int64_t* out_item, float* out_score) {
     return hr::guarded([&] {
+        hr::check_pointer("seeds", seeds);
+        hr::check_pointer("items", items);
         const Call call{users, now, batch, *seeds, *items, limit, share != 0, k};
         const int64_t work = 1 + check(call) / kSeedsPerThread;
         const int64_t room = std::min(k, items->entries);
+        hr::check_pointer("out_offsets", out_offsets);
+        hr::check_pointer("out_item", out_item, batch > 0 && room > 0);
+        hr::check_pointer("out_score", out_score, batch > 0 && room > 0);
         hr::parallel_for(
             batch, static_cast<int>(std::min<int64_t>(hr::resolve_threads(threads), work)),
             [&](int64_t b, int) { out_offsets[b + 1] = recall(call, b, out_item + b * room, out_score + b * room); });

@@ -27,7 +27,8 @@ typedef struct hr_edges {
 // out_item and out_score, request after request, from out_offsets[b] on (out_offsets [batch + 1]); both have room for
 // batch * min(k, items.entries). users [batch]: nodes of `seeds`, -1 has none. The same answer for every number of
 // threads. HR_INVALID for a user or a seed out of range, k or limit below 1, a NaN sum, and, with `share`, a user whose
-// weights do not add up to more than 0. Offsets are not checked in full.
+// weights do not add up to more than 0. Of the offsets, those of the
+// lists that are walked are checked, at each call: the memory is the caller's.
 HR_API hr_status hr_two_hop(const int64_t* users, const int64_t* now, int64_t batch, const hr_edges* seeds,
                             const hr_edges* items, int64_t limit, int share, int64_t k, int threads,
                             int64_t* out_offsets, int64_t* out_item, float* out_score);

@@ -8,6 +8,7 @@ from torch import Tensor
 from headrace.kernels.beam_search.model import PathModel
 from headrace.kernels.beam_search.path_index import PathIndex
 from headrace.kernels.checks import check_k, check_tensor
+from headrace.kernels.edge import FLOATS, takes
 from headrace.kernels.registry import Op
 
 __all__ = ["PathIndex", "PathModel", "beam_search"]
@@ -17,6 +18,7 @@ MAX_BEAM = 2**31 - 1
 OP = Op("beam_search", __name__, "beam search over the paths of Deep Retrieval", ("scalar", "avx2", "avx512"))
 
 
+@takes(user=FLOATS)
 def beam_search(
     user: Tensor, model: PathModel, beam: int, *, backend: str = "auto", threads: int = 0
 ) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.edge import FLOATS, takes
 
 PANEL = 8
 MAX_CODE = 2**62
@@ -28,6 +29,13 @@ class PathModel:
     Source: Gao et al., "Learning an End-to-End Structure for Retrieval in Large-Scale Recommendations", CIKM 2021.
     """
 
+    @takes(
+        embeddings=FLOATS,
+        hidden_weight=[FLOATS],
+        hidden_bias=[FLOATS],
+        output_weight=[FLOATS],
+        output_bias=[FLOATS],
+    )
     def __init__(
         self,
         embeddings: Tensor,
@@ -41,8 +49,8 @@ class PathModel:
         self.nodes, self.hidden = output_weight[0].shape
         self.user_dim = hidden_weight[0].shape[1]
         self.device = embeddings.device
-        stacked = [torch.stack([t.detach() for t in each]) for each in (hidden_bias, output_weight, output_bias)]
-        self.weights = [embeddings.detach().clone(), *stacked, *(t.detach().clone() for t in hidden_weight)]
+        stacked = [torch.stack(list(each)) for each in (hidden_bias, output_weight, output_bias)]
+        self.weights = [embeddings.clone(), *stacked, *(t.clone() for t in hidden_weight)]
         self.packed = _pack(self.weights[0], self.weights[4:], *stacked)
 
     @classmethod

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_at_least, check_tensor
+from headrace.kernels.edge import CODES, IDS, takes
 
 DIRECT_CODES = 2**24
 MAX_CODE = 2**62
 
 
+@takes(offsets=IDS, items=CODES, codes=IDS)
 @dataclass(frozen=True)
 class PathIndex:
     """The items on every path, as a CSR over path codes (code of a path: its nodes as digits of base `nodes`).
@@ -30,6 +32,7 @@ class PathIndex:
     codes: Tensor | None
 
     @classmethod
+    @takes(item_paths=CODES)
     def build(cls, item_paths: Tensor, nodes: int) -> PathIndex:
         """Indexes item_paths, int32 [N, J, D]: the J paths of each item, nodes from 0; a path of -1 is no path.
 
@@ -58,6 +61,7 @@ class PathIndex:
             codes, counts = code.unique_consecutive(return_counts=True)
         return cls(nodes, depth, catalogue, _offsets(counts), items, codes)
 
+    @takes(paths=CODES)
     def lookup(self, paths: Tensor) -> tuple[Tensor, Tensor]:
         """The items on any of a request's paths, each once, in ascending order.
 

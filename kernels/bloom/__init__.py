@@ -9,6 +9,7 @@ from torch import Tensor
 
 from headrace.kernels.bloom.sizing import bloom_fpr, bloom_size, check_shape
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.edge import CHANGED_WORDS, CODES, IDS, WORDS, takes
 from headrace.kernels.registry import Op
 
 __all__ = ["bloom_contains", "bloom_contains_lists", "bloom_fpr", "bloom_insert", "bloom_size"]
@@ -19,6 +20,7 @@ CONTAINS = Op("bloom_contains", __name__, "test keys against a bank of Bloom fil
 LISTS = Op("bloom_contains_lists", __name__, "test lists of keys against banks of Bloom filters", _ISAS)
 
 
+@takes(bits=CHANGED_WORDS, rows=IDS, keys=IDS)
 def bloom_insert(
     bits: Tensor,
     rows: Tensor,
@@ -44,6 +46,7 @@ def bloom_insert(
     INSERT(*inputs, hashes, layout, backend=backend, threads=threads)
 
 
+@takes(bits=WORDS, rows=IDS, keys=IDS)
 def bloom_contains(
     bits: Tensor,
     rows: Tensor,
@@ -66,6 +69,7 @@ def bloom_contains(
     return CONTAINS(*inputs, hashes, layout, backend=backend, threads=threads)  # type: ignore[no-any-return]
 
 
+@takes(bits=[WORDS], rows=[CODES], offsets=IDS, keys=IDS)
 def bloom_contains_lists(
     bits: Sequence[Tensor],
     rows: Sequence[Tensor],

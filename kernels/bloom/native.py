@@ -15,7 +15,7 @@ def bloom_insert(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: 
 
 
 def bloom_contains(bits: Tensor, rows: Tensor, keys: Tensor, hashes: int, layout: str, threads: int = 0) -> Tensor:
-    seen = torch.empty(keys.shape[0], dtype=torch.bool)
+    seen = keys.new_empty(keys.shape[0], dtype=torch.bool)
     extension().bloom_contains(bits.numpy(), rows.numpy(), keys.numpy(), hashes, _LAYOUT[layout], threads, seen.numpy())
     return seen
 
@@ -29,7 +29,7 @@ def bloom_contains_lists(
     layout: str,
     threads: int = 0,
 ) -> Tensor:
-    seen = torch.empty(keys.shape[0], dtype=torch.bool)
+    seen = keys.new_empty(keys.shape[0], dtype=torch.bool)
     banks = [bank.numpy() for bank in bits], [asked.numpy() for asked in rows], hashes
     extension().bloom_contains_lists(*banks, _LAYOUT[layout], offsets.numpy(), keys.numpy(), threads, seen.numpy())
     return seen

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.edge import CODES, FLOATS, IDS, takes
 from headrace.kernels.registry import Op
 
 __all__ = ["closeness"]
@@ -13,6 +14,7 @@ __all__ = ["closeness"]
 OP = Op("closeness", __name__, "likeness of candidates to recent items", ("scalar", "avx2", "avx512"))
 
 
+@takes(content=FLOATS, recent=CODES, offsets=IDS, item=IDS)
 def closeness(
     content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, *, backend: str = "auto", threads: int = 0
 ) -> Tensor:

@@ -52,7 +52,7 @@ def _closeness_kernel(
 
 def closeness(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor, threads: int = 0) -> Tensor:
     check_input(content, recent, offsets, item)
-    out = torch.empty(len(item), 2, device=item.device)
+    out = content.new_empty((len(item), 2))
     if len(item):
         dim = content.shape[1]
         blocks = triton.cdiv(int(offsets.diff().max()), _BLOCK)

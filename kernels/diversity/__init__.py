@@ -8,6 +8,7 @@ from torch import Tensor
 
 from headrace.kernels.diversity.picks import Picks, check_lists, outputs, paths
 from headrace.kernels.diversity.rules import Rules
+from headrace.kernels.edge import FLOATS, IDS, takes
 from headrace.kernels.registry import Op
 
 __all__ = ["Picks", "Rules", "dpp", "dpp_picks", "mmr", "mmr_picks"]
@@ -17,6 +18,7 @@ DPP = Op("dpp", __name__, "greedy MAP of a determinantal point process", _ISAS)
 MMR = Op("mmr", __name__, "maximal marginal relevance", _ISAS)
 
 
+@takes(vectors=FLOATS, rewards=FLOATS, offsets=IDS, pinned=IDS)
 def dpp(
     vectors: Tensor,
     rewards: Tensor,
@@ -56,6 +58,7 @@ def dpp(
     return picks[:2]
 
 
+@takes(vectors=FLOATS, rewards=FLOATS, offsets=IDS, pinned=IDS)
 def dpp_picks(
     vectors: Tensor,
     rewards: Tensor,
@@ -80,6 +83,7 @@ def dpp_picks(
     return Picks(picked, gain, ruled[:, 0], ruled[:, 1], logdet)
 
 
+@takes(vectors=FLOATS, rewards=FLOATS, offsets=IDS, pinned=IDS)
 def mmr(
     vectors: Tensor,
     rewards: Tensor,
@@ -116,6 +120,7 @@ def mmr(
     return picks[:2]
 
 
+@takes(vectors=FLOATS, rewards=FLOATS, offsets=IDS, pinned=IDS)
 def mmr_picks(
     vectors: Tensor,
     rewards: Tensor,

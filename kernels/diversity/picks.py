@@ -108,7 +108,7 @@ def _check_pins(pinned: Tensor, offsets: Tensor) -> None:
 
 def outputs(offsets: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Unfilled picked int64 [B, k], gain float32 [B, k] and ruled int64 [B, 2] (relaxed, overruled)."""
-    batch = offsets.shape[0] - 1
+    batch = max(offsets.shape[0] - 1, 0)
     return (
         offsets.new_empty((batch, k)),
         offsets.new_empty((batch, k), dtype=torch.float32),
@@ -118,4 +118,4 @@ def outputs(offsets: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def paths(offsets: Tensor, k: int) -> Tensor:
     """Unfilled logdet float32 [B, k]."""
-    return offsets.new_empty((offsets.shape[0] - 1, k), dtype=torch.float32)
+    return offsets.new_empty((max(offsets.shape[0] - 1, 0), k), dtype=torch.float32)

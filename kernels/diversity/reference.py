@@ -88,13 +88,13 @@ def _log_distance(v: Floats, held: Floats, eps: float) -> Floats:
 
 def _logdet(vectors: Tensor, offsets: Tensor, picked: Tensor, window: int | None, eps: float) -> Tensor:
     """float32 [B, k]: each pick's log distance from the window before it, summed up to that pick."""
-    out = torch.full(picked.shape, -torch.inf)
+    out = torch.full(picked.shape, -torch.inf, dtype=torch.float32, device="cpu")
     for b, row in enumerate(picked.tolist()):
         items = [item for item in row if item >= 0]
         rows = vectors[offsets[b] : offsets[b + 1]][items].cpu().double().numpy()
         first = [0 if window is None else max(0, t - window) for t in range(len(items))]
         steps = [float(_log_distance(rows[t : t + 1], rows[first[t] : t], eps)[0]) for t in range(len(items))]
-        out[b, : len(items)] = torch.tensor(steps, dtype=torch.float64).cumsum(0).float()
+        out[b, : len(items)] = torch.tensor(steps, dtype=torch.float64, device="cpu").cumsum(0).float()
     return out.to(picked.device)
 
 

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.edge import CODES, IDS, takes
 
 #: One bit of a 32-bit word for each rule.
 MAX_RULES = 31
 
 
+@takes(kinds=CODES, limits=IDS)
 @dataclass(frozen=True)
 class Rules:
     """R rules over the same lists, in order of priority: the last is dropped first when they leave nothing to pick.

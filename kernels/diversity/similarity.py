@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.edge import FLOATS, IDS, MATRICES, takes
 
 __all__ = ["blend", "cosine", "factor", "gaussian", "one_hot", "theta_of"]
 
 
+@takes(vectors=FLOATS)
 def cosine(vectors: Tensor) -> Tensor:
     """float32 [n, d]: the rows at length 1, so that inner products are cosines. A zero row stays zero, unlike all.
 
@@ -23,6 +25,7 @@ def cosine(vectors: Tensor) -> Tensor:
     return torch.where(length > 0, rows / length, 0.0).float()
 
 
+@takes(kinds=IDS)
 def one_hot(kinds: Tensor) -> Tensor:
     """float32 [n, kinds]: inner product 1 for items of one kind and 0 for others. A negative kind is like no other.
 
@@ -35,6 +38,7 @@ def one_hot(kinds: Tensor) -> Tensor:
     return out
 
 
+@takes(parts=[(None, FLOATS)])
 def blend(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
     """float32 [n, sum of d]: inner product sum_p weight_p <x_p, y_p>, by stacking each part times sqrt(weight_p).
 
@@ -53,6 +57,7 @@ def blend(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
     return torch.cat([vectors * weight**0.5 for weight, vectors in parts], dim=1)
 
 
+@takes(kernel=MATRICES)
 def factor(kernel: Tensor) -> Tensor:
     """float32 [..., n, n]: vectors whose inner products are the kernel, for a similarity known only as a matrix.
 
@@ -78,6 +83,7 @@ def factor(kernel: Tensor) -> Tensor:
     return out
 
 
+@takes(vectors=FLOATS)
 def gaussian(vectors: Tensor, scale: float) -> Tensor:
     """float32 [..., n, n]: vectors whose inner product is exp(-|x - y|^2 / (2 scale^2)), see `factor`.
 

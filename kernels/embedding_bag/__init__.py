@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.edge import FLOATS, IDS, takes
 from headrace.kernels.embedding_bag.tables import EmbeddingTables
 from headrace.kernels.registry import Op
 
@@ -15,6 +16,7 @@ POOLINGS = ("sum", "mean")
 OP = Op("embedding_bag", __name__, "pooled look-ups in many embedding tables", ("scalar", "avx2", "avx512"))
 
 
+@takes(indices=IDS, offsets=IDS, weights=FLOATS)
 def embedding_bag(
     tables: EmbeddingTables,
     indices: Tensor,

@@ -77,7 +77,7 @@ def embedding_bag(
         check_offsets("offsets", offsets, indices.shape[0])
     bags = offsets.shape[0] - 1
     batch = bags // len(dims)
-    out = torch.empty(batch, sum(dims), device=values.device)
+    out = torch.empty(batch, sum(dims), dtype=torch.float32, device=values.device)
     bad = torch.zeros(1, dtype=torch.int32, device=values.device)
     if bags == 0:
         return out

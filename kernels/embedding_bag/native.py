@@ -23,17 +23,16 @@ def embedding_bag(
     pooling: str,
     threads: int = 0,
 ) -> Tensor:
-    batch = (offsets.shape[0] - 1) // len(dims)
+    batch = max(offsets.shape[0] - 1, 0) // len(dims)
     out = indices.new_empty((batch, sum(dims)), dtype=torch.float32)
     raw = values.view(torch.int16) if values.dtype == torch.bfloat16 else values
     extension().embedding_bag(
         raw.numpy(),
         scales.numpy(),
-        _DTYPE[values.dtype],
+        _DTYPE.get(values.dtype, -1),
         layout.numpy(),
         indices.numpy(),
         offsets.numpy(),
-        batch,
         None if weights is None else weights.detach().numpy(),
         int(pooling == "mean"),
         threads,

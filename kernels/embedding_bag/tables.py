@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from headrace.kernels.edge import ROWS, takes
 from headrace.kernels.memory import zeros_on_huge_pages
 
 #: A row takes its elements padded to a multiple of this, so that vectors never cross its end.
@@ -27,6 +29,7 @@ class EmbeddingTables:
     Raises TypeError for a wrong dtype; ValueError for no tables, a wrong shape, or NaN or infinity in a table.
     """
 
+    @takes(tables=[ROWS])
     def __init__(self, tables: Sequence[Tensor], dtype: str | None = None) -> None:
         _check(tables, dtype)
         stored = tables[0].dtype if dtype is None else _DTYPES[dtype]
@@ -73,8 +76,7 @@ def _quantise(table: Tensor, scale: Tensor) -> Tensor:
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:
-    starts = torch.tensor([0, *sizes]).cumsum(0)[:-1]
-    return starts.tolist()
+    return list(accumulate(sizes, initial=0))[:-1]
 
 
 def _check(tables: Sequence[Tensor], dtype: str | None) -> None:

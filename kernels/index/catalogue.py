@@ -61,7 +61,7 @@ class Catalogue:
         """float32 [rows, d]: the vectors that decide; anything finite where a row has no item."""
         if len(self.segments) == 1 and self.segments[0].vectors is not None:
             return self.segments[0].vectors
-        vectors = torch.zeros(self.rows, self.dim, device=self.device)
+        vectors = torch.zeros(self.rows, self.dim, dtype=torch.float32, device=self.device)
         for start, segment in self._starts():
             rows = segment.live_rows()
             vectors[start * 64 + rows] = segment.vectors_of(rows, self.kind.metric, self.dim)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headrace.kernels.atomic import replace
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.edge import FLOATS, IDS, WORDS, takes
 from headrace.kernels.forks import Lock
 from headrace.kernels.index.catalogue import Catalogue
 from headrace.kernels.index.segment import Kind, Segment
@@ -43,6 +44,7 @@ class TopKIndex:
     Raises TypeError or ValueError naming the argument; OSError where `path` cannot be written.
     """
 
+    @takes(items=FLOATS, ids=IDS)
     def __init__(
         self,
         items: Tensor,
@@ -119,6 +121,7 @@ class TopKIndex:
         """Bytes that the index holds in memory: vectors, packed numbers, ids and bits; not those of a mapped file."""
         return sum(segment.nbytes for segment in self._held.segments)
 
+    @takes(ids=IDS)
     def mask(self, ids: Tensor, allow: bool = True) -> Tensor:
         """The bitset, int64 [words], of the items under `ids` int64 [m], or with allow=False of all others.
 
@@ -131,6 +134,7 @@ class TopKIndex:
         check_tensor("ids", ids, dtype=torch.int64, ndim=ids.ndim, device=now.device)
         return now.mask(ids, allow)
 
+    @takes(queries=FLOATS, mask=WORDS)
     def search(
         self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor]:
@@ -140,6 +144,7 @@ class TopKIndex:
         """
         return self.search_counted(queries, k, mask, backend=backend, threads=threads)[:2]
 
+    @takes(queries=FLOATS, mask=WORDS)
     def search_counted(
         self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor, Counts | None]:
@@ -147,6 +152,7 @@ class TopKIndex:
         scores, ids, counts = self.search_float64(queries, k, mask, backend=backend, threads=threads)
         return scores.float(), ids, counts
 
+    @takes(queries=FLOATS, mask=WORDS)
     def search_float64(
         self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor, Counts | None]:
@@ -156,6 +162,7 @@ class TopKIndex:
         check_queries(queries, k, now.dim, now.device, mask, now.words)
         return now.search(queries, k, mask, backend=backend, threads=threads)
 
+    @takes(items=FLOATS, ids=IDS)
     def add(self, items: Tensor, ids: Tensor) -> None:
         """Adds items float32 [n, d] under `ids` int64 [n]. ValueError where an id is in the index already."""
         segment = self._segment(items, ids)
@@ -166,6 +173,7 @@ class TopKIndex:
             if segment is not None:
                 self._held = self._catalogue.added(segment)
 
+    @takes(items=FLOATS, ids=IDS)
     def upsert(self, items: Tensor, ids: Tensor) -> None:
         """As `add`, in place of the items that the index has under some of the ids: one change."""
         segment = self._segment(items, ids)
@@ -173,6 +181,7 @@ class TopKIndex:
             if segment is not None:
                 self._held = self._catalogue.removed(ids).added(segment)
 
+    @takes(ids=IDS)
     def remove(self, ids: Tensor) -> None:
         """Removes the items under `ids` int64 [n]. ValueError where the index lacks an id; then nothing is removed."""
         check_tensor("ids", ids, dtype=torch.int64, ndim=1, device=self._held.device)
@@ -213,6 +222,7 @@ class TopKIndex:
             write_index(place, self._catalogue)
 
     @classmethod
+    @takes()
     def load(cls, path: str | Path, mmap: bool = True, verify: bool = True) -> TopKIndex:
         """The index in a file of `save`.
 

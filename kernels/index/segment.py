@@ -177,7 +177,7 @@ def merged(parts: Sequence[Segment], kind: Kind, dim: int) -> Segment:
     if order is None and whole:
         blocks: Iterable[Packed] = (part.packed for part in parts if part.packed is not None)
     else:
-        order = torch.arange(len(ids)) if order is None else order
+        order = torch.arange(len(ids), device="cpu") if order is None else order
         blocks = _packed_again(parts, rows, order, kind, dim)
     packed = Packed.joined(blocks, len(ids), dim, kind.metric, kind.scan)
     return Segment(len(ids), first, names, None, packed, None, len(ids))
@@ -191,7 +191,7 @@ def _packed_again(
     every = torch.cat(list(rows))
     for chosen in order.split(block_rows(dim)):
         place, row = places[chosen], every[chosen]
-        vectors = torch.empty(len(chosen), dim)
+        vectors = torch.empty(len(chosen), dim, dtype=torch.float32, device="cpu")
         for at, part in enumerate(parts):
             mine = (place == at).nonzero().squeeze(1)
             vectors.index_copy_(0, mine, part.vectors_of(row[mine], kind.metric, dim))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_tensor
+from headrace.kernels.edge import IDS, takes
 from headrace.kernels.lookup_pairs.tables import PairTable
 from headrace.kernels.registry import Op
 
@@ -16,6 +17,7 @@ __all__ = ["PairTable", "lookup_pairs"]
 OP = Op("lookup_pairs", __name__, "rows of tables keyed by request and candidate", ("scalar",))
 
 
+@takes(keys=IDS, offsets=IDS, item=IDS)
 def lookup_pairs(
     tables: Sequence[PairTable],
     keys: Tensor,

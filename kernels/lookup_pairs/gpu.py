@@ -73,7 +73,7 @@ def lookup_pairs(
     tables = list(zip(lists, codes, rows, item_codes, strict=True))
     check_input(tables, keys, offsets, item)
     n, stride = len(item), sum(table.shape[1] for table in rows)
-    out = torch.empty(n, stride, device=item.device)
+    out = rows[0].new_empty(n, stride)
     owner = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=item.device), offsets.diff())
     column = 0
     for (starts, code, row, item_code), key in zip(tables, keys, strict=True):

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_offsets, check_tensor
+from headrace.kernels.edge import CODES, FLOATS, IDS, takes
 
 
+@takes(offsets=IDS, codes=CODES, rows=FLOATS, item_code=CODES)
 @dataclass(frozen=True, eq=False)
 class PairTable:
     """A row for each pair that was ever seen, and one for all others.

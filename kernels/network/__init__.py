@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_between, check_shape
+from headrace.kernels.edge import CODES, FLOATS, IDS, takes
 from headrace.kernels.network.program import MAX_SIZE, Precision, Program, Stage
 from headrace.kernels.registry import Op
 
@@ -16,6 +17,7 @@ __all__ = ["Precision", "Program", "Stage", "network"]
 OP = Op("network", __name__, "any ranking network, as a program", ("scalar", "avx2", "avx512", "amx"))
 
 
+@takes(request=FLOATS, offsets=IDS, item=IDS, codes=CODES, pair=FLOATS, sequences=[(FLOATS, CODES)])
 def network(
     program: Program,
     *,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_at_least, check_between, check_weight
+from headrace.kernels.edge import FLOATS, takes
 from headrace.kernels.network.instructions import (
     ENCODED,
     HELD,
@@ -69,9 +70,12 @@ class Stage:
     @cached_property
     def encoded(self) -> Tensor:
         """int64 [instructions, ENCODED], as the backends read it."""
-        return torch.tensor([step.encoded() for step in self.code], dtype=torch.int64).reshape(-1, ENCODED)
+        return torch.tensor([step.encoded() for step in self.code], dtype=torch.int64, device="cpu").reshape(
+            -1, ENCODED
+        )
 
 
+@takes(weights=FLOATS, item_rows=FLOATS, code_rows=FLOATS)
 @dataclass(frozen=True)
 class Program:
     """A ranking network, lowered.
@@ -80,7 +84,7 @@ class Program:
     pair: runs over n candidates, whose inputs are float32 [n, pair_inputs]; its result is the logits [n, T].
     weights: float32 [W]. item_rows: float32 [items, I], what depends on an item alone. code_rows: float32 [codes, C],
     what depends on a candidate's codes, of which it has `fields`. sequences: width of the entries of each sequence.
-    All tensors are contiguous, finite and on one device.
+    All tensors are finite and on one device.
     precision: with "bfloat16", every `Affine` of the pair stage, unless `own`, has its x and W rounded to bfloat16 (to
     the nearest, ties to even) before it multiplies them; such a product is exact in float32. Everything else stays as
     it is: its start and its sums, the other instructions, the request stage.
@@ -104,6 +108,8 @@ class Program:
         for name in ("item_rows", "code_rows"):
             check_weight(name, getattr(self, name), (None, None), self.weights.device)
         check_weight("weights", self.weights, (None,), self.weights.device)
+        for name in ("weights", "item_rows", "code_rows"):
+            object.__setattr__(self, name, getattr(self, name).contiguous())
         check_between("fields", self.fields, 0, MAX_FIELDS)
         sizes = {
             **{"item_rows: columns": self.item_rows.shape[1], "code_rows: columns": self.code_rows.shape[1]},

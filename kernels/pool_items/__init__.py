@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_count, check_tensor
+from headrace.kernels.edge import DOUBLES, IDS, takes
 from headrace.kernels.registry import Op
 
 __all__ = ["pool_items"]
@@ -16,6 +17,7 @@ MOST_LISTS = 63
 OP = Op("pool_items", __name__, "distinct items of many lists, the best of each request", ("scalar",))
 
 
+@takes(offsets=IDS, item=IDS, score=DOUBLES)
 def pool_items(
     offsets: Tensor,
     item: Tensor,

@@ -48,7 +48,7 @@ def pool_items(
     reference.check_repeats(groups.group, lists, score)
     count = len(groups.item)
     starts = torch.cat([groups.length.new_zeros(1), groups.length.cumsum(0)])
-    total = torch.empty(count, device=item.device)
+    total = torch.empty(count, dtype=torch.float32, device=item.device)
     bits = torch.empty(count, dtype=torch.int64, device=item.device)
     if count:
         worth = found.worth[groups.order]

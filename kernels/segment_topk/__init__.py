@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_count, check_tensor
+from headrace.kernels.edge import FLOATS, IDS, takes
 from headrace.kernels.registry import Op
 
 __all__ = ["segment_topk"]
@@ -13,6 +14,7 @@ __all__ = ["segment_topk"]
 OP = Op("segment_topk", __name__, "top-k inside the segments of a ragged batch", ("scalar",))
 
 
+@takes(offsets=IDS, score=FLOATS, tie=IDS)
 def segment_topk(
     offsets: Tensor, score: Tensor, tie: Tensor, k: int, *, backend: str = "auto", threads: int = 0
 ) -> tuple[Tensor, Tensor]:

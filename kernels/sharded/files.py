@@ -10,6 +10,7 @@ from torch import Tensor
 
 from headrace.kernels.atomic import replace
 from headrace.kernels.checks import check_at_least, check_shape
+from headrace.kernels.edge import FLOATS, IDS, takes
 from headrace.kernels.index.index import TopKIndex
 from headrace.kernels.index.storage import write_index
 from headrace.kernels.topk.checks import check_items
@@ -18,6 +19,7 @@ _NAME = re.compile(r"shard-(\d{5})-of-(\d{5})\.topk")
 _MOST = 99_999
 
 
+@takes(items=FLOATS, ids=IDS)
 def save_shards(
     folder: str | Path,
     items: Tensor,

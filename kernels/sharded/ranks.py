@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from headrace.kernels.edge import FLOATS, WORDS, in_kind, tensor_of
 from headrace.kernels.index.index import TopKIndex
 from headrace.kernels.index.merge import merge_best, widened
 from headrace.kernels.settings import check_call
@@ -55,23 +56,30 @@ class TopKRanks:
         mask: over the items of rank after rank, each of which begins a new word, as in `TopKShards.search`. A rank
         whose index has other words than at the construction refuses a mask.
         """
-        scores, ids, _ = self.search_float64(queries, k, mask, backend=backend, threads=threads)
-        return scores.float(), ids
+        scores, ids, _ = self._search(queries, k, mask, backend, threads)
+        answer: tuple[Tensor, Tensor] = in_kind((scores.float(), ids), queries)
+        return answer
 
     def search_float64(
         self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> Answer:
         """As `search`, with the float64 scores that ranked the items, and what the search of this rank's shard took."""
+        answer: Answer = in_kind(self._search(queries, k, mask, backend, threads), queries)
+        return answer
 
+    def _search(self, queries: Tensor, k: int, mask: Tensor | None, backend: str, threads: int) -> Answer:
         def search() -> tuple[tuple[int, ...], Answer]:
+            # Here, since what one rank refuses is an error on all.
+            asked = tensor_of("queries", queries, FLOATS)
+            words = None if mask is None else tensor_of("mask", mask, WORDS)
             check_call(backend, threads)
-            check_arguments(queries, k, mask, shape_of(self._index), sum(self._words))
-            part, own = self._part(mask), of_shard(k, self._index)
-            scores, ids, counts = self._index.search_float64(queries, own, part, backend=backend, threads=threads)
+            check_arguments(asked, k, words, shape_of(self._index), sum(self._words))
+            part, own = self._part(words), of_shard(k, self._index)
+            scores, ids, counts = self._index.search_float64(asked, own, part, backend=backend, threads=threads)
             # All ranks exchange one shape.
             answer = widened(scores, k, -torch.inf), widened(ids, k, -1), counts
-            digest = zlib.crc32(queries.detach().cpu().contiguous().numpy().tobytes())
-            return (queries.shape[0], k, digest, mask is not None), answer
+            digest = zlib.crc32(asked.cpu().contiguous().numpy().tobytes())
+            return (asked.shape[0], k, digest, words is not None), answer
 
         (scores, ids, counts), told = self._together(search)
         _check_alike("search", told, ("as many queries", "the same k", "the same queries", "a mask, or none,"))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_at_least
+from headrace.kernels.edge import FLOATS, IDS, WORDS, takes
 from headrace.kernels.index.index import TopKIndex
 from headrace.kernels.index.merge import merge_best
 from headrace.kernels.settings import check_call
@@ -61,10 +62,12 @@ class TopKShards:
         """
         return torch.cat([whole_words(shard.ids) for shard in self._shards])
 
+    @takes(ids=IDS)
     def mask(self, ids: Tensor, allow: bool = True) -> Tensor:
         """As `TopKIndex.mask`, over all shards."""
         return torch.cat([shard.mask(ids, allow) for shard in self._shards], -1)
 
+    @takes(queries=FLOATS, mask=WORDS)
     def search(
         self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> tuple[Tensor, Tensor]:
@@ -76,6 +79,7 @@ class TopKShards:
         scores, ids, _ = self.search_float64(queries, k, mask, backend=backend, threads=threads)
         return scores.float(), ids
 
+    @takes(queries=FLOATS, mask=WORDS)
     def search_float64(
         self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
     ) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from headrace.kernels.edge import FLOATS, WORDS, takes
 from headrace.kernels.registry import Op
 from headrace.kernels.topk.checks import METRICS, check_search
 
@@ -13,6 +14,7 @@ __all__ = ["METRICS", "topk"]
 OP = Op("topk", __name__, "exact top-k by inner product, cosine or distance", ("scalar", "avx2", "avx512"))
 
 
+@takes(queries=FLOATS, items=FLOATS, mask=WORDS)
 def topk(
     queries: Tensor,
     items: Tensor,
@@ -40,7 +42,7 @@ def topk(
     a query gets ids -1 and score NaN, and such an item is in no answer.
     """
     check_search(queries, items, k, metric, mask)
-    scores, ids = OP(queries.detach(), items.detach(), k, metric, mask, backend=backend, threads=threads)
+    scores, ids = OP(queries, items, k, metric, mask, backend=backend, threads=threads)
     return scores.float(), ids
 
 

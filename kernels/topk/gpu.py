@@ -142,11 +142,11 @@ class Run:
         self.room = room_of(n_queries, items.shape[0], k)
         dtype = queries.dtype if parts is None else parts.rows.dtype
         self.scanned = torch.empty(n_queries, self.width, dtype=dtype, device=device)
-        self.by, self.limits = (torch.empty(n_queries, device=device) for _ in range(2))
-        self.factors = torch.empty(3, n_queries, device=device)
+        self.by, self.limits = (torch.empty(n_queries, dtype=torch.float32, device=device) for _ in range(2))
+        self.factors = torch.empty(3, n_queries, dtype=torch.float32, device=device)
         self.counts, self.states = (torch.empty(n_queries, dtype=torch.int32, device=device) for _ in range(2))
         self.found = torch.empty(n_queries, self.room, dtype=torch.int32, device=device)
-        self.lower, self.upper = (torch.empty(n_queries, self.room, device=device) for _ in range(2))
+        self.lower, self.upper = torch.empty(2, n_queries, self.room, dtype=torch.float32, device=device)
         self.suspect = torch.zeros(1, dtype=torch.int32, device=device)
         self.rescored = torch.zeros((), dtype=torch.int64, device=device)
 

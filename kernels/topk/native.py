@@ -21,7 +21,7 @@ def topk(
         items.contiguous().numpy(),
         k,
         METRICS.index(metric),
-        *_words(mask),
+        _words(mask),
         threads,
         scores.numpy(),
         ids.numpy(),
@@ -49,21 +49,18 @@ def topk_packed(
         k,
         METRICS.index(metric),
         SCANS.index(scan),
-        *_words(mask),
+        _words(mask),
         threads,
         scores.numpy(),
         ids.numpy(),
     )
-    return scores, ids, torch.tensor(counts)
+    return scores, ids, torch.tensor(counts, device=queries.device)
 
 
 def _empty(queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    return torch.empty(queries.shape[0], k, dtype=torch.float64), torch.empty(queries.shape[0], k, dtype=torch.int64)
+    shape = (queries.shape[0], k)
+    return queries.new_empty(shape, dtype=torch.float64), queries.new_empty(shape, dtype=torch.int64)
 
 
-def _words(mask: Tensor | None) -> tuple[NDArray[np.uint64] | None, int]:
-    """The bitset, and the words from one query's to the next one's."""
-    if mask is None:
-        return None, 0
-    words = mask.contiguous().numpy().view(np.uint64)
-    return words, words.shape[1] if words.ndim == 2 else 0
+def _words(mask: Tensor | None) -> NDArray[np.uint64] | None:
+    return None if mask is None else mask.contiguous().numpy().view(np.uint64)

@@ -70,7 +70,7 @@ class Packed:
         """Packs float32 [N, d] so that the packed numbers decide: as if the items were what these stand for."""
         count, dim = items.shape
         first = (cls.of(block, metric, scan) for block in items.split(block_rows(dim)))
-        rounded = (block.unpack(torch.arange(block.count), dim, metric) for block in first)
+        rounded = (block.unpack(torch.arange(block.count, device="cpu"), dim, metric) for block in first)
         return cls.joined((cls.of(block, metric, scan, rounded=True) for block in rounded), count, dim, metric, scan)
 
     @classmethod
@@ -85,7 +85,7 @@ class Packed:
 
     def unpack(self, rows: Tensor, dim: int, metric: str) -> Tensor:
         """float32 [n, dim]: the vectors that the numbers of `rows` int64 [n] stand for."""
-        vectors = torch.empty(len(rows), dim)
+        vectors = torch.empty(len(rows), dim, dtype=torch.float32, device="cpu")
         settings.extension().topk_unpack(
             *(self.data.numpy(), self.count, METRICS.index(metric), SCANS.index(self.scan)),
             *(rows.int().numpy(), 0, vectors.numpy()),

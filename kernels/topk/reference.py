@@ -46,9 +46,11 @@ def topk_packed(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All items are scored, however they are found; without any, what the packed numbers stand for."""
     if items is None:
-        items = Packed(scan, packed, n_items).unpack(torch.arange(n_items), queries.shape[1], metric)
+        items = Packed(scan, packed, n_items).unpack(
+            torch.arange(n_items, device=queries.device), queries.shape[1], metric
+        )
     scores, ids = topk(queries, items, k, metric, mask, threads)
-    return scores, ids, torch.tensor([queries.shape[0] * n_items, 0])
+    return scores, ids, torch.tensor([queries.shape[0] * n_items, 0], device=queries.device)
 
 
 def exact_scores(queries: Tensor, items: Tensor, metric: str) -> Tensor:

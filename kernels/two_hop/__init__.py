@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_count, check_tensor
+from headrace.kernels.edge import IDS, takes
 from headrace.kernels.registry import Op
 from headrace.kernels.two_hop.edges import Edges
 
@@ -15,6 +16,7 @@ _MOST = 1 << 62
 OP = Op("two_hop", __name__, "users to seeds to items, the best of each request", ("scalar",))
 
 
+@takes(users=IDS, now=IDS)
 def two_hop(
     users: Tensor,
     seeds: Edges,

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from headrace.kernels.checks import check_offsets, check_tensor
+from headrace.kernels.edge import FLOATS, IDS, takes
 
 
+@takes(offsets=IDS, target=IDS, weight=FLOATS, time=IDS)
 @dataclass(frozen=True, eq=False)
 class Edges:
     """A graph's edges by source (CSR): node n leads to target[offsets[n]:offsets[n+1]], in the order of its list.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -52,7 +53,8 @@ def check_failures(rank: int, sizes: tuple[int, ...]) -> None:
 
     fails(ValueError, "queries: expected finite.* row 2", nan, 3)
     fails(ValueError, "k: expected at least 1, got 0", queries, 0)
-    fails(TypeError, "queries: expected a tensor, got list", [[1.0]], 3)
+    fails(TypeError, "queries: expected float32, got int64", queries.long(), 3)
+    assert all(isinstance(part, np.ndarray) for part in ranks.search(queries.double().numpy(), 3))
     fails(ValueError, r"mask: expected shape", queries, 3, torch.zeros(1, dtype=torch.int64))
     if len(sizes) > 1:
         for match, arguments in (

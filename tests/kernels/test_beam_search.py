@@ -181,8 +181,8 @@ def test_users_must_be_finite(backend, value):
     [
         ({"user": torch.zeros(2, 4)}, ValueError, "user: expected 3 columns"),
         ({"user": torch.zeros(3)}, ValueError, "user: expected 2 dimensions"),
-        ({"user": torch.zeros(2, 3, dtype=torch.float64)}, TypeError, "user: expected float32"),
-        ({"user": [1.0]}, TypeError, "user: expected a tensor"),
+        ({"user": torch.zeros(2, 3, dtype=torch.int64)}, TypeError, "user: expected float32"),
+        ({"user": "1.0"}, TypeError, "user: expected a tensor"),
         ({"beam": 0}, ValueError, "beam: expected at least 1, got 0"),
         ({"model": None}, TypeError, "model: expected a PathModel, got NoneType"),
         ({"beam": 2**31}, ValueError, "beam: expected at most 65536, got 2147483648"),
@@ -209,7 +209,7 @@ def parts(depth=2, nodes=4, user_dim=3, embed_dim=2, hidden=5):
     [
         ({"embeddings": torch.zeros(1, 5, 2)}, ValueError, r"output_weight\[0\]: expected shape \(5, 5\)"),
         ({"embeddings": torch.zeros(2, 4, 2)}, ValueError, r"embeddings: expected shape \(1, 4, 2\)"),
-        ({"embeddings": torch.zeros(1, 4, 2).double()}, TypeError, "embeddings: expected float32"),
+        ({"embeddings": torch.zeros(1, 4, 2).long()}, TypeError, "embeddings: expected float32"),
         ({"embeddings": torch.full((1, 4, 2), torch.nan)}, ValueError, "embeddings: expected finite"),
         ({"hidden_weight": []}, ValueError, "hidden_weight: expected at least 1 layer"),
         ({"hidden_weight": [torch.zeros(5, 3)] * 2}, ValueError, r"hidden_weight\[1\]: expected shape \(5, 5\)"),

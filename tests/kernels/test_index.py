@@ -78,7 +78,7 @@ def test_what_arrives_wrong_is_named() -> None:
         (ValueError, "items: expected finite values.* row 1", lambda: TopKIndex(nan)),
         (ValueError, "ids: expected ids of the index, got 7", lambda: index.remove(torch.tensor([1, 7]))),
         (ValueError, "ids: expected at least 0, got -1", lambda: TopKIndex(normal(1, 3), torch.tensor([-1]))),
-        (TypeError, "ids: expected int64, got int32", lambda: TopKIndex(normal(1, 3), torch.tensor([1]).int())),
+        (TypeError, "ids: expected int64, got float32", lambda: TopKIndex(normal(1, 3), torch.tensor([1.0]))),
         (ValueError, "scan: expected one of auto, float32", lambda: TopKIndex(normal(1, 3), scan="int4")),
         (ValueError, "keep: expected one of memory, mmap, none", lambda: TopKIndex(normal(1, 3), keep="disk")),
         (
@@ -90,10 +90,10 @@ def test_what_arrives_wrong_is_named() -> None:
         (ValueError, "path: expected none with keep='none'", lambda: TopKIndex(normal(1, 3), keep="none", path="x")),
         (ValueError, "ids: expected distinct ids", lambda: index.upsert(normal(2, 3), torch.tensor([9, 9]))),
         (ValueError, "items: expected finite values.* row 1", lambda: index.upsert(nan, torch.tensor([1, 2]))),
-        (TypeError, "ids: expected int64, got int32", lambda: index.mask(torch.tensor([1]).int())),
+        (TypeError, "ids: expected int64, got float32", lambda: index.mask(torch.tensor([1.0]))),
         (ValueError, "k: expected at least 1, got 0", lambda: index.search(normal(1, 3), 0)),
         (ValueError, "queries: expected 3 columns as in the index, got 4", lambda: index.search(normal(1, 4), 1)),
-        (TypeError, "queries: expected float32, got float64", lambda: index.search(normal(1, 3).double(), 1)),
+        (TypeError, "queries: expected float32, got int64", lambda: index.search(normal(1, 3).long(), 1)),
         (ValueError, r"queries: expected finite values.* row 1", lambda: index.search(nan, 1)),
         (
             ValueError,

@@ -97,7 +97,7 @@ def test_bad_arguments(backend: str, change: dict[str, object], error: type[Exce
     [
         ({"codes": torch.tensor([1, 1, 0]).int()}, ValueError, "codes: expected at least 0, rising"),
         ({"codes": torch.tensor([-1, 1, 0]).int()}, ValueError, "codes: expected at least 0, rising"),
-        ({"codes": torch.tensor([0, 1, 0])}, TypeError, "codes: expected int32"),
+        ({"codes": torch.tensor([0.0, 1.0, 0.0])}, TypeError, "codes: expected int32"),
         ({"rows": torch.ones(3, 2)}, ValueError, "rows: expected 4, one more than codes, got 3"),
         ({"offsets": torch.tensor([0, 2, 2])}, ValueError, "offsets: expected to run from 0 to 3"),
         ({"item_code": torch.zeros(3)}, TypeError, "item_code: expected int32"),

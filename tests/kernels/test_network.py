@@ -140,14 +140,14 @@ def test_bad_types_and_shapes_are_refused():
     tensors = {name: tensor for name, tensor in arguments.items() if name != "sequences"}
     for name, tensor in tensors.items():
         with pytest.raises(TypeError, match=f"{name}: expected"):
-            network(program, **{**arguments, name: tensor.double()})
+            network(program, **{**arguments, name: tensor.bool()})
         with pytest.raises(ValueError, match=f"{name}: expected"):
             network(program, **{**arguments, name: tensor[..., None]})
     with pytest.raises(ValueError, match="sequences: expected 2, got 1"):
         network(program, **{**arguments, "sequences": arguments["sequences"][:1]})
     (entries, counts), other = arguments["sequences"]
-    with pytest.raises(TypeError, match=r"sequences\[0\]: expected"):
-        network(program, **{**arguments, "sequences": [(entries.double(), counts), other]})
+    with pytest.raises(TypeError, match=r"sequences\[0\]\[0\]: expected"):
+        network(program, **{**arguments, "sequences": [(entries.long(), counts), other]})
     with pytest.raises(TypeError, match="program: expected a Program"):
         network(None, **arguments)
     with pytest.raises(ValueError, match="threads"):

@@ -98,7 +98,7 @@ def test_items_that_share_half_of_their_bits(backend: str) -> None:
         ),
         ({"item": torch.zeros(4)}, TypeError, "item: expected int64"),
         ({"score": torch.ones(3).double()}, ValueError, "score: expected 4 entries"),
-        ({"score": torch.ones(4)}, TypeError, "score: expected float64"),
+        ({"score": torch.ones(4).long()}, TypeError, "score: expected float64"),
         ({"score": torch.tensor([1.0, torch.nan, 1.0, 1.0]).double()}, ValueError, "score: expected numbers, got NaN"),
         ({"limits": [1]}, ValueError, "limits: expected 2 of at least 1"),
         ({"limits": [1, 0]}, ValueError, "limits: expected 2 of at least 1"),

@@ -83,7 +83,7 @@ def test_the_same_for_every_thread_count_and_batch() -> None:
             ValueError,
             "score: expected numbers, got NaN at position 2",
         ),
-        ({"score": torch.ones(4).double()}, TypeError, "score: expected float32"),
+        ({"score": torch.ones(4).long()}, TypeError, "score: expected float32"),
         ({"tie": torch.zeros(3, dtype=torch.int64)}, ValueError, "tie: expected 4 entries"),
         ({"tie": torch.zeros(4)}, TypeError, "tie: expected int64"),
         ({"offsets": torch.tensor([0, 3, 2, 4])}, ValueError, "offsets: expected no falling entries, got a fall at 1"),

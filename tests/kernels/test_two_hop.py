@@ -162,7 +162,7 @@ def test_bad_arguments(backend: str, change: dict[str, object], error: type[Exce
         ({"offsets": torch.tensor([0, 2, 1, 3])}, ValueError, "offsets: expected no falling entries"),
         ({"offsets": torch.tensor([0, 2])}, ValueError, "offsets: expected to run from 0 to 3, got 0 to 2"),
         ({"target": torch.zeros(3)}, TypeError, "target: expected int64"),
-        ({"weight": torch.ones(3).double()}, TypeError, "weight: expected float32"),
+        ({"weight": torch.ones(3).long()}, TypeError, "weight: expected float32"),
         ({"weight": torch.ones(2)}, ValueError, "weight: expected 3 entries"),
         ({"weight": torch.tensor([1.0, math.nan, 1.0])}, ValueError, "weight: expected finite numbers"),
         ({"time": torch.tensor([1, 2, 3])}, ValueError, "time: expected no rise within a list"),
