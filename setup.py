@@ -40,12 +40,14 @@ def sources() -> list[str]:
 
 
 def up_to_date(obj: str, depfile: str) -> bool:
-    """True when `obj` is newer than everything the compiler read to make it."""
+    """True when `obj` is newer than this file and everything of this tree that the compiler read to make it."""
     if not (os.path.exists(obj) and os.path.exists(depfile)):
         return False
     made = os.path.getmtime(obj)
     read = Path(depfile).read_text().replace("\\\n", " ").split(":", 1)[1].split()
-    return all(os.path.exists(f) and os.path.getmtime(f) <= made for f in read)
+    # Headers of pybind11 lie in an environment that pip makes anew for each build.
+    own = [f for f in read if not os.path.isabs(f)]
+    return all(os.path.exists(f) and os.path.getmtime(f) <= made for f in ("setup.py", *own))
 
 
 class BuildExt(build_ext):
@@ -93,7 +95,7 @@ setup(
         )
     ],
     cmdclass={"build_ext": BuildExt},
-    # The strict layout is a real folder of links, which type checkers can read.
-    options={"editable_wheel": {"mode": "strict"}},
+    # The strict layout is a real folder of links, which type checkers can read. Objects stay for the next build.
+    options={"editable_wheel": {"mode": "strict"}, "build_ext": {"build_temp": "build/objects"}},
     zip_safe=False,
 )

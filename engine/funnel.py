@@ -86,7 +86,7 @@ class Funnel:
     def exposure(self) -> ExposureFilter:
         return self.bars.exposure
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(self, requests: Requests, shown: int) -> Trace:
         """Takes a batch of requests to pages of at most `shown` items.
 

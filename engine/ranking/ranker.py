@@ -63,13 +63,13 @@ class Ranker:
 
         Request b owns item[offsets[b]:offsets[b+1]]. What a request gets does not depend on the others.
         """
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = self._logits(requests, offsets, item)
             return self.heads.predictions(logits, self.store.item_code("duration", item))
 
     def score(self, requests: Requests, candidates: Candidates) -> Candidates:
         """The same candidates under the fused score, with a column for every prediction."""
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.heads.scored(candidates, self.predict(requests, candidates.offsets, candidates.item))
 
     def _logits(self, requests: Requests, offsets: Tensor, item: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ class TwoTower(Channel):
         return cls._of(objective, rows, dataset, build.seed)
 
     @classmethod
-    @torch.inference_mode()
+    @torch.no_grad()
     def _of(cls, objective: Objective, rows: Rows, dataset: Dataset, seed: int) -> TwoTower:
         """The channel of the trained model, with each user's last positives at the end of the log."""
         positives, settings = objective.positives, objective.settings
@@ -121,7 +121,7 @@ class TwoTower(Channel):
         """
         return recall_nearest(requests, quota, self.known, self.rows, self._index, self.user_vectors)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def user_vectors(self, users: Tensor) -> Tensor:
         """float32 [m, dim] unit vectors of the known `users` (int64 [m])."""
         recent = self.recent[users].long()

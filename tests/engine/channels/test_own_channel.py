@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -58,6 +59,9 @@ def test_it_is_built_saved_loaded_and_served(
     engine = served(small_log, small_settings, tmp_path / "snapshot")
     names = [channel.name for channel in engine.funnel.channels]
     assert names == sorted(names)
+    own = engine.funnel.channels[names.index("newest")]
+    with pytest.raises(ValueError, match="quota: expected at least 1, got 0"):
+        own.recall(engine.requests(np.array([0])), 0)
     assert engine.settings.channels["newest"].quota == 30
     without = Engine.load(tmp_path / "snapshot", overlay={"channels": {"newest": {"quota": 0}}})
     assert "newest" not in [channel.name for channel in without.funnel.channels]
