@@ -96,7 +96,10 @@ class Settings(Section):
 
     seed: int = Field(default=0, ge=0, description="of every draw")
     log_rows: int = Field(
-        default=MOST_ROWS, ge=1, description="the most rows of a Parquet file of the log; one with more is refused"
+        default=MOST_ROWS,
+        ge=1,
+        description="the most rows of a Parquet file of the log; one with more is refused; reading takes some 200 "
+        "bytes of memory a row",
     )
     unshown: float = Field(
         default=2.0,

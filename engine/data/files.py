@@ -12,7 +12,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 #: Rows of a file that are read unless the settings say otherwise; a small file can hold any number of equal ones.
-MOST_ROWS = 50_000_000
+MOST_ROWS = 30_000_000
 
 
 @contextmanager
@@ -31,12 +31,12 @@ def in_file(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: not readable: {error}") from error
 
 
-def read_table(path: Path, most_rows: int = MOST_ROWS, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file, or some of its columns. Raises ValueError for one that is not readable or has too many rows."""
+def read_table(path: Path, most_rows: int = MOST_ROWS) -> pa.Table:
+    """A Parquet file. Raises ValueError for one that is not readable or has too many rows."""
     with in_file(path), pq.ParquetFile(path) as file:
         if file.metadata.num_rows > most_rows:
             raise ValueError(f"expected at most {most_rows} rows (log_rows), got {file.metadata.num_rows}")
-        return file.read(columns)
+        return file.read()
 
 
 def read_csv(

@@ -22,6 +22,7 @@ from headrace.channels import CHANNELS
 from headrace.cli import app
 from headrace.cli.funnel import _print_rows
 from headrace.data import RowReport, read
+from headrace.features.families.contexts import Contexts
 from headrace.funnel import Funnel, Trace
 from headrace.serving import Engine
 from headrace.settings import Settings
@@ -197,3 +198,16 @@ def test_what_reading_did_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.strip() == said
     _print_rows("log", RowReport(1000, 1000))
     assert capsys.readouterr().err.strip() == "log: read 1,000 rows, kept 1,000"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a.b", "", "hour", "weekday"])
+def test_a_context_of_any_name_is_served_by_its_words(tmp_path: Path, name: str) -> None:
+    words = [("x", "y")[one] for one in SOME]
+    data = read(tiny.write(tmp_path, click=SOME, **{f"context_{name}": words}))
+    build(data, TINY, tmp_path / "snapshot")
+    engine = Engine.load(tmp_path / "snapshot")
+    contexts = engine.funnel.ranker.store.family(Contexts)
+    assert contexts is not None
+    assert contexts.utc_offset_ms == 0
+    assert len(engine.recommend([1], context={name: ["y"]})[0].items) == 10
+    assert engine.counters["unknown context words"] == 0

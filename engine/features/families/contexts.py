@@ -70,7 +70,7 @@ class Contexts(Family):
 def _utc_offset(dataset: Dataset) -> int:
     """The offset of the log's own hour from UTC in ms, as most of its rows have it; 0 where it has none."""
     log = dataset.log
-    if "hour" not in log.context:
+    if "hour" not in log.context or "hour" in dataset.context_names:  # words are no hours of a clock
         return 0
     known = log.context["hour"] >= 0
     hours = (log.context["hour"][known] - log.time[known] // HOUR_MS) % 24
