@@ -93,12 +93,13 @@ def make_current(root: Path, version: InUse) -> None:
 def work_folder(folder: str | Path, job: str) -> Iterator[Path]:
     """A folder for what a build keeps in a snapshot's folder until it ends; `job` is 16 hex digits that stand for it.
 
-    It is there again for the same job when the block raised. When the block ends, it is removed, and so are those of
-    other jobs that nobody works at. Raises SnapshotError as `check_folder` does, and while somebody else works at the
-    same job.
+    It is there again for the same job when the block raised, unless nothing was put in. When the block ends, it is
+    removed, and so are those of other jobs that nobody works at. Raises SnapshotError as `check_folder` does, and while
+    somebody else works at the same job.
     """
     check_folder(folder)
     root = Path(folder)
+    new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     work = root / f"work-{job}"
     with contextlib.ExitStack() as held:
@@ -108,13 +109,26 @@ def work_folder(folder: str | Path, job: str) -> Iterator[Path]:
                 held.enter_context(atomic.locked(work / LOCK, wait=False))
             except BlockingIOError:
                 raise SnapshotError(f"{root}: expected no other build of the same job, got one at work") from None
-        yield work
+        try:
+            yield work
+        except BaseException:
+            _remove_empty(root, work, new)
+            raise
         held.close()
         with atomic.locked(root / LOCK):
             for path in root.iterdir():
                 if _WORK.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
                     with contextlib.suppress(OSError), atomic.locked(path / LOCK, wait=False):
                         shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_empty(root: Path, work: Path, new: bool) -> None:
+    """What failed before it kept anything leaves nothing behind."""
+    with contextlib.suppress(OSError), atomic.locked(root / LOCK):
+        if [path.name for path in work.iterdir()] == [LOCK]:
+            shutil.rmtree(work)
+        if new and [path.name for path in root.iterdir()] == [LOCK]:
+            shutil.rmtree(root)
 
 
 def _is_ours(name: str) -> bool:

@@ -155,6 +155,22 @@ def test_checkpoints_stay_for_the_same_job_alone(tmp_path: Path) -> None:
     check_folder(tmp_path)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_job_that_kept_nothing_leaves_nothing(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "s"
+    if there:
+        write_snapshot(folder, made(1))
+
+    def refused() -> None:
+        with work_folder(folder, "a" * 16):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        refused()
+    assert folder.exists() == there
+    assert not list(tmp_path.rglob("work-*"))
+
+
 def test_a_writer_killed_anywhere_leaves_a_whole_snapshot_and_the_one_before(tmp_path: Path) -> None:
     write_snapshot(tmp_path, made(0))
     write_snapshot(tmp_path, made(1))

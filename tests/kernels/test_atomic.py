@@ -206,3 +206,23 @@ with atomic.locked(sys.argv[1]):
     killed(holder)
     thread.join()
     assert got.is_set()
+
+
+def test_a_lock_that_its_holder_removed_is_taken_anew(tmp_path: Path) -> None:
+    got, enough = threading.Event(), threading.Event()
+
+    def take() -> None:
+        with atomic.locked(tmp_path / "lock"):
+            got.set()
+            enough.wait()
+
+    thread = threading.Thread(target=take)
+    with atomic.locked(tmp_path / "lock"):
+        thread.start()
+        assert not got.wait(0.1)
+        (tmp_path / "lock").unlink()
+    assert got.wait(30)
+    with pytest.raises(BlockingIOError), atomic.locked(tmp_path / "lock", wait=False):
+        pass
+    enough.set()
+    thread.join()

@@ -18,6 +18,7 @@ from headrace.kernels import settings as process
 from headrace.kernels.forks import openmp_threads
 from headrace.search.ann.finder import bits_of, share_allowed
 from headrace.search.ann.settings import Hnsw, Ivf, IvfPq
+from headrace.state import State
 
 #: A mask that allows less widens a walk no further.
 LEAST_SHARE = 1 / 16
@@ -102,9 +103,15 @@ class FaissFinder:
         return {"faiss": data, "exponent": torch.tensor(self.exponent)}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor], settings: Ivf | Hnsw, metric: str) -> FaissFinder:
-        index = load_faiss().deserialize_index(state["faiss"].numpy())
-        return cls(index, settings, metric, int(state["exponent"]))
+    def from_state(cls, state: State, settings: Ivf | Hnsw, metric: str, n_items: int, dim: int) -> FaissFinder:
+        """Raises ValueError where it is not of `n_items` items of `dim` dimensions. What else its bytes say FAISS alone
+        knows, and hardly checks: their writer must be trusted."""
+        index = load_faiss().deserialize_index(state.tensor("faiss", torch.uint8, None).numpy())
+        expected, got = (n_items, _width(dim, settings)), (index.ntotal, index.d)
+        if got != expected:
+            raise ValueError(f"faiss: expected shape {expected}, got {got}")
+        exponent = state.tensor("exponent", torch.int64, least=-126, below=127)
+        return cls(index, settings, metric, int(exponent))
 
 
 def _empty(faiss: Any, dim: int, kind: int, settings: Ivf | Hnsw, seed: int) -> Any:

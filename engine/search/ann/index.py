@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from headrace.kernels import TopKIndex, topk
 from headrace.kernels.topk.checks import check_finite, check_search
 from headrace.search.ann.faiss_finder import FaissFinder
-from headrace.search.ann.fallback import FALLBACKS, SELECTIVE, exact_for_batch, faster_exact
+from headrace.search.ann.fallback import BATCHES, FALLBACKS, SELECTIVE, exact_for_batch, faster_exact
 from headrace.search.ann.finder import Finder, share_allowed
 from headrace.search.ann.lsh import LshFinder
 from headrace.search.ann.settings import Lsh, Method, at_search, method_settings
 from headrace.search.ann.storage import read_ann, write_ann
+from headrace.state import State
 
 #: Fewer items are always searched exactly: there is nothing to approximate, and too little to train on.
 LEAST_ITEMS = 256
@@ -162,18 +164,23 @@ class AnnIndex:
     @classmethod
     def from_state(cls, items: Tensor, ids: Tensor | None, state: dict[str, Tensor]) -> AnnIndex:
         """The index whose `state` this is. ValueError where it was over items of another shape."""
-        known = json.loads(state["about"].numpy().tobytes())
+        held = State(state)
+        known = json.loads(held.tensor("about", torch.uint8, None).numpy().tobytes())
         if list(items.shape) != known["shape"]:
             raise ValueError(f"items: expected shape {known['shape']} as in the index, got {list(items.shape)}")
         exact = TopKIndex(items, ids, known["metric"])
         settings = method_settings(known["method"], known["settings"])
         finder: Finder | None = None
         if len(exact) >= LEAST_ITEMS and isinstance(settings, Lsh):
-            finder = LshFinder.from_state(state, settings, exact.metric, len(exact))
+            finder = LshFinder.from_state(held, settings, exact.metric, *items.shape)
         elif len(exact) >= LEAST_ITEMS and not isinstance(settings, Lsh):
-            finder = FaissFinder.from_state(state, settings, exact.metric)
+            finder = FaissFinder.from_state(held, settings, exact.metric, *items.shape)
+        _check_fallback(known["fallback"])
+        faster = TypeAdapter(list[bool]).validate_python(known["faster_exact"], strict=True)
+        if finder is not None and known["fallback"] == "auto" and len(faster) != len(BATCHES):
+            raise ValueError(f"faster_exact: expected {len(BATCHES)}, got {len(faster)}")
         index = cls.__new__(cls)
-        index._set(exact, known["method"], settings, finder, known["fallback"], known["faster_exact"])
+        index._set(exact, known["method"], settings, finder, known["fallback"], faster)
         return index
 
     def save(self, path: str | Path) -> None:

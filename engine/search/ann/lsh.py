@@ -9,6 +9,7 @@ from headrace.jagged import gather_rows, segment_of
 from headrace.search.ann.finder import bits_of
 from headrace.search.ann.hashes import hyperplane_hash, on_sphere, stable_hash
 from headrace.search.ann.settings import Lsh
+from headrace.state import State
 
 _BLOCK = 1 << 22  # hashes at a time
 _SAMPLE = 1024
@@ -90,8 +91,24 @@ class LshFinder:
         return self._tensors
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor], settings: Lsh, metric: str, n_items: int) -> LshFinder:
-        return cls(settings, metric, n_items, state)
+    def from_state(cls, state: State, settings: Lsh, metric: str, n_items: int, dim: int) -> LshFinder:
+        """Raises ValueError where it is not of `n_items` items of `dim` dimensions, hashed as the settings say."""
+        if settings.n_bits is None:
+            raise ValueError("n_bits: expected a number, got none")
+        tables, m = settings.n_tables, settings.n_tables * settings.n_bits
+        keys = state.tensor("keys", torch.int64, None, rising=True)
+        rows = state.tensor("rows", torch.int64, n_items * tables, least=0, below=n_items)
+        tensors = {
+            "keys": keys,
+            "rows": rows,
+            "offsets": state.offsets("offsets", len(keys), len(rows)),
+            "directions": state.tensor("directions", torch.float64, dim + (metric == "ip"), m),
+            "shifts": state.tensor("shifts", torch.float64, m),
+            "mixers": state.tensor("mixers", torch.int64, tables, settings.n_bits),
+            "salt": state.tensor("salt", torch.int64, tables),
+            "width": state.tensor("width", torch.float64, least=torch.finfo(torch.float64).tiny),
+        }
+        return cls(settings, metric, n_items, tensors)
 
 
 def _near_distance(items: Tensor, draw: torch.Generator) -> float:
