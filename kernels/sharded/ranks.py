@@ -14,6 +14,7 @@ from headrace.kernels.index.index import TopKIndex
 from headrace.kernels.index.merge import merge_best, widened
 from headrace.kernels.settings import check_call
 from headrace.kernels.sharded.shards import Answer, check_arguments, of_shard, shape_of
+from headrace.kernels.topk import rounded
 from headrace.kernels.topk.checks import METRICS
 
 #: Numbers that a rank tells of itself before anything else is exchanged.
@@ -51,7 +52,7 @@ class TopKRanks:
         whose index has other words than at the construction refuses a mask.
         """
         scores, ids, _ = self.search_float64(queries, k, mask, backend=backend, threads=threads)
-        return scores.float(), ids
+        return rounded(scores), ids
 
     def search_float64(
         self, queries: Tensor, k: int, mask: Tensor | None = None, *, backend: str = "auto", threads: int = 0
