@@ -17,6 +17,7 @@ from headrace.kernels.index.catalogue import Catalogue
 from headrace.kernels.index.segment import Kind, Segment
 from headrace.kernels.index.storage import read_index, write_index
 from headrace.kernels.settings import check_call
+from headrace.kernels.topk import rounded
 from headrace.kernels.topk.checks import check_finite, check_items, check_metric, check_queries
 from headrace.kernels.topk.packed import SCANS, Counts
 
@@ -150,7 +151,7 @@ class TopKIndex:
     ) -> tuple[Tensor, Tensor, Counts | None]:
         """As `search`, and what the search took; None where a scan in float32, or a CUDA graph, does not count."""
         scores, ids, counts = self.search_float64(queries, k, mask, backend=backend, threads=threads)
-        return scores.float(), ids, counts
+        return rounded(scores), ids, counts
 
     @takes(queries=FLOATS, mask=WORDS)
     def search_float64(

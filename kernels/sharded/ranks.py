@@ -15,6 +15,7 @@ from headrace.kernels.index.index import TopKIndex
 from headrace.kernels.index.merge import merge_best, widened
 from headrace.kernels.settings import check_call
 from headrace.kernels.sharded.shards import Answer, check_arguments, of_shard, shape_of
+from headrace.kernels.topk import rounded
 from headrace.kernels.topk.checks import METRICS
 
 #: Numbers that a rank tells of itself before anything else is exchanged.
@@ -57,7 +58,7 @@ class TopKRanks:
         whose index has other words than at the construction refuses a mask.
         """
         scores, ids, _ = self._search(queries, k, mask, backend, threads)
-        answer: tuple[Tensor, Tensor] = in_kind((scores.float(), ids), queries)
+        answer: tuple[Tensor, Tensor] = in_kind((rounded(scores), ids), queries)
         return answer
 
     def search_float64(

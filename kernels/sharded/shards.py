@@ -16,6 +16,7 @@ from headrace.kernels.index.index import TopKIndex
 from headrace.kernels.index.merge import merge_best
 from headrace.kernels.settings import check_call
 from headrace.kernels.sharded.files import shard_paths
+from headrace.kernels.topk import rounded
 from headrace.kernels.topk.checks import check_finite, check_queries
 from headrace.kernels.topk.packed import Counts
 
@@ -77,7 +78,7 @@ class TopKShards:
         begins a new word, so W is the sum of ceil(rows / 64).
         """
         scores, ids, _ = self.search_float64(queries, k, mask, backend=backend, threads=threads)
-        return scores.float(), ids
+        return rounded(scores), ids
 
     @takes(queries=FLOATS, mask=WORDS)
     def search_float64(

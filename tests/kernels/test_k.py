@@ -111,6 +111,25 @@ def test_all_of_a_large_catalogue_may_be_asked_for() -> None:
         kernels.topk(queries, items, count + 1)
 
 
+@pytest.mark.usefixtures("group")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_only_padding_has_a_score_of_minus_infinity(backend: str) -> None:
+    most = torch.finfo(torch.float32).max
+    items, query = torch.full((3, 4), 3e38) * torch.tensor([[1.0], [0.0], [-1.0]]), torch.full((1, 4), 2e38)
+    index = kernels.TopKIndex(items)
+    for search in (
+        lambda: kernels.topk(query, items, 4, backend=backend),
+        lambda: index.search(query, 4, backend=backend),
+        lambda: kernels.TopKShards([index]).search(query, 4, backend=backend),
+        lambda: kernels.TopKRanks(index).search(query, 4, backend=backend),
+    ):
+        scores, ids = search()
+        assert ids.tolist() == [[0, 1, 2, -1]]
+        assert scores.tolist() == [[most, 0.0, -most, -torch.inf]]
+    far = kernels.topk(query, items, 4, "l2", backend=backend)[0]
+    assert far.tolist() == [[-most, -most, -most, -torch.inf]]
+
+
 def test_a_window_and_a_limit_beyond_all_numbers_are_refused() -> None:
     for pick in (kernels.dpp, kernels.mmr):
         assert torch.equal(pick(*LISTS, 2, window=2**63 - 1)[0], pick(*LISTS, 2)[0])
