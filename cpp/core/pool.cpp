@@ -15,6 +15,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "core/abi.h"
@@ -54,8 +55,12 @@ class Pool {
     }
 
   private:
+    // Fewer where no more are to be had: the caller works too, so every task is done.
     void grow(int helpers) {
-        for (; size_ < helpers; ++size_) std::thread([this] { serve(); }).detach();
+        try {
+            for (; size_ < helpers; ++size_) std::thread([this] { serve(); }).detach();
+        } catch (const std::system_error&) {
+        }
     }
 
     void serve() {

@@ -126,7 +126,12 @@ def _run(
         return calls
 
     with ThreadPoolExecutor(len(nexts), "load") as pool:
-        futures = [pool.submit(work, take) for take in nexts]
+        try:
+            futures = [pool.submit(work, take) for take in nexts]
+        except RuntimeError as error:
+            # Fewer callers would be another load.
+            stop.set()
+            raise OSError(f"workers: expected {len(nexts)} threads, got fewer from this machine: {error}") from error
         try:
             wait(futures)
         except KeyboardInterrupt:

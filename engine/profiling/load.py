@@ -37,7 +37,15 @@ class Callers:
         """Seconds until all `batches` (user rows, a multiple of `count` of them) are answered, all callers at once."""
         start = time.perf_counter()
         shares = [batches[caller :: self.count] for caller in range(self.count)]
-        for _ in self._pool.map(self._ask, shares):
+        try:
+            answers = self._pool.map(self._ask, shares)
+        except RuntimeError as error:
+            # Those that did start wait for the others.
+            self._gate.abort()
+            raise OSError(
+                f"concurrency: expected {self.count} threads, got fewer from this machine: {error}"
+            ) from error
+        for _ in answers:
             pass
         return time.perf_counter() - start
 

@@ -1,0 +1,89 @@
+"""No threads to be had: kernels work with those that there are, and what cannot says so."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from headrace.loadtest import Plan, Users, measure
+from headrace.profiling.load import Callers
+from headrace.serving import Engine
+
+ALONE = """
+import threading
+import torch
+from headrace import kernels
+from headrace.exposure import ExposureFilter
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    print("no thread")
+items = torch.randn(20_000, 16)
+for scan in ("float32", "bfloat16"):
+    index = kernels.TopKIndex(items, metric="l2", scan=scan)
+    found = [index.search(items[:64], 3, threads=threads)[1] for threads in (1, 4, 1024)]
+    print(all(torch.equal(one, found[0]) for one in found), found[0][:, 0].tolist() == list(range(64)))
+exposure, user = ExposureFilter(), torch.arange(50_000) % 500
+exposure.record(user, torch.arange(50_000))
+print(bool(exposure.seen(user, torch.arange(50_000)).all()))
+"""
+
+
+def without_threads() -> None:
+    # A thread's stack is as large as this says, and no memory is.
+    resource.setrlimit(resource.RLIMIT_STACK, (2**46, resource.RLIM_INFINITY))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY, reason="the stack's size is limited here"
+)
+def test_kernels_work_in_the_caller_where_no_thread_starts() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HEADRACE_THREADS": "4"}
+    run = subprocess.run(
+        [sys.executable, "-c", ALONE],
+        capture_output=True, text=True, check=False, env=environment, preexec_fn=without_threads,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == ["no thread", "True True", "True True", "True"]
+
+
+class Asked:
+    """A target that answers at once."""
+
+    name, in_process, batches = "asked", False, False
+
+    def connect(self) -> Asked:
+        return self
+
+    def send(self, users: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_load_of_more_callers_than_threads_says_so(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, []
+
+    def start_two(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    with pytest.raises(OSError, match="workers: expected 5 threads, got fewer from this machine: can't start"):
+        measure(Asked(), Users(np.arange(9)), Plan(1, workers=5, seconds=0.1, warm_up=0.0, loads=()))
+    started.clear()
+    with (
+        pytest.raises(OSError, match="concurrency: expected 5 threads, got fewer from this machine"),
+        Callers(engine, 5) as callers,
+    ):
+        callers.run([np.arange(2)] * 5)
