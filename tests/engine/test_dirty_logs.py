@@ -72,6 +72,9 @@ def held(drawn: dict[str, Any], folder: Path, chosen: Settings, trained: list[st
     for page in pages:
         assert np.isfinite(page.scores).all()
         assert len(set(page.items)) == len(page.items)
+    context = {name: [words[-1] if words else None] for name, words in data.context_names.items()}
+    assert engine.recommend(known, context=context)[0].known
+    assert engine.counters["unknown context words"] == 0
     if not pages[1].known:
         assert pages[1].items
     return True
