@@ -98,10 +98,11 @@ def work_folder(folder: str | Path, job: str) -> Iterator[Path]:
     somebody else works at the same job.
     """
     check_folder(folder)
-    root = Path(folder)
+    root, work = Path(folder), Path(folder) / f"work-{job}"
+    if not _WORK.fullmatch(work.name):
+        raise ValueError(f"job: expected 16 hex digits, got {job!r}")
     new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
-    work = root / f"work-{job}"
     with contextlib.ExitStack() as held:
         with atomic.locked(root / LOCK):
             work.mkdir(exist_ok=True)

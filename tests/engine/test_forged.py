@@ -160,7 +160,7 @@ def test_string_offsets_outside_the_file_are_refused(folder: Path) -> None:
     assert ended(forked(refused)) == 0
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_flipped_bytes_under_right_checksums(folder: Path, seed: int) -> None:
     """Arrow and safetensors files whose every byte may be anything: refused, or read as what they say now."""
     draw = np.random.default_rng(seed)
@@ -186,7 +186,7 @@ def test_flipped_bytes_under_right_checksums(folder: Path, seed: int) -> None:
     assert ended(forked(tried)) == 0
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(12))
 def test_forged_parts_are_refused_or_serve(snapshot: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     forging.check_forged(snapshot, read_snapshot(snapshot, verify=False), seed, monkeypatch)
 

@@ -153,6 +153,9 @@ def test_checkpoints_stay_for_the_same_job_alone(tmp_path: Path) -> None:
         assert {path.name for path in tmp_path.glob("work-*")} == {f"work-{c * 16}" for c in "ac"}
     assert os.listdir(tmp_path) == ["LOCK"]
     check_folder(tmp_path)
+    for job in ("", "../x", "A" * 16, "a" * 17):
+        with pytest.raises(ValueError, match="job: expected 16 hex digits"):
+            work_folder(tmp_path, job).__enter__()
 
 
 @pytest.mark.parametrize("there", [False, True])
