@@ -63,12 +63,16 @@ def locked(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
     wait: until no other thread or process holds it. The system frees it when its holder dies; the file stays.
     Raises OSError where the file cannot be made, BlockingIOError where it is held and must not be waited for.
     """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(lock)
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            # Else its holder removed it meanwhile, and others hold another file.
+            if os.fstat(lock).st_nlink:
+                yield
+                return
+        finally:
+            os.close(lock)
 
 
 def is_part(name: str) -> bool:
