@@ -166,6 +166,7 @@ def killed(call: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs `call` in a fork that dies as the first head is written."""
     child = os.fork()
     if child == 0:
+        torch.set_num_threads(1)  # the threads of its OpenMP did not come along
         monkeypatch.setattr(storage, "_head", lambda *_: os._exit(9))
         try:
             call()  # type: ignore[operator]

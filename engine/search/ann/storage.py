@@ -38,7 +38,8 @@ def read_ann(path: Path) -> dict[str, Tensor]:
                 raise ValueError(f"{path}: not an approximate index")
             if head.get("version") != str(VERSION):
                 raise ValueError(f"{path}: version {head.get('version')}; this release reads version {VERSION}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: the file's own pages would change with it, and end the process where it is cut short.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path}: not an approximate index, or cut short: {error}") from error
     if _digest(tensors) != head.get("sha256"):

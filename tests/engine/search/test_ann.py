@@ -281,6 +281,18 @@ def test_a_save_reaches_the_disk_and_so_does_its_name(tmp_path: Path, monkeypatc
     assert synced[-1] == tmp_path.stat().st_ino
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loaded_index_does_not_depend_on_its_file(method: str, tmp_path: Path) -> None:
+    path, queries = tmp_path / "index", normal(9, 10, seed=1)
+    index = coarse(method)
+    index.save(path)
+    again = AnnIndex.load(path)
+    path.write_bytes(bytes(path.stat().st_size))
+    os.truncate(path, 10)
+    for mine, theirs in zip(again.search(queries, 5), index.search(queries, 5), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "index"
     AnnIndex(normal(300, 4), method="lsh", fallback="never", n_tables=2).save(path)
