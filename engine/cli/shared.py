@@ -32,8 +32,14 @@ def friendly() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from error
     except (ValueError, TypeError, OSError, ImportError) as error:
-        tell_error(str(error))
+        tell_error(_words(error))
         raise typer.Exit(2) from error
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def progress_bar() -> Progress:

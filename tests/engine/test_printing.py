@@ -58,6 +58,13 @@ def test_an_error_shows_brackets_as_they_are() -> None:
     assert error.count("\n") == 1
 
 
+def test_an_error_of_a_file_begins_with_its_name() -> None:
+    assert (
+        run("bench", "report", "/nowhere/results.json")[2]
+        == "error: /nowhere/results.json: No such file or directory\n"
+    )
+
+
 def test_doctor_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     reason = 'triton is not installed; pip install "headrace[gpu]"'
     monkeypatch.setattr(headrace.kernels.registry, "_gpu_reason", lambda device: reason)
