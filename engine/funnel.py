@@ -14,7 +14,7 @@ from headrace.channels.merge import merge
 from headrace.exposure import Bars, ExposureFilter
 from headrace.kernels import spans
 from headrace.ranking import Ranker, Select
-from headrace.recall import asked, fill, sift
+from headrace.recall import asked, cut, fill, sift
 from headrace.reranking import Reranker
 from headrace.types import Candidates, Requests
 
@@ -45,18 +45,25 @@ class Trace:
     """What one batch went through: the candidates that each stage left, and its time.
 
     found: by channel, all that it gave, with the column "why": uint8, bits of `WHY` (headrace.exposure.bars), 0 where
-    the item may be shown. recalled: by channel, its quota of what may be shown; nothing else goes on. filled: with what
-    the last resort added.
+    the item may be shown. allowed: by channel, those that may be; nothing else goes on. quotas: how many of each the
+    merge takes. filled: with what the last resort added.
     """
 
     found: dict[str, Candidates]
-    recalled: dict[str, Candidates]
+    allowed: dict[str, Candidates]
+    quotas: Sequence[int]
     merged: Candidates
     filled: Candidates
     pre_ranked: Candidates
     ranked: Candidates
     page: Candidates
     times: list[StageTime]
+
+    @property
+    def recalled(self) -> dict[str, Candidates]:
+        """By channel, its quota of what may be shown."""
+        pairs = zip(self.allowed.items(), self.quotas, strict=True)
+        return {name: cut(lists, quota) for (name, lists), quota in pairs}
 
     @property
     def after_merge(self) -> dict[str, Candidates]:
@@ -98,10 +105,10 @@ class Funnel:
             with _timed(times, channel.name, len(requests) * self.items, "channel") as done:
                 found.append(done(channel.recall(requests, asked(quota))))
         with _timed(times, BARS, sum(map(len, found))) as done:
-            recalled, found = sift(requests, self.channels, self.quotas, found, self.bars)
-            done(*recalled)
-        with _timed(times, STAGES["merged"], sum(map(len, recalled))) as done:
-            merged = done(merge(recalled, self.quotas, self.merged))
+            allowed, found = sift(requests, self.channels, self.quotas, found, self.bars)
+            done(*allowed)
+        with _timed(times, STAGES["merged"], sum(map(len, allowed))) as done:
+            merged = done(merge(allowed, self.quotas, self.merged))
         size = min(shown, self.items, self.merged)
         with _timed(times, STAGES["filled"], len(merged)) as done:
             filled = done(self._filled(requests, merged, size))
@@ -113,8 +120,8 @@ class Funnel:
         with _timed(times, STAGES["page"], len(ranked)) as done:
             page = done(self.reranker.rerank(ranked, size))
         names = [channel.name for channel in self.channels]
-        given, brought = (dict(zip(names, parts, strict=True)) for parts in (found, recalled))
-        return Trace(given, brought, merged, filled, pre_ranked, ranked, page, times)
+        given, passed = (dict(zip(names, parts, strict=True)) for parts in (found, allowed))
+        return Trace(given, passed, self.quotas, merged, filled, pre_ranked, ranked, page, times)
 
     def _filled(self, requests: Requests, merged: Candidates, size: int) -> Candidates:
         """`merged` with what the last resort adds for pages of `size`.

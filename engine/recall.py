@@ -13,8 +13,8 @@ from headrace.exposure.bars import Bars
 from headrace.jagged import gather_rows, offsets_of
 from headrace.types import FILL, Candidates, Requests
 
-#: A channel is asked for this share of its quota more, which is what bars take away of most lists.
-_SLACK = 0.25
+#: A channel is asked for a quarter of its quota more, at most so many, and bars take less than that of most lists.
+_SLACK, _MOST_SLACK = 4, 96
 #: Lists that are short for all that are asked for anew, twice as long each time, up to so many quotas.
 _DEEPEST = 8
 #: Pairs that the last resort looks at in a round, at least and at most.
@@ -24,34 +24,39 @@ _FIRST, _MOST = 512, 1 << 22
 def asked(quota: int) -> int:
     """How many items a channel of that quota is asked for at first. It depends on nothing else, so that what a request
     gets doesn't depend on its batch, also where a longer list of a channel doesn't begin with the shorter one."""
-    return quota + -(-quota // round(1 / _SLACK))
+    return quota + min(-(-quota // _SLACK), _MOST_SLACK)
 
 
 def sift(
     requests: Requests, channels: Sequence[Channel], quotas: Sequence[int], found: Sequence[Candidates], bars: Bars
 ) -> tuple[list[Candidates], list[Candidates]]:
-    """(what each channel may bring, at most its quota; what it found, with the column "why").
+    """(what each channel found that may be shown, its quota and maybe more; all that it found, with the column "why").
 
-    found: what each channel gave for `asked(quota)`. A list that could have filled its quota but for the bars is asked
-    for anew, deeper, until it is full, grows no more or is deep enough.
+    found: what each channel gave for `asked(quota)`. A list that could have filled its quota, had the bars not taken
+    more of it than was asked for beyond, is asked for anew, deeper, until it is full, grows no more or is deep enough.
     """
     lists = _joined(found)
     every = torch.arange(len(requests)).repeat(len(found))
     lists = lists.with_score(lists.score, why=bars.why(requests, every, lists.offsets, lists.item))
-    limit = torch.tensor(quotas).repeat_interleave(len(requests))
-    free, first = _free(lists)
-    short = (first.diff() < limit) & (lists.counts >= limit)
+    limit, beyond = (
+        torch.tensor([[quota, asked(quota) - quota] for quota in quotas]).repeat_interleave(len(requests), 0).T
+    )
+    (free, first), counts = _free(lists), lists.counts
+    kept = first.diff()
+    short = (kept < limit) & (counts >= limit) & (counts - kept > beyond)
     parts = _split(lists, len(found))
     if bool(short.any()):
         for c, rows in enumerate(short.view(len(found), -1)):
             parts[c] = _deeper(requests, channels[c], quotas[c], parts[c], rows.nonzero().squeeze(1), bars)
         lists = _joined(parts)
         free, first = _free(lists)
-    counts = torch.minimum(first.diff(), limit)
-    offsets = offsets_of(counts)
-    place = torch.arange(int(offsets[-1])) + (first[:-1] - offsets[:-1]).repeat_interleave(counts)
-    bare = Candidates(lists.offsets, lists.item, lists.score, lists.channels)
-    return _split(bare.take(free.index_select(0, place), offsets), len(found)), parts
+    item, score = lists.item.index_select(0, free), lists.score.index_select(0, free)
+    return _split(Candidates(first, item, score, _no_channels(item)), len(found)), parts
+
+
+def cut(lists: Candidates, quota: int) -> Candidates:
+    """The first `quota` of each list."""
+    return lists.take(*gather_rows(lists.offsets, torch.arange(lists.batch), quota))
 
 
 def fill(
@@ -119,7 +124,12 @@ def _joined(found: Sequence[Candidates]) -> Candidates:
     counts = torch.cat([part.counts for part in found])
     columns = {name: torch.cat([part.columns[name] for part in found]) for name in found[0].columns}
     item, score = torch.cat([part.item for part in found]), torch.cat([part.score for part in found])
-    return Candidates(offsets_of(counts), item, score, torch.zeros_like(item), columns)
+    return Candidates(offsets_of(counts), item, score, _no_channels(item), columns)
+
+
+def _no_channels(item: Tensor) -> Tensor:
+    # One zero in every place, which takes no memory: such a batch is as large as a cache.
+    return item.new_zeros(()).expand(len(item))
 
 
 def _split(lists: Candidates, count: int) -> list[Candidates]:

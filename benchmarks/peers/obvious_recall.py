@@ -231,8 +231,8 @@ def torch_flat(vectors: NDArray[np.float32]) -> Search:
 
 
 def asked(quota: int) -> int:
-    """What a channel is asked for at first: a quarter more than its quota."""
-    return quota + -(-quota // 4)
+    """What a channel is asked for at first: a quarter more than its quota, at most 96."""
+    return quota + min(-(-quota // 4), 96)
 
 
 def unseen(
@@ -242,7 +242,8 @@ def unseen(
     depth = asked(quota)
     kept = [[item for item in one if item not in exposed[user]] for user, one in zip(users, found, strict=True)]
     sizes = [len(one) for one in found]
-    short = [b for b, one in enumerate(kept) if len(one) < quota <= sizes[b]]
+    beyond = depth - quota
+    short = [b for b, one in enumerate(kept) if len(one) < quota <= sizes[b] and sizes[b] - len(one) > beyond]
     while short and depth < 8 * quota:
         depth *= 2
         longer = channel([users[b] for b in short], time, depth)

@@ -138,7 +138,7 @@ class Engine:
     def _count(self, requests: Requests, trace: Trace, shown: int) -> None:
         unknown = int((requests.user < 0).sum())
         personalised = [c.name for c in self.funnel.channels if c.personalised]
-        found = sum(trace.recalled[name].counts for name in personalised)
+        found = sum(trace.allowed[name].counts for name in personalised)
         bare = int((torch.as_tensor(found) == 0).sum()) - unknown
         short = int((trace.page.counts < shown).sum())
         broken = broken_of(trace.page, len(self._rules)).sum(0).tolist()

@@ -13,7 +13,7 @@ from headrace.channels import Channel
 from headrace.data import Dataset
 from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.exposure.stock import DAY_MS, default_days
-from headrace.recall import asked, fill, sift
+from headrace.recall import asked, cut, fill, sift
 from headrace.reranking import Reranker, Slots
 from headrace.serving import Engine
 from headrace.state import State
@@ -70,7 +70,8 @@ def lists(candidates: Candidates) -> list[list[int]]:
 
 def sifted(requests: Requests, channels: list[Rotated], quotas: list[int], bars: Bars) -> list[list[list[int]]]:
     found = [channel.recall(requests, asked(quota)) for channel, quota in zip(channels, quotas, strict=True)]
-    return [lists(one) for one in sift(requests, channels, quotas, found, bars)[0]]
+    allowed = sift(requests, channels, quotas, found, bars)[0]
+    return [lists(cut(one, quota)) for one, quota in zip(allowed, quotas, strict=True)]
 
 
 def test_a_quota_is_filled_with_what_may_be_shown_and_only_short_lists_are_asked_anew() -> None:
@@ -144,7 +145,7 @@ def test_items_older_than_the_window_are_not_recalled() -> None:
     requests = Requests(torch.zeros(3, dtype=torch.int64), NOW + torch.tensor([0, 2 * DAY_MS, -2 * DAY_MS]))
     found = [channel.recall(requests, asked(5))]
     kept, marked = sift(requests, [channel], [5], found, bars)
-    assert lists(kept[0]) == [[10, 11, 12, 13, 14], [12, 13, 14, 15, 16], [0, 1, 2, 3, 4]]
+    assert lists(cut(kept[0], 5)) == [[10, 11, 12, 13, 14], [12, 13, 14, 15, 16], [0, 1, 2, 3, 4]]
     assert (marked[0].columns["why"] > 0).long().split(marked[0].counts.tolist())[1].sum() == 12
     nothing = fill(requests, Candidates.empty(3), torch.tensor([2, 2, 0]), bars)
     assert lists(nothing) == [[10, 11], [12, 13], []]
