@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_at_least, check_offsets, check_tensor
+from headrace.kernels.checks import check_at_least, check_number, check_offsets, check_tensor
 from headrace.kernels.diversity.rules import Rules
 
 
@@ -49,8 +49,7 @@ def check_lists(
     if rewards.shape[0] != vectors.shape[0]:
         raise ValueError(f"rewards: expected {vectors.shape[0]} entries, one per vector, got {rewards.shape[0]}")
     check_at_least("k", k, 1)
-    if not isinstance(theta, (int, float)):
-        raise TypeError(f"theta: expected a number, got {type(theta).__name__}")
+    check_number("theta", theta)
     if not 0.0 <= theta <= 1.0:
         raise ValueError(f"theta: expected 0 to 1, got {theta}")
     if window is not None:

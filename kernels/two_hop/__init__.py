@@ -46,6 +46,8 @@ def two_hop(
     device = items.target.device
     check_tensor("users", users, dtype=torch.int64, ndim=1, device=device)
     check_at_least("k", k, 1)
+    if not isinstance(share, bool):
+        raise TypeError(f"share: expected a bool, got {type(share).__name__}")
     if limit is not None:
         check_at_least("limit", limit, 1)
     if seeds.weight is None:
