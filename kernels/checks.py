@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -51,6 +52,12 @@ def check_int(name: str, value: int) -> None:
         raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
     if not -(1 << 63) <= value < 1 << 63:
         raise ValueError(f"{name}: expected less than 2^63, got {value}")
+
+
+def check_number(name: str, value: object) -> None:
+    """Raises TypeError for what is no real number (a bool is none)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
 
 
 def check_at_least(name: str, value: int, least: int) -> None:

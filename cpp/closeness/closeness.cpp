@@ -38,8 +38,7 @@ int64_t transpose(const Call& call, int64_t request, std::vector<float>& lanes) 
     const int32_t* recent = call.recent + request * call.length;
     int64_t there = 0;
     for (int64_t r = 0; r < call.length; ++r) {
-        expect(recent[r] >= -1 && recent[r] < call.items,
-               "recent: expected -1 to " + std::to_string(call.items - 1) + ", got " + std::to_string(recent[r]));
+        hr::check_size("recent", recent[r], -1, call.items - 1);
         there += recent[r] >= 0;
     }
     if (there == 0) return 0;

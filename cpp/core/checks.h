@@ -14,11 +14,16 @@ inline void expect(bool holds, const std::string& message) {
     if (!holds) bad(message);
 }
 
+// Words are made only where they are needed: for loops over entries, in which `expect` would make them every time.
+[[noreturn, gnu::noinline, gnu::cold]] inline void bad_entry(const char* name, int64_t least, int64_t most,
+                                                             int64_t got) {
+    bad(std::string(name) + ": expected " + std::to_string(least) + " to " + std::to_string(most) + ", got " +
+        std::to_string(got));
+}
+
 // Sizes stay small enough that the product of a few of them fits 64 bits.
 inline void check_size(const char* name, int64_t value, int64_t least, int64_t most) {
-    if (value < least || value > most)
-        bad(std::string(name) + ": expected " + std::to_string(least) + " to " + std::to_string(most) + ", got " +
-            std::to_string(value));
+    if (value < least || value > most) bad_entry(name, least, most, value);
 }
 
 // `place` says where: "request" or "candidate". Row r has `width` numbers.
@@ -57,12 +62,18 @@ struct Range {
     int64_t first, last;
 };
 
+// Out of line, so that the check itself is two comparisons.
+[[noreturn, gnu::noinline, gnu::cold]] inline void bad_list(const char* name, int64_t list, Range run,
+                                                            int64_t entries) {
+    bad(std::string(name) + ": expected list " + std::to_string(list) + " to rise within 0 to " +
+        std::to_string(entries) + ", got " + std::to_string(run.first) + " to " + std::to_string(run.last));
+}
+
 // List `list`, whose offsets may have changed since somebody checked them; they are read once.
 inline Range list_at(const char* name, const int64_t* offsets, int64_t list, int64_t entries) {
     const Range run{offsets[list], offsets[list + 1]};
-    if (run.first < 0 || run.first > run.last || run.last > entries)
-        bad(std::string(name) + ": expected list " + std::to_string(list) + " to rise within 0 to " +
-            std::to_string(entries) + ", got " + std::to_string(run.first) + " to " + std::to_string(run.last));
+    const auto first = static_cast<uint64_t>(run.first), last = static_cast<uint64_t>(run.last);
+    if (first > last || last > static_cast<uint64_t>(entries)) bad_list(name, list, run, entries);
     return run;
 }
 

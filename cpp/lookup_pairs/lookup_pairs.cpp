@@ -54,10 +54,9 @@ class Lookup {
     int shift_ = 60;
 };
 
-int64_t search(const hr_pair_table& table, int64_t list, int64_t code) {
-    const auto [begin, end] = hr::list_at("tables: offsets", table.offsets, list, table.entries);
-    const int32_t* last = table.codes + end;
-    const int32_t* at = std::lower_bound(table.codes + begin, last, code);
+int64_t search(const hr_pair_table& table, hr::Range list, int64_t code) {
+    const int32_t* last = table.codes + list.last;
+    const int32_t* at = std::lower_bound(table.codes + list.first, last, code);
     return at != last && *at == code ? at - table.codes + 1 : 0;
 }
 
@@ -82,11 +81,12 @@ void serve(const hr_pair_table& table, const Run& run) {
     auto write = [&](int64_t i, int64_t row) {
         copy_row(table.rows + row * table.width, table.width, run.out + i * run.stride);
     };
+    const auto list = [&](int64_t of) { return hr::list_at("tables: offsets", table.offsets, of, table.entries); };
     if (!table.item_code) {
         expect(std::all_of(run.item, run.item + run.n,
                            [&](int64_t i) { return static_cast<uint64_t>(i) < static_cast<uint64_t>(table.lists); }),
                "item: expected 0 to " + std::to_string(table.lists - 1) + ", got another");
-        for (int64_t i = 0; i < run.n; ++i) write(i, run.key < 0 ? 0 : search(table, run.item[i], run.key));
+        for (int64_t i = 0; i < run.n; ++i) write(i, run.key < 0 ? 0 : search(table, list(run.item[i]), run.key));
         return;
     }
     expect(std::all_of(run.item, run.item + run.n,
@@ -94,14 +94,14 @@ void serve(const hr_pair_table& table, const Run& run) {
            "item: expected 0 to " + std::to_string(table.items - 1) + ", got another");
     expect(run.key >= -1 && run.key < table.lists,
            "key: expected -1 to " + std::to_string(table.lists - 1) + ", got " + std::to_string(run.key));
-    const auto [first, last] =
-        run.key < 0 ? hr::Range{0, 0} : hr::list_at("tables: offsets", table.offsets, run.key, table.entries);
+    const hr::Range its = run.key < 0 ? hr::Range{0, 0} : list(run.key);
+    const auto [first, last] = its;
     if (first == last) {
         for (int64_t i = 0; i < run.n; ++i) write(i, 0);
     } else if (last - first > kEntriesPerCandidate * run.n) {
         for (int64_t i = 0; i < run.n; ++i) {
             const int32_t code = table.item_code[run.item[i]];
-            write(i, code < 0 ? 0 : search(table, run.key, code));
+            write(i, code < 0 ? 0 : search(table, its, code));
         }
     } else {
         thread_local Lookup lookup;

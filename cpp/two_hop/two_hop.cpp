@@ -38,8 +38,8 @@ struct Span {
 void check_edges(const char* name, const hr_edges& edges) {
     expect(edges.nodes >= 0 && edges.entries >= 0 && edges.entries < int64_t{1} << 31,
            std::string(name) + ": expected fewer than 2^31 entries");
-    hr::check_pointer((std::string(name) + ".offsets").c_str(), edges.offsets);
-    hr::check_pointer((std::string(name) + ".target").c_str(), edges.target, edges.entries > 0);
+    hr::check_pointer("offsets", edges.offsets);
+    hr::check_pointer("target", edges.target, edges.entries > 0);
     expect(edges.offsets[0] == 0 && edges.offsets[edges.nodes] == edges.entries,
            std::string(name) + ".offsets: expected to run from 0 to " + std::to_string(edges.entries));
 }
@@ -57,9 +57,9 @@ int64_t check(const Call& call) {
     int64_t count = 0;
     for (int64_t b = 0; b < call.batch; ++b) {
         const int64_t user = call.users[b];
-        expect(user >= -1 && user < call.seeds.nodes, "users: expected rows from -1 to " +
-                                                          std::to_string(call.seeds.nodes - 1) + ", got " +
-                                                          std::to_string(user));
+        if (user < -1 || user >= call.seeds.nodes)
+            hr::bad("users: expected rows from -1 to " + std::to_string(call.seeds.nodes - 1) + ", got " +
+                    std::to_string(user));
         if (user < 0) continue;
         const hr::Range seeds = hr::list_at("seeds.offsets", call.seeds.offsets, user, call.seeds.entries);
         count += seeds.last - seeds.first;
@@ -95,8 +95,7 @@ int64_t spans_of(const Call& call, int64_t b, std::vector<Span>& spans) {
     const double total = call.share ? total_of(weight, count) : 1.0;
     const hr_edges& items = call.items;
     for (int64_t i = 0; i < count; ++i) {
-        expect(seed[i] >= 0 && seed[i] < items.nodes,
-               "seeds.target: expected 0 to " + std::to_string(items.nodes - 1) + ", got " + std::to_string(seed[i]));
+        if (seed[i] < 0 || seed[i] >= items.nodes) hr::bad_entry("seeds.target", 0, items.nodes - 1, seed[i]);
         __builtin_prefetch(items.offsets + seed[i]);
     }
     int64_t entries = 0;

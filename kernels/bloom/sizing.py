@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from itertools import combinations
 
+from headrace.kernels.checks import check_int
+
 LAYOUTS = ("block", "classic")
 BLOCK_WORDS = 4
 LANES = 8
@@ -58,6 +60,7 @@ def bloom_size(capacity: int, fpr: float, layout: str = "block", formula: str = 
 
 def check_shape(words: int, hashes: int, layout: str) -> None:
     """Raises ValueError unless a row of `words` and `hashes` bits a key suit the layout."""
+    check_int("hashes", hashes)
     if layout not in LAYOUTS:
         raise ValueError(f"layout: expected block or classic, got {layout!r}")
     if not 1 <= hashes <= MAX_HASHES[layout]:

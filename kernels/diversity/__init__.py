@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor
 
+from headrace.kernels.checks import check_number
 from headrace.kernels.diversity.picks import Picks, check_lists, outputs, paths
 from headrace.kernels.diversity.rules import Rules
 from headrace.kernels.edge import FLOATS, IDS, takes
@@ -75,6 +76,7 @@ def dpp_picks(
 ) -> Picks:
     """As `dpp`, with what the rules did and the path of the log-determinant."""
     check_lists(vectors, rewards, offsets, k, theta, window, rules, pinned)
+    check_number("eps", eps)
     if not 1e-12 <= eps < math.inf:
         raise ValueError(f"eps: expected a finite number of at least 1e-12, got {eps}")
     kinds, limits = (rules.kinds, rules.limits) if rules is not None else (None, None)

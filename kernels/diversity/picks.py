@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_count, check_k, check_offsets, check_tensor
+from headrace.kernels.checks import check_count, check_k, check_number, check_offsets, check_tensor
 from headrace.kernels.diversity.rules import Rules
 
 
@@ -50,8 +50,7 @@ def check_lists(
     if rewards.shape[0] != vectors.shape[0]:
         raise ValueError(f"rewards: expected {vectors.shape[0]} entries, one per vector, got {rewards.shape[0]}")
     check_k("k", k, vectors.shape[0])
-    if not isinstance(theta, (int, float)):
-        raise TypeError(f"theta: expected a number, got {type(theta).__name__}")
+    check_number("theta", theta)
     if not 0.0 <= theta <= 1.0:
         raise ValueError(f"theta: expected 0 to 1, got {theta}")
     if window is not None:

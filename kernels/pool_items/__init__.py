@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from headrace.kernels.checks import check_count, check_tensor
+from headrace.kernels.checks import check_count, check_number, check_tensor
 from headrace.kernels.edge import DOUBLES, IDS, takes
 from headrace.kernels.registry import Op
 
@@ -56,6 +56,7 @@ def pool_items(
         limits = [max(item.shape[0], 1)] * count
     elif len(limits) != count or min(limits) < 1:
         raise ValueError(f"limits: expected {count} of at least 1, got {list(limits)}")
+    check_number("constant", constant)
     if not constant > -1:
         raise ValueError(f"constant: expected more than -1, got {constant}")
     inputs = offsets.contiguous(), item.contiguous(), score, list(limits), constant, min(k, 1 << 30)

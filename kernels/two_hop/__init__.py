@@ -46,6 +46,8 @@ def two_hop(
     device = items.target.device
     check_tensor("users", users, dtype=torch.int64, ndim=1, device=device)
     check_count("k", k)
+    if not isinstance(share, bool):
+        raise TypeError(f"share: expected a bool, got {type(share).__name__}")
     if limit is not None:
         check_count("limit", limit)
     if seeds.weight is None:

@@ -275,6 +275,20 @@ def test_whole_numbers_of_numpy_count(k: Any) -> None:
     assert kernels.pool_items(OFFSETS[None], ITEMS, k, limits=np.array([k]))[0].tolist() == [0, 1, 3]
 
 
+def test_other_arguments_are_of_their_kind() -> None:
+    for name, call in {
+        "share": lambda bad: kernels.two_hop(ITEMS[:1], edges(same), edges(same), 2, share=bad),
+        "theta": lambda bad: kernels.mmr(*lists(same), theta=bad),
+        "eps": lambda bad: kernels.dpp(*lists(same), eps=bad),
+        "constant": lambda bad: kernels.pool_items(OFFSETS[None], ITEMS, 2, constant=bad),
+        "hashes": lambda bad: kernels.bloom_contains(torch.zeros(1, 4).long(), ITEMS[:1], ITEMS[:1], bad),
+    }.items():
+        for bad in ("1", None, [1.0]):
+            with pytest.raises(TypeError, match=rf"^{name}: expected an? (bool|number|int), got"):
+                call(bad)
+    assert kernels.mmr(*lists(same), theta=np.float32(0.5))[0].shape == (2, 2)
+
+
 @pytest.mark.parametrize(("k", "error"), [(2.0, TypeError), (True, TypeError), ("2", TypeError), (2**63, ValueError)])
 def test_counts_are_integers_of_64_bits(k: Any, error: type[Exception]) -> None:
     for call in (
