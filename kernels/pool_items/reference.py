@@ -53,7 +53,7 @@ def group_items(request: Tensor, item: Tensor, batch: int) -> Groups:
 
 def entries(offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float) -> Entries:
     """Raises ValueError for offsets that fall or leave the items."""
-    falls = (offsets.diff(dim=1) < 0).any(1) | (offsets[:, 0] < 0) | (offsets[:, -1] > len(item))
+    falls = (offsets[:, 1:] < offsets[:, :-1]).any(1) | (offsets[:, 0] < 0) | (offsets[:, -1] > len(item))
     if bool(falls.any()):
         raise ValueError(f"offsets: expected list {int(falls.nonzero()[0])} to rise within 0 to {len(item)}")
     lists, batch = offsets.shape[0], offsets.shape[1] - 1

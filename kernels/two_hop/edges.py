@@ -42,7 +42,7 @@ class Edges:
         if self.weight is not None and not bool(self.weight.isfinite().all()):
             raise ValueError("weight: expected finite numbers, got NaN or infinity")
         if self.time is not None:
-            rises = self.time.diff() > 0
+            rises = self.time[1:] > self.time[:-1]
             starts = self.offsets[1:-1]
             rises[starts[(starts > 0) & (starts < len(self.time))] - 1] = False
             if bool(rises.any()):
