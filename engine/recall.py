@@ -92,7 +92,7 @@ def fill(
     request = torch.cat([candidates.request, pairs // items])
     by_request = torch.argsort(request, stable=True)
     item = torch.cat([candidates.item, pairs % items])
-    score = torch.cat([candidates.score, torch.zeros(len(pairs))])
+    score = torch.cat([candidates.score, torch.zeros(len(pairs), dtype=torch.float32)])
     channels = torch.cat([candidates.channels, torch.full((len(pairs),), 1 << FILL)])
     offsets = offsets_of(torch.bincount(request, minlength=len(requests)))
     return Candidates(offsets, item[by_request], score[by_request], channels[by_request])

@@ -52,7 +52,7 @@ def check_int(name: str, value: int) -> None:
     if type(value) is not int and (isinstance(value, bool) or not hasattr(value, "__index__")):
         raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
     if not -(1 << 63) <= value < 1 << 63:
-        raise ValueError(f"{name}: expected less than 2^63, got {value}")
+        raise ValueError(f"{name}: expected {-(1 << 63)} to {MAX_INT}, got {value}")
 
 
 def check_number(name: str, value: object) -> None:
@@ -74,10 +74,10 @@ def check_between(name: str, value: int, least: int, most: int) -> None:
 
 
 def check_count(name: str, value: int) -> None:
-    """Raises ValueError outside 1 to 2^63 - 1."""
-    check_at_least(name, value, 1)
-    if value > MAX_INT:
+    """Raises TypeError for what is no integer, ValueError outside 1 to 2^63 - 1."""
+    if isinstance(value, int) and value > MAX_INT:
         raise ValueError(f"{name}: expected at most {MAX_INT}, got {value}")
+    check_at_least(name, value, 1)
 
 
 def check_k(name: str, k: int, there: int) -> None:
@@ -85,9 +85,10 @@ def check_k(name: str, k: int, there: int) -> None:
 
     Of results that are padded to k, so that they cost what there is, not what was asked.
     """
+    most = max(MOST_PADDED, there)
+    if isinstance(k, int) and k > most:
+        raise ValueError(f"{name}: expected at most {most}, got {k}")
     check_at_least(name, k, 1)
-    if k > MOST_PADDED and k > there:
-        raise ValueError(f"{name}: expected at most {max(MOST_PADDED, there)}, got {k}")
 
 
 def check_indices(name: str, index: Tensor, size: int) -> None:

@@ -264,7 +264,7 @@ class ExposureFilter:
         window_ms = state.fact("window_ms", Annotated[int, Field(le=_MOST_DAYS * DAY_MS)])
         seen = cls.__new__(cls)
         seen._set(state.fact("fpr", float), window_ms, generations, capacities, items.shape[1])
-        seen._clock.newest = state.fact("newest", Annotated[int, Field(ge=0, lt=Clock.LAST)] | None)
+        seen._clock.newest = state.fact("newest", Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)] | None)
         seen._days.count = count.clone()
         seen._days.generation = state.tensor("generation", torch.int64, entries, slots).clone()
         seen._users = entries - 1

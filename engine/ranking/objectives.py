@@ -48,6 +48,6 @@ def _used(targets: tuple[str, ...], fusion: FusionSettings) -> bool:
     """Whether the formula has a say, once these targets are learnt."""
     if not targets:
         return False
-    one = torch.zeros(1, len(targets))
+    one = torch.zeros(1, len(targets), dtype=torch.float32)
     columns = Heads(targets, {}, CompletionCurve.flat(), fusion).predictions(one, torch.zeros(1, dtype=torch.int32))
     return FORMULAS[fusion.formula](columns, torch.tensor([0, 1]), torch.tensor([0]), fusion) is not None

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from headrace.kernels import TopKIndex, topk
+from headrace.kernels.edge import FLOATS, IDS, WORDS, takes
 from headrace.kernels.topk.checks import check_finite, check_search
 from headrace.search.ann.faiss_finder import FaissFinder
 from headrace.search.ann.fallback import BATCHES, FALLBACKS, SELECTIVE, exact_for_batch, faster_exact
@@ -26,6 +27,7 @@ LEAST_ITEMS = 256
 _BLOCK_BITS = 1 << 28
 
 
+@takes(items=FLOATS, ids=IDS)
 class AnnIndex:
     """Approximate top-k on a CPU: a structure finds candidates, float64 scores decide among them.
 
@@ -96,6 +98,7 @@ class AnnIndex:
     def metric(self) -> str:
         return self._exact.metric
 
+    @takes(queries=FLOATS, mask=WORDS)
     def search(self, queries: Tensor, k: int, mask: Tensor | None = None, threads: int = 0) -> tuple[Tensor, Tensor]:
         """Scores float32 [B, k] and ids int64 [B, k] of the best candidates, best first; see `TopKIndex.search`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,9 @@ MODES = {
     "float16": lambda: default_dtype(torch.float16),
 }
 modes = pytest.mark.parametrize("mode", MODES)
+
+
+DAY = 86_400_000
 
 
 @modes
@@ -81,16 +85,16 @@ def test_a_build(tmp_path: Path, small_settings: Settings, mode: str) -> None:
 @modes
 def test_a_filter_and_an_index_may_be_changed_in_another_mode(mode: str) -> None:
     one, items = torch.zeros(9, dtype=torch.int64), torch.arange(9)
-    vectors = torch.randn(40, 8, dtype=torch.float32)
+    vectors, at = torch.randn(40, 8, dtype=torch.float32), int(time.time() * 1000)
     with MODES[mode]():
         exposure, index = ExposureFilter(), TopKIndex(vectors, metric="l2")
         exposure.record(one, items)
-        exposure.advance(10**13)
+        exposure.advance(at)
         index.remove(torch.arange(3))
-    exposure.record(one, items, 10**13)
-    exposure.advance(2 * 10**13)
+    exposure.record(one, items, at)
+    exposure.advance(at + DAY)
     again = ExposureFilter.from_state(exposure.state())
-    again.record(one, items, 2 * 10**13)
+    again.record(one, items, at + DAY)
     assert again.seen(one, items).all()
     index.upsert(vectors[:9], items)
     assert index.search(vectors[:9], 1)[1].flatten().tolist() == items.tolist()

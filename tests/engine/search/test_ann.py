@@ -357,13 +357,13 @@ def test_what_arrives_wrong_is_named() -> None:
         (TypeError, "n_bits: expected one of nothing", lambda: index.tuned(n_bits=3)),
         (ValueError, "metric: expected one of", lambda: AnnIndex(few, metric="dot")),
         (ValueError, "items: expected finite values.* row 1", lambda: AnnIndex(nan)),
-        (TypeError, "items: expected float32, got float64", lambda: AnnIndex(few.double())),
-        (TypeError, "items: expected a tensor, got list", lambda: AnnIndex([1.0])),  # type: ignore[arg-type]
+        (TypeError, "items: expected float32, got int64", lambda: AnnIndex(few.long())),
+        (ValueError, "items: expected 2 dimensions", lambda: AnnIndex([1.0])),  # type: ignore[arg-type]
         (ValueError, "ids: expected distinct ids, got 9 twice", lambda: AnnIndex(normal(2, 3), torch.tensor([9, 9]))),
         (ValueError, "k: expected at least 1, got 0", lambda: index.search(normal(2, 10), 0)),
         (ValueError, "queries: expected finite values.* row 1", lambda: index.search(nan, 3)),
         (ValueError, "items: expected 4 columns", lambda: index.search(few, 3)),
-        (TypeError, "queries: expected float32, got float64", lambda: index.search(normal(2, 10).double(), 3)),
+        (TypeError, "queries: expected float32, got int64", lambda: index.search(normal(2, 10).long(), 3)),
         (ValueError, r"mask: expected shape \[11\]", lambda: index.search(normal(2, 10), 3, torch.zeros(10).long())),
         (ValueError, r"items: expected shape \[700, 10\]", lambda: AnnIndex.from_state(few, None, index.state())),
     ]:
