@@ -137,7 +137,7 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
     if overlay is not None:
         settings = overlaid(settings, overlay, names)
         pins = pinned_rows(settings.reranking.pins, items)
-        reranker = Reranker(settings.reranking, reranker.vectors, reranker.kinds, pins)
+        reranker = Reranker(settings.reranking, reranker.vectors, reranker.kinds, pins, reranker.texts)
     # An overlay's mistakes are not the snapshot's.
     with _part(folder, "settings") if overlay is None else nullcontext():
         funnel = assemble(channels, bars, rankers["preranker"], rankers["ranker"], reranker, settings)

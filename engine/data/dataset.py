@@ -12,6 +12,8 @@ from headrace.data.signals import INTEREST
 
 #: Value of a signal or of a code that one row does not have.
 UNKNOWN = -1
+#: Before the name of a column of kinds.
+KIND = "kind_"
 
 Ints = NDArray[np.integer]
 Floats = NDArray[np.floating]
@@ -79,7 +81,9 @@ class Catalogue:
     ids: external id <-> row. author, city: int32 [n] codes, -1 unknown. category, keyword: Jagged codes, most specific
     first. publish_time: int64 [n] ms since the epoch (negative before 1970), -1 unknown. duration_ms: int32 [n], -1
     unknown. vector: float32 [n, d] content vectors. marked: bool [n], items promoted by operations. latitude,
-    longitude: float64 [n], degrees, NaN unknown. names: column -> text of each code.
+    longitude: float64 [n], degrees, NaN unknown. kinds: name -> int32 [n] codes, -1 unknown: what else page rules,
+    slots and boosts may look at, such as a format. names: column (`KIND` and the name for one of kinds) -> text of each
+    code.
     """
 
     ids: IdMap
@@ -93,6 +97,7 @@ class Catalogue:
     marked: NDArray[np.bool_] | None = None
     latitude: NDArray[np.float64] | None = None
     longitude: NDArray[np.float64] | None = None
+    kinds: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:

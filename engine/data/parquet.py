@@ -16,7 +16,7 @@ from headrace.data.clean import CONTEXT, Cleaned, clean
 from headrace.data.clock import published
 from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
 from headrace.data.columns import by_id
-from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, Users
+from headrace.data.dataset import KIND, UNKNOWN, Catalogue, Dataset, InteractionLog, Users
 from headrace.data.files import MOST_ROWS, in_file, read_table
 from headrace.data.folder import of_one_replacement, replace_files
 
@@ -38,9 +38,9 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop",
     history.parquet (optional): older interactions, the same columns but no context, cleaned the same way.
     catalogue.parquet (optional): item; any of author, city (integer or string), category, keyword (one value or a
         list, most specific first), publish_time (int64 ms or timestamp), duration_ms (integer), vector (list of
-        float32, one length), marked (boolean), latitude, longitude (degrees). It lists every item there is: rows of
-        the log with others are dropped.
-        Without it, the catalogue is the items of the log.
+        float32, one length), marked (boolean), latitude, longitude (degrees), kind_<name> (integer, boolean or string).
+        It lists every item there is: rows of the log with others are dropped. Without it, the catalogue is the items of
+        the log.
     users.parquet (optional): user and any categorical columns (integer, boolean or string). It lists every user there
         is, as the catalogue does the items. Without it, the users are those of the log.
 
@@ -127,12 +127,13 @@ def _users(table: pa.Table) -> Users:
 
 def _catalogue(table: pa.Table, notes: list[str]) -> Catalogue:
     for name in table.column_names:
-        if name not in _ITEM_COLUMNS:
-            raise ValueError(f"unknown column {name}, expected {', '.join(_ITEM_COLUMNS)}")
+        if name not in _ITEM_COLUMNS and not name.startswith(KIND):
+            raise ValueError(f"unknown column {name}, expected {', '.join(_ITEM_COLUMNS)} or {KIND}<name>")
     ids, table = by_id(table, "item")
     have = set(table.column_names)
     codes = {name: encode(table[name], name) for name in ("author", "city") if name in have}
     lists = {name: encode_lists(table[name], name) for name in ("category", "keyword") if name in have}
+    kinds = {name: encode(table[name], name) for name in table.column_names if name.startswith(KIND)}
     return Catalogue(
         ids,
         author=codes["author"][0] if "author" in have else None,
@@ -145,7 +146,8 @@ def _catalogue(table: pa.Table, notes: list[str]) -> Catalogue:
         marked=_marked(table["marked"]) if "marked" in have else None,
         latitude=_degrees(table["latitude"], "latitude", 90) if "latitude" in have else None,
         longitude=_degrees(table["longitude"], "longitude", 180) if "longitude" in have else None,
-        names={name: texts for name, (_, texts) in (codes | lists).items()},
+        kinds={name.removeprefix(KIND): found for name, (found, _) in kinds.items()},
+        names={name: texts for name, (_, texts) in (codes | lists | kinds).items()},
     )
 
 
@@ -249,6 +251,8 @@ def _catalogue_table(catalogue: Catalogue) -> pa.Table:
     for name, lists in (("category", catalogue.category), ("keyword", catalogue.keyword)):
         if lists is not None:
             columns[name] = decode_lists(lists, catalogue.names.get(name))
+    for name, codes in catalogue.kinds.items():
+        columns[KIND + name] = decode(codes, catalogue.names.get(KIND + name))
     for name, times in (("publish_time", catalogue.publish_time), ("duration_ms", catalogue.duration_ms)):
         if times is not None:
             columns[name] = _nullable(times)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.data.dataset import UNKNOWN, Dataset, Jagged
+from headrace.data.dataset import KIND, UNKNOWN, Dataset, Jagged
 
 CONTEXT, USER, ITEM = "context", "user", "item"
 #: (whose column it is, its name) -> the word of each code.
@@ -51,6 +51,8 @@ def realigned(dataset: Dataset, earlier: Mapping[tuple[str, str], Sequence[str]]
     values = coded(ITEM, {name: jagged.values for name, jagged in lists.items()})
     columns: dict[str, Any] = coded(ITEM, plain)
     columns |= {name: Jagged(jagged.offsets, values[name]) for name, jagged in lists.items()}
+    kinds = coded(ITEM, {KIND + name: codes for name, codes in items.kinds.items()})
+    columns["kinds"] = {name.removeprefix(KIND): codes for name, codes in kinds.items()}
     return replace(
         dataset,
         log=replace(log, context=coded(CONTEXT, log.context)),

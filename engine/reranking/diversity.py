@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from headrace.data.dataset import Catalogue
+from headrace.data.dataset import KIND, Catalogue
 from headrace.jagged import offsets_of, standardise
 from headrace.kernels.diversity import Picks, Rules
+from headrace.reranking.boosts import boosted, factors_of
 from headrace.reranking.clusters import content_clusters
 from headrace.reranking.methods import METHODS
 from headrace.reranking.rules import broken, catalogue_kinds, check_kinds, compile_rules
@@ -24,14 +25,20 @@ class Reranker:
     """Picks pages from ranked candidates.
 
     vectors: float32 [N, d] of unit length, one for each item of the catalogue; content vectors do well here, vectors of
-    a two-tower model do not (docs/reranking.md). kinds: name -> int32 [N], what the rules look at. pins: int64 [P], the
-    rows of the pinned items, in the order of `settings.pins`.
-    Raises ValueError when shapes differ, a rule or a slot names a column that is not in `kinds`, or pinned items break
-    a rule among themselves.
+    a two-tower model do not (docs/reranking.md). kinds: name -> int32 [N], what rules, slots and boosts look at. pins:
+    int64 [P], the rows of the pinned items, in the order of `settings.pins`. texts: name of a kind -> text of each
+    code.
+    Raises ValueError when shapes differ, a rule, a slot or a boost names what is not there, or pinned items break a
+    rule among themselves.
     """
 
     def __init__(
-        self, settings: RerankSettings, vectors: Tensor, kinds: Mapping[str, Tensor], pins: Tensor | None = None
+        self,
+        settings: RerankSettings,
+        vectors: Tensor,
+        kinds: Mapping[str, Tensor],
+        pins: Tensor | None = None,
+        texts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         if vectors.dtype != torch.float32 or vectors.ndim != 2:
             raise ValueError(f"vectors: expected float32 [N, d], got {vectors.dtype} {tuple(vectors.shape)}")
@@ -49,6 +56,8 @@ class Reranker:
         self.vectors = vectors
         self.kinds = dict(kinds)
         self.pins = pins
+        self.texts = {name: list(given) for name, given in (texts or {}).items()}
+        self._factors = factors_of(settings.boosts, self.kinds, self.texts)
         kinds_with_slots = [self.kinds[slot.kind] >= 0 for slot in settings.slots]
         #: bool [N]: items that stand at the slots of their kind and nowhere else; None without slots.
         self.slotted = torch.stack(kinds_with_slots).any(0) if kinds_with_slots else None
@@ -63,16 +72,18 @@ class Reranker:
         kinds = catalogue_kinds(catalogue)
         if any(rule.kind == "cluster" for rule in settings.rules):
             kinds["cluster"] = content_clusters(vectors, settings.clusters)
-        return cls(settings, vectors, kinds, pinned_rows(settings.pins, catalogue.ids))
+        named = {"category": "category", **{name: KIND + name for name in catalogue.kinds}}
+        texts = {name: catalogue.names[column] for name, column in named.items() if column in catalogue.names}
+        return cls(settings, vectors, kinds, pinned_rows(settings.pins, catalogue.ids), texts)
 
     def rerank(self, candidates: Candidates, k: int) -> Candidates:
         """At most `k` candidates of each request in page order, under their old scores.
 
-        The score enters as `standardise`d, so that theta means the same for every way to fuse scores. Ties go to the
-        earlier candidate. Adds columns: gain, float32, the objective when picked; pinned, int64, 1 where the position
-        was given away (see `place`); broken, int64, bit r set where the item breaks rule r; and relaxed and overruled,
-        int64, equal for all entries of a request: picks made with a rule dropped, and picks where the rules forbade the
-        best item.
+        The score enters boosted and `standardise`d, so that theta means the same for every way to fuse scores. Ties go
+        to the earlier candidate. Adds columns: gain, float32, the objective when picked; pinned, int64, 1 where the
+        position was given away (see `place`); broken, int64, bit r set where the item breaks rule r; and relaxed and
+        overruled, int64, equal for all entries of a request: picks made with a rule dropped, and picks where the rules
+        forbade the best item.
         Raises ValueError when k is below 1, a score is NaN or infinite, or an item is not in the catalogue.
         """
         if k < 1:
@@ -106,7 +117,10 @@ class Reranker:
 
     def place(self, candidates: Candidates, k: int) -> Placed:
         """What may be shown on pages of `k`, with standardised rewards and the positions that are given away."""
-        settings, reward = self.settings, standardise(candidates.offsets, candidates.score)
+        settings, score = self.settings, candidates.score
+        if self._factors is not None:
+            score = boosted(score, self._factors.index_select(0, candidates.item))
+        reward = standardise(candidates.offsets, score)
         if not settings.pins and not settings.slots:
             return Placed(candidates, torch.full((candidates.batch, k), -1), reward)
         return place(candidates, reward, k, settings.pins, self.pins, settings.slots, self.kinds)
@@ -130,8 +144,8 @@ class Reranker:
         return bits[shown]
 
     def state(self) -> State:
-        """All but the settings: vectors; pins; kinds, a column each."""
-        return State.of(vectors=self.vectors, pins=self.pins, kinds=State(self.kinds))
+        """All but the settings: vectors; pins; kinds, a column each; texts."""
+        return State.of(vectors=self.vectors, pins=self.pins, kinds=State(self.kinds), texts=self.texts)
 
     @classmethod
     def from_state(cls, state: State, settings: RerankSettings) -> Reranker:
@@ -139,4 +153,7 @@ class Reranker:
         vectors = state.tensor("vectors", torch.float32, "items", None)
         kinds = state.under("kinds")
         columns = {name: kinds.tensor(name, torch.int32, len(vectors), least=-1) for name in kinds.tensors}
-        return cls(settings, vectors, columns, state.tensor("pins", torch.int64, None, least=0, below=len(vectors)))
+        pins = state.tensor("pins", torch.int64, None, least=0, below=len(vectors))
+        # Snapshots of before there were boosts have none.
+        texts = state.fact("texts", dict[str, list[str]]) if "texts" in state else {}
+        return cls(settings, vectors, columns, pins, texts)

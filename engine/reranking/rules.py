@@ -21,7 +21,9 @@ _WHOLE_PAGE = 1 << 31
 
 class _Rule(Section):
     rule: str = Field(description="which rule it is")
-    kind: str = Field(description="the column of kinds that it looks at: author, category, cluster or marked")
+    kind: str = Field(
+        description="the column of kinds that it looks at: author, category, cluster, marked, or one of the log's own"
+    )
 
     @property
     def words(self) -> str:
@@ -132,8 +134,11 @@ def _implies(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
 def catalogue_kinds(catalogue: Catalogue) -> dict[str, Tensor]:
     """The columns of kinds that a catalogue has, int32 [N] each, -1 where a rule should not touch the item.
 
-    author; category, the first one; marked, 0 for items that operations promote.
+    author; category, the first one; marked, 0 for items that operations promote; and the catalogue's own kinds. Raises
+    ValueError for one of these that has the name of another.
     """
+    if taken := catalogue.kinds.keys() & {"author", "category", "marked", "cluster"}:
+        raise ValueError(f"catalogue.kinds: expected other names than those of every catalogue, got {min(taken)!r}")
     unknown = np.full(len(catalogue), -1, np.int32)
     author = unknown if catalogue.author is None else catalogue.author.astype(np.int32)
     marked = unknown if catalogue.marked is None else np.where(catalogue.marked, 0, -1).astype(np.int32)
@@ -141,6 +146,7 @@ def catalogue_kinds(catalogue: Catalogue) -> dict[str, Tensor]:
         "author": torch.from_numpy(author),
         "category": torch.from_numpy(catalogue.first_category()),
         "marked": torch.from_numpy(marked),
+        **{name: torch.tensor(codes, dtype=torch.int32) for name, codes in catalogue.kinds.items()},
     }
 
 

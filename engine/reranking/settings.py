@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from headrace.reranking.boosts import Boost
 from headrace.reranking.methods import METHODS
 from headrace.reranking.rules import Rule, check_order
 from headrace.reranking.slots import Pin, Slots, check_slots
@@ -36,6 +37,9 @@ class RerankSettings(Section):
     )
     slots: tuple[Slots, ...] = Field(
         default=(), description="positions given away to the best items of a kind before anything is picked"
+    )
+    boosts: tuple[Boost, ...] = Field(
+        default=(), description="factors on the ranking score of items of a kind, for the picking of the page alone"
     )
     clusters: int = Field(default=1000, ge=1, description="clusters of content, for rules of that kind")
     attributes: float = Field(
