@@ -64,12 +64,13 @@ class State:
         least: float | None = None,
         below: float | str | None = None,
         rising: bool = False,
+        distinct: bool = False,
     ) -> Tensor:
         """The tensor of that name. shape: a length each; None: any; "users", "items": as many as there are.
 
-        least <= every entry < below, which may be "users" or "items" too; rising: each is above the one before.
-        Floating numbers must be finite. Raises KeyError where there is none, ValueError, naming it, what was expected
-        and what came, where it does not fit. Costs one pass over the tensor.
+        least <= every entry < below, which may be "users" or "items" too; rising: each is above the one before;
+        distinct: none twice. Floating numbers must be finite. Raises KeyError where there is none, ValueError, naming
+        it, what was expected and what came, where it does not fit. Costs one pass over the tensor.
         """
         found = self[name]
         sizes = [self.rows.get(size) if isinstance(size, str) else size for size in shape]
@@ -97,6 +98,8 @@ class State:
             )
         if rising and not bool((found[1:] > found[:-1]).all()):
             raise ValueError(f"{name}: expected rising numbers, got others")
+        if distinct and len(found.unique()) < found.numel():
+            raise ValueError(f"{name}: expected each number once, got one twice")
         return found
 
     def offsets(self, name: str, lists: int | str | None, entries: int) -> Tensor:

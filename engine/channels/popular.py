@@ -60,5 +60,5 @@ class Popular(Channel):
 
     @classmethod
     def from_state(cls, state: State) -> Popular:
-        item = state.tensor("item", torch.int64, None, least=0, below="items")
+        item = state.tensor("item", torch.int64, None, least=0, below="items", distinct=True)
         return cls(item, state.tensor("score", torch.float32, len(item)))

@@ -79,7 +79,7 @@ class Stock:
     @classmethod
     def from_state(cls, state: State) -> Stock:
         kinds = {name: Kind.from_state(state.under(f"kinds/{name}")) for name in KINDS if f"kinds/{name}/code" in state}
-        order = state.tensor("order", torch.int64, "items", least=0, below="items")
+        order = state.tensor("order", torch.int64, "items", least=0, below="items", distinct=True)
         published = state.tensor("published", torch.int64, len(order))
         recall_ms = state.fact("recall_ms", Annotated[int, Field(ge=0, lt=1 << 60)])
         return cls(order, published, recall_ms, kinds)

@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from headrace.data import SIGNALS
+from headrace.build import build
+from headrace.data import SIGNALS, read
+from headrace.serving import Engine
+from headrace.settings import Settings
 
 Rng = np.random.Generator
 Maker = Callable[[Rng, int], Any]
@@ -193,3 +196,39 @@ def write(folder: Path, drawn: dict[str, Any]) -> Path:
         }
         pq.write_table(pa.table(columns), folder / "catalogue.parquet")
     return folder
+
+
+def held(drawn: dict[str, Any], folder: Path, chosen: Settings, trained: list[str]) -> bool:
+    """Whether the log was built; fails where neither a page nor a plain refusal comes of it."""
+    out = folder / "snapshot"
+    before = (out / "CURRENT").read_text() if out.exists() else None
+    trained.clear()
+    refusal = None
+    try:
+        data = read(write(folder / "log", drawn))
+        built = build(data, chosen, out)
+    except ValueError as error:
+        refusal = str(error)
+    if refusal is not None:
+        assert trained == [], f"refused after training of {trained}: {refusal}"
+        assert any(name in refusal for name in NAMES), refusal
+        assert "\n" not in refusal
+        assert ((out / "CURRENT").read_text() if out.exists() else None) == before
+        return False
+    assert data.rows.read == data.rows.kept + sum(data.rows.dropped.values())
+    engine = Engine.load(out)
+    known = data.users.ids.external(np.unique(data.log.user)[-1:]).tolist()
+    pages = engine.recommend(known) + engine.recommend([type(known[0])()])
+    assert pages[0].known
+    assert [page.items for page in pages] == [
+        page.items for page in built.engine.recommend(known) + built.engine.recommend([type(known[0])()])
+    ]
+    for page in pages:
+        assert np.isfinite(page.scores).all()
+        assert len(set(page.items)) == len(page.items)
+    context = {name: [words[-1] if words else None] for name, words in data.context_names.items()}
+    assert engine.recommend(known, context=context)[0].known
+    assert engine.counters["unknown context words"] == 0
+    if not pages[1].known:
+        assert pages[1].items
+    return True

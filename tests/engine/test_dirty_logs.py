@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 import headrace.training.build as training
 from headrace.build import build
 from headrace.data import read
-from headrace.serving import Engine
 from headrace.settings import Settings
 
 HEALTH = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
@@ -44,42 +43,6 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return begun
 
 
-def held(drawn: dict[str, Any], folder: Path, chosen: Settings, trained: list[str]) -> bool:
-    """Whether the log was built; fails where neither a page nor a plain refusal comes of it."""
-    out = folder / "snapshot"
-    before = (out / "CURRENT").read_text() if out.exists() else None
-    trained.clear()
-    refusal = None
-    try:
-        data = read(dirty.write(folder / "log", drawn))
-        built = build(data, chosen, out)
-    except ValueError as error:
-        refusal = str(error)
-    if refusal is not None:
-        assert trained == [], f"refused after training of {trained}: {refusal}"
-        assert any(name in refusal for name in dirty.NAMES), refusal
-        assert "\n" not in refusal
-        assert ((out / "CURRENT").read_text() if out.exists() else None) == before
-        return False
-    assert data.rows.read == data.rows.kept + sum(data.rows.dropped.values())
-    engine = Engine.load(out)
-    known = data.users.ids.external(np.unique(data.log.user)[-1:]).tolist()
-    pages = engine.recommend(known) + engine.recommend([type(known[0])()])
-    assert pages[0].known
-    assert [page.items for page in pages] == [
-        page.items for page in built.engine.recommend(known) + built.engine.recommend([type(known[0])()])
-    ]
-    for page in pages:
-        assert np.isfinite(page.scores).all()
-        assert len(set(page.items)) == len(page.items)
-    context = {name: [words[-1] if words else None] for name, words in data.context_names.items()}
-    assert engine.recommend(known, context=context)[0].known
-    assert engine.counters["unknown context words"] == 0
-    if not pages[1].known:
-        assert pages[1].items
-    return True
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a snapshot that must not be lost."""
@@ -92,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=30, suppress_health_check=HEALTH, derandomize=True)
 @given(drawn=dirty.logs())
 def test_any_log_is_built_or_refused(drawn: dict[str, Any], folder: Path, trained: list[str]) -> None:
-    held(drawn, folder, tiny.TINY, trained)
+    dirty.held(drawn, folder, tiny.TINY, trained)
 
 
 @pytest.mark.rare
@@ -101,7 +64,7 @@ def test_any_log_is_built_or_refused(drawn: dict[str, Any], folder: Path, traine
 def test_any_log_is_built_or_refused_with_every_channel(
     drawn: dict[str, Any], folder: Path, trained: list[str]
 ) -> None:
-    held(drawn, folder, WHOLE, trained)
+    dirty.held(drawn, folder, WHOLE, trained)
 
 
 PLAIN = {

@@ -101,3 +101,10 @@ def test_weights() -> None:
     # Nobody's memory holds this: it is refused before it is made.
     with pytest.raises(ValueError, match=r"weight: expected torch.float32 \[1099511627776, 1024\]"):
         State(weights).module(lambda: nn.Linear(2**10, 2**40))
+
+
+def test_a_number_that_is_there_twice_is_refused() -> None:
+    state = State({"item": torch.tensor([4, 0, 2, 0])})
+    assert state.tensor("item", torch.int64, None) is state["item"]
+    with pytest.raises(ValueError, match="item: expected each number once, got one twice"):
+        state.tensor("item", torch.int64, None, distinct=True)

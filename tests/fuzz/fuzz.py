@@ -16,6 +16,8 @@ import traceback
 from pathlib import Path
 
 HERE = Path(__file__).parent
+# What subjects share with the tests.
+sys.path.append(str(HERE.parent / "engine"))
 
 
 def subjects() -> list[str]:

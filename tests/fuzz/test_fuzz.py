@@ -8,7 +8,7 @@ import pytest
 from fuzz import main, subjects
 
 #: Attempts at each subject, some seconds of them.
-ATTEMPTS = {"ops": 600}
+ATTEMPTS = {"indexes": 40, "logs": 4, "ops": 600, "serving": 200, "snapshots": 12}
 
 
 @pytest.mark.parametrize("subject", subjects())

@@ -4,70 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
-from collections import deque
-from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import absurd
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
 from headrace.data import Dataset, IdMap
 from headrace.serving import Engine
-
-NAN, INF = float("nan"), float("inf")
-
-
-class Loud:
-    """Nothing can be asked of it."""
-
-    def __repr__(self) -> str:
-        raise RuntimeError("no words")
-
-    def __len__(self) -> int:
-        raise RuntimeError("no length")
-
-
-def one_by_one() -> Iterator[int]:
-    yield from range(3)
-
-
-ABSURD: list[Any] = [
-    *(None, True, False, 0, 1, -1, 7, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, 2 ** (10**5), 1.0, NAN, INF),
-    *("", "42", "a\x00", "\ud800", "é" * 50, b"42", bytearray(b"1"), (), [], {}, set(), {1}, {"device": 1}, range(3)),
-    *([1, "2"], ["42", 7], [None], [NAN], [True], [1.0], [[1]], [b"1"], [2**63], [Loud()], Loud(), Loud, object()),
-    *(np.int64(3), np.float32(3), np.array(3), np.array([1, 2]), np.array([1.0]), np.array([[1]]), np.array(["1"])),
-    *(np.array([2**64 - 1], np.uint64), np.array([1, 2], np.uint8), np.array([object()]), np.array([True])),
-    *(np.zeros(0), np.array(["2020-01-01"], "M8[ms]"), np.array([1 + 2j]), torch.tensor([1, 2]), torch.tensor(3)),
-    *(torch.tensor([1.5]), torch.zeros(2, 2), torch.tensor([True]), pa.array([1, 2]), deque([1, 2]), one_by_one),
-    *(
-        one_by_one(),
-        Decimal(3),
-        3 + 0j,
-        {"device": [1]},
-        {"device": "1"},
-        {"device": [1.9]},
-        {"device": None},
-        {"nobody": [1]},
-    ),
-    *({3: [1]}, {None: None}, {"device": [[1]]}, {"device": [2**70]}, {"device": Loud()}, {"device": np.array([1])}),
-    *({"device": [True]}, {"device": []}, {"": [0]}),
-]
-ARGUMENTS = ("user_ids", "k", "at", "context", "blocked", "reasons", "record")
-
-
-def absurd_calls(seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """Every value in the place of every argument of a call, then several at a time."""
-    for name in ARGUMENTS:
-        for value in ABSURD:
-            yield {"user_ids": [1], name: value}
-    rng = random.Random(seed)
-    for _ in range(count):
-        yield {"user_ids": [1, 2], **{name: rng.choice(ABSURD) for name in rng.sample(ARGUMENTS, rng.randint(1, 4))}}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +23,7 @@ def narrow(snapshot: Path) -> Engine:
 
 def test_absurd_calls_name_the_argument(narrow: Engine) -> None:
     answered = refused = 0
-    for call in absurd_calls(seed=1, count=200):
+    for call in absurd.calls(seed=1, count=200):
         before, counted = narrow.funnel.exposure.state(), dict(narrow.counters)
         # A page of billions is a matter of memory, not of types.
         if isinstance(call.get("k"), int) and 1000 < call["k"] < 2**31:
@@ -87,7 +33,7 @@ def test_absurd_calls_name_the_argument(narrow: Engine) -> None:
         except (TypeError, ValueError) as error:
             refused += 1
             message = str(error)
-            assert message.split(":")[0].split("[")[0] in ARGUMENTS, (call.keys(), message)
+            assert message.split(":")[0].split("[")[0] in absurd.ARGUMENTS, (call.keys(), message)
             assert "expected" in message
             assert len(message) < 400, message
             assert narrow.counters == counted
@@ -123,7 +69,7 @@ def test_absurd_calls_name_the_argument(narrow: Engine) -> None:
         ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
         ({"k": 2.0}, TypeError, "k: expected an integer, got float 2.0"),
         ({"k": True}, TypeError, "k: expected an integer, got True"),
-        ({"at": NAN}, TypeError, "at: expected an integer, milliseconds since the epoch, got float nan"),
+        ({"at": float("nan")}, TypeError, "at: expected an integer, milliseconds since the epoch, got float nan"),
         ({"at": 10**30}, ValueError, "at: expected milliseconds since the epoch within 10 years of .*, got 1"),
         ({"context": [1]}, TypeError, r"context: expected a mapping of names to codes, got list"),
         (
