@@ -6,6 +6,7 @@ import os
 import pickle
 import select
 import signal
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,18 @@ def in_child(function: Callable[[], Any]) -> Any:
         os.waitpid(child, 0)
     assert good, answer
     return answer
+
+
+def wait_for_threads(most: int) -> None:
+    """Seconds at most, until this process has at most so many threads: Python's joining ends before a thread's own ending does, in which
+    MKL takes a lock. A fork just then would leave it held in the child."""
+    end = time.monotonic() + 5
+    while threads() > most and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
 
 
 def ids_of(pages: list[Any]) -> list[list[Any]]:

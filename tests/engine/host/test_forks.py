@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from children import PATIENCE, ids_of, in_child
+from children import PATIENCE, ids_of, in_child, threads, wait_for_threads
 
 from headrace.exposure import ExposureFilter
 from headrace.kernels import TopKIndex, TopKProcesses, save_shards, settings
@@ -160,7 +160,9 @@ def test_threads_and_coroutines_of_a_child(engine: Engine) -> None:
         asked = [asyncio.to_thread(engine.recommend, USERS) for _ in range(3)]
         return [ids_of(one) for one in await asyncio.gather(*asked)]
 
+    before = threads()
     assert asyncio.run(together()) == [pages] * 3
+    wait_for_threads(before)
     assert in_child(lambda: asyncio.run(together())) == [pages] * 3
 
 
