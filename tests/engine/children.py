@@ -40,8 +40,11 @@ def in_child(function: Callable[[], Any]) -> Any:
 
 
 def wait_for_threads(most: int) -> None:
-    """Seconds at most, until this process has at most so many threads: Python's joining ends before a thread's own ending does, in which
-    MKL takes a lock. A fork just then would leave it held in the child."""
+    """For seconds at most, until this process has at most so many threads.
+
+    Python's joining ends before a thread's own ending does, in which MKL takes a lock. A fork just then would leave it
+    held in the child.
+    """
     end = time.monotonic() + 5
     while threads() > most and time.monotonic() < end:
         time.sleep(0.001)
