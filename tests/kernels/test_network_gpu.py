@@ -69,7 +69,11 @@ assert torch.equal(logits[4:], good[4:])
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+#: Many programs of what each instruction shows by itself too.
+LONG = "random programs"
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.rare] * (name == LONG)) for name in SCRIPTS])
 def test_interpreted(name):
     interpret(START.format(folder=str(Path(__file__).parent)) + SCRIPTS[name])
 

@@ -101,7 +101,7 @@ same(normal(2, 200), normal(200, 200), 2, {metric!r})
     )
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_masks() -> None:
     tools.interpret(
         PRELUDE
