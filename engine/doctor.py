@@ -10,19 +10,17 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 import torch
-from rich.text import Text
 
 from headrace.kernels import settings
 from headrace.kernels.registry import OPS
 from headrace.kernels.settings import BACKENDS
-from headrace.report.page import Table
-from headrace.report.terminal import rich_table
 from headrace.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from headrace.report.model import Machine
+    from headrace.report.page import Table
 
 
 def cpu_name() -> str:
@@ -100,6 +98,11 @@ def lowered_networks() -> dict[str, str | None]:
 
 def print_report(console: Console) -> None:
     """Prints the machine, every kernel's backends, for CPU and CUDA tensors, recall channels and ranking networks."""
+    # A machine that only checks kernels has no rich.
+    from rich.text import Text
+
+    from headrace.report.terminal import rich_table
+
     tables, reasons = _tables()
     for table in tables[:2]:
         console.print(rich_table(table))
@@ -141,6 +144,8 @@ def _tables() -> tuple[list[Table], list[str]]:
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    from headrace.report.page import Table
+
     return Table(title, columns, rows, text_columns=len(columns))
 
 
