@@ -40,14 +40,12 @@ def sources() -> list[str]:
 
 
 def up_to_date(obj: str, depfile: str) -> bool:
-    """True when `obj` is newer than this file and everything of this tree that the compiler read to make it."""
+    """True when `obj` is newer than everything the compiler read to make it."""
     if not (os.path.exists(obj) and os.path.exists(depfile)):
         return False
     made = os.path.getmtime(obj)
     read = Path(depfile).read_text().replace("\\\n", " ").split(":", 1)[1].split()
-    # Headers of pybind11 lie in an environment that pip makes anew for each build.
-    own = [f for f in read if not os.path.isabs(f)]
-    return all(os.path.exists(f) and os.path.getmtime(f) <= made for f in ("setup.py", *own))
+    return all(os.path.exists(f) and os.path.getmtime(f) <= made for f in read)
 
 
 class BuildExt(build_ext):
@@ -95,7 +93,7 @@ setup(
         )
     ],
     cmdclass={"build_ext": BuildExt},
-    # The strict layout is a real folder of links, which type checkers can read. Objects stay for the next build.
-    options={"editable_wheel": {"mode": "strict"}, "build_ext": {"build_temp": "build/objects"}},
+    # The strict layout is a real folder of links, which type checkers can read.
+    options={"editable_wheel": {"mode": "strict"}},
     zip_safe=False,
 )
