@@ -34,9 +34,9 @@ def _exposure(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
 
 
 def _reranker(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
-    """The settings are those of the whole snapshot."""
+    """The settings are those of the whole snapshot; kinds had no texts."""
     kinds = {name.replace("kinds.", "kinds/"): tensor for name, tensor in tensors.items() if name != "settings"}
-    return State({"pins": tensors["vectors"].new_zeros(0).long(), **kinds})
+    return State({"pins": tensors["vectors"].new_zeros(0).long(), **kinds}, {"texts": {}})
 
 
 def _slashes(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
