@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.progress import Progress
 
@@ -18,13 +17,14 @@ from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.features import TrainingSet
 from headrace.features.families.words import Words
 from headrace.fingerprint import fingerprint
+from headrace.funnel import Funnel
 from headrace.ranking import check_interest, check_objectives, train_ranker
 from headrace.ranking.negatives import with_unshown
 from headrace.reranking import Reranker
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
 from headrace.snapshot import work_folder
-from headrace.storage import assemble, save
+from headrace.storage import assemble, check_answers, save
 from headrace.training.build import Build
 from headrace.training.loop import FitReport
 
@@ -100,22 +100,19 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
     funnel = assemble(channels, bars, preranker, ranker, reranker, settings)
     as_of = int(dataset.log.time[-1]) + 1
     with job.step("first answers"):
-        _check_answers(Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings), dataset)
+        _check_answers(funnel, int(dataset.log.user[-1]), as_of, settings.page.shown)
     with job.step("snapshot"):
         save(funnel, dataset, as_of, settings, out)
     engine = Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings)
     return Built(engine, job.fits, job.left_out, unlearnt)
 
 
-def _check_answers(engine: Engine, dataset: Dataset) -> None:
-    """Raises ValueError where the engine fails a user of the log's end or an unknown one, or has nothing for the latter
-    though a channel is for everybody."""
-    rows = np.append(dataset.log.user[-1:], -1).astype(np.int64)
-    page = engine.funnel.run(engine.requests(rows), engine.settings.page.shown).page
-    if not bool(page.score.isfinite().all()):
-        raise ValueError(f"build: expected finite scores in the first answers, got {page.score.tolist()}")
-    everybody = [channel.name for channel in engine.funnel.channels if not channel.personalised]
-    if everybody and int(page.counts[-1]) == 0:
+def _check_answers(funnel: Funnel, last: int, as_of: int, shown: int) -> None:
+    """Raises where the funnel fails the user of row `last` or an unknown one, or has nothing for the latter though a
+    channel is for everybody."""
+    page = check_answers(funnel, [last], as_of, shown)
+    everybody = [channel.name for channel in funnel.channels if not channel.personalised]
+    if everybody and int(page.counts[0]) == 0:
         raise ValueError(f"build: expected items for an unknown user from {', '.join(everybody)}, got none")
 
 

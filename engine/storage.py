@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from headrace.reranking.slots import pinned_rows
 from headrace.settings import Settings
 from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snapshot
 from headrace.state import State
-from headrace.types import Requests
+from headrace.types import Candidates, Requests
 
 
 class Loaded(NamedTuple):
@@ -142,8 +142,17 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
     with _part(folder, "settings") if overlay is None else nullcontext():
         funnel = assemble(channels, bars, rankers["preranker"], rankers["ranker"], reranker, settings)
     with _part(folder, "first answers"):
-        _check_answers(funnel, min(len(users), 1), as_of, settings.page.shown)
+        check_answers(funnel, range(min(len(users), 1)), as_of, settings.page.shown)
     return Loaded(funnel, users, items, as_of, settings)
+
+
+def check_answers(funnel: Funnel, known: Sequence[int], as_of: int, shown: int) -> Candidates:
+    """The pages of an unknown user and the rows `known`. Raises where the funnel fails one of them."""
+    user = torch.tensor([-1, *known])
+    page = funnel.run(Requests(user, torch.full_like(user, as_of), {}), shown).page
+    if not bool(page.score.isfinite().all()):
+        raise ValueError(f"score: expected finite numbers in the first answers, got {page.score.tolist()}")
+    return page
 
 
 @contextmanager
@@ -170,14 +179,6 @@ def _ids_of(folder: Path, snapshot: Snapshot, name: str) -> IdMap:
         if not np.array_equal(ids.ids, given):
             raise ValueError("id: expected ids in order, got others")
         return ids
-
-
-def _check_answers(funnel: Funnel, known: int, as_of: int, shown: int) -> None:
-    """Raises where the funnel fails an unknown user, or the first `known` ones."""
-    user = torch.arange(-1, known)
-    page = funnel.run(Requests(user, torch.full_like(user, as_of), {}), shown).page
-    if not bool(page.score.isfinite().all()):
-        raise ValueError(f"score: expected finite numbers, got {page.score.tolist()}")
 
 
 def _of_known_channels(settings: dict[str, Any]) -> dict[str, Any]:

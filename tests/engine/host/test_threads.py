@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,24 +35,52 @@ exposure.record(user, torch.arange(50_000))
 print(bool(exposure.seen(user, torch.arange(50_000)).all()))
 """
 
+SERVING = """
+import pickle, sys, threading
+import headrace
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    print("no thread")
+engine = headrace.Engine.load(sys.argv[1])
+print([page.items for page in engine.recommend([0, 1, 2], 5)])
+print([page.items for page in pickle.loads(pickle.dumps(engine)).recommend([0, 1, 2], 5)])
+"""
+
 
 def without_threads() -> None:
     # A thread's stack is as large as this says, and no memory is.
     resource.setrlimit(resource.RLIMIT_STACK, (2**46, resource.RLIM_INFINITY))
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY, reason="the stack's size is limited here"
-)
-def test_kernels_work_in_the_caller_where_no_thread_starts() -> None:
+def run_alone(code: str, *arguments: Path) -> list[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HEADRACE_THREADS": "4"}
     run = subprocess.run(
-        [sys.executable, "-c", ALONE],
+        [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True, text=True, check=False, env=environment, preexec_fn=without_threads,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines() == ["no thread", "True True", "True True", "True"]
+    first, *rest = run.stdout.splitlines()
+    assert first == "no thread"
+    return rest
+
+
+alone = pytest.mark.skipif(
+    resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY, reason="the stack's size is limited here"
+)
+
+
+@pytest.mark.slow
+@alone
+def test_kernels_work_in_the_caller_where_no_thread_starts() -> None:
+    assert run_alone(ALONE) == ["True True", "True True", "True"]
+
+
+@pytest.mark.slow
+@alone
+def test_an_engine_loads_and_serves_where_no_thread_starts(snapshot: Path) -> None:
+    pages = str([page.items for page in Engine.load(snapshot).recommend([0, 1, 2], 5)])
+    assert run_alone(SERVING, snapshot) == [pages, pages]
 
 
 class Asked:
