@@ -11,19 +11,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.data.clock import believed
-from headrace.data.codes import plain
+from headrace.data.codes import compact
 from headrace.data.columns import (
     Bools,
     bools,
     context_column,
     id_column,
+    ids_of,
     ints,
+    rows_of,
     signal_column,
     span_column,
     time_column,
     too_long,
 )
-from headrace.data.dataset import UNKNOWN, InteractionLog, RowReport
+from headrace.data.dataset import InteractionLog, RowReport
 from headrace.data.ids import IdMap
 from headrace.data.signals import SIGNALS
 
@@ -126,21 +128,6 @@ def clean(
     return Cleaned(log, users, items, names, RowReport(table.num_rows, len(log), dropped, unit, late))
 
 
-def ids_of(ids: pa.Array) -> IdMap:
-    """The map of the ids that occur."""
-    return IdMap(pc.unique(ids).drop_null().to_numpy(zero_copy_only=False))
-
-
-def rows_of(ids: pa.Array, known: IdMap, name: str) -> NDArray[np.int64]:
-    """int64 [n]: the row of each id, -1 where it is null or unknown."""
-    if len(known) == 0 or ids.null_count == len(ids):
-        return np.full(len(ids), UNKNOWN, np.int64)
-    values = pa.array(known.ids)
-    if values.type != ids.type:
-        raise ValueError(f"{name}: expected {values.type} ids as in its table, got {ids.type}")
-    return ints(pc.index_in(ids, value_set=values)).astype(np.int64)
-
-
 def _check_names(table: pa.Table) -> None:
     if len(set(table.column_names)) < len(table.column_names):
         raise ValueError(f"expected each column once, got {', '.join(table.column_names)}")
@@ -191,7 +178,7 @@ def _later_copies(
     near: NDArray[np.int64] = kept[np.sort(order[np.append(same, False) | np.insert(same, 0, False)])]
     if not len(near):
         return near
-    columns = [plain(column).take(pa.array(near)).dictionary_encode() for column in rows.columns]
+    columns = [compact(column).take(pa.array(near)).dictionary_encode() for column in rows.columns]
     values = np.stack([ints(column.indices) for column in columns], 1)
     first = np.unique(values, axis=0, return_index=True)[1]
     return np.asarray(np.delete(near, first))

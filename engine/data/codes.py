@@ -19,18 +19,54 @@ def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.cast(pa.string()) if text else array
 
 
+def compact(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """As `plain`, but text is a dictionary of its words, each once: a long one that many rows share is held once."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(array.type):
+        words = plain(array.dictionary)
+        if pa.types.is_string(words.type):
+            once = words.dictionary_encode()
+            return pa.DictionaryArray.from_arrays(once.indices.take(array.indices), once.dictionary)
+        # Bytes and the like mean nothing here, and are refused as they are.
+        return plain(array) if pa.types.is_primitive(words.type) or pa.types.is_null(words.type) else array
+    array = plain(array)
+    return array.dictionary_encode() if pa.types.is_string(array.type) else array
+
+
+def is_text(array: pa.Array) -> bool:
+    """Whether an array of `compact` is of text."""
+    return bool(pa.types.is_dictionary(array.type) and pa.types.is_string(array.type.value_type))
+
+
+def kind_of(array: pa.Array) -> str:
+    """What people call the type of an array of `compact`."""
+    return str(array.type.value_type if pa.types.is_dictionary(array.type) else array.type)
+
+
 def checked_text(array: pa.Array, name: str) -> pa.Array:
-    """The strings. Raises ValueError naming the first row that is not UTF-8."""
+    """The text of `compact`. Raises ValueError naming the first row that is not UTF-8."""
     try:
-        array.validate(full=True)
+        array.dictionary.validate(full=True)
     except pa.ArrowInvalid:
-        for row, value in enumerate(array.cast(pa.binary()).to_pylist()):
-            try:
-                (value or b"").decode()
-            except UnicodeDecodeError:
-                raise ValueError(f"{name}: expected text in UTF-8, got {value[:40]!r} in row {row}") from None
-        raise
+        bad = np.array([not _is_utf8(word) for word in array.dictionary.cast(pa.binary()).to_pylist()])
+        if (rows := np.flatnonzero(by_word(array, bad))).size:
+            word = array.dictionary.cast(pa.binary())[array.indices[int(rows[0])].as_py()].as_py()
+            raise ValueError(f"{name}: expected text in UTF-8, got {word[:40]!r} in row {rows[0]}") from None
     return array
+
+
+def by_word(array: pa.Array, flags: NDArray[np.bool_] | pa.Array) -> NDArray[np.bool_]:
+    """bool [n]: the flag of each row's word, False for null."""
+    found = pa.array(flags).take(array.indices).fill_null(False)
+    return np.asarray(found.to_numpy(zero_copy_only=False))
+
+
+def _is_utf8(word: bytes | None) -> bool:
+    try:
+        (word or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def encode(column: pa.Array | pa.ChunkedArray, name: str) -> tuple[NDArray[np.int32], list[str]]:
@@ -39,18 +75,30 @@ def encode(column: pa.Array | pa.ChunkedArray, name: str) -> tuple[NDArray[np.in
     Returns (int32 [n], texts). Codes ascend with the value: by number where all values are integers, by code point
     otherwise. Null becomes -1. Raises ValueError for a column of another type.
     """
-    array = plain(column)
+    array = compact(column)
     kind = array.type
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):
         array = array.cast(pa.int8())
-    elif not (pa.types.is_integer(kind) or pa.types.is_string(kind)):
-        raise ValueError(f"{name}: expected strings or integers, got {kind}")
-    if pa.types.is_string(kind):
-        checked_text(array, name)
-    values = _as_integers(pc.unique(array).drop_null())
+    elif not (pa.types.is_integer(kind) or is_text(array)):
+        raise ValueError(f"{name}: expected strings or integers, got {kind_of(array)}")
+    values = _as_integers(distinct(checked_text(array, name) if is_text(array) else array))
     values = values.take(pc.sort_indices(values))
-    codes = pc.index_in(array, value_set=values.cast(array.type)).fill_null(UNKNOWN)
+    codes = places_in(array, values).fill_null(UNKNOWN)
     return codes.to_numpy(zero_copy_only=False).astype(np.int32), values.cast(pa.string()).to_pylist()
+
+
+def distinct(array: pa.Array) -> pa.Array:
+    """The values, or the words, that occur in an array of `compact`, without null."""
+    if is_text(array):
+        return array.dictionary.take(pc.unique(array.indices).drop_null())
+    return pc.unique(array).drop_null()
+
+
+def places_in(array: pa.Array, values: pa.Array) -> pa.Array:
+    """int32 [n]: where in `values` each value or word of an array of `compact` is, null where nowhere."""
+    if is_text(array):
+        return pc.index_in(array.dictionary, value_set=values.cast(pa.string())).take(array.indices)
+    return pc.index_in(array, value_set=values.cast(array.type), skip_nulls=True)
 
 
 def decode(codes: NDArray[np.int32], texts: list[str] | None) -> pa.Array:
@@ -61,7 +109,7 @@ def decode(codes: NDArray[np.int32], texts: list[str] | None) -> pa.Array:
 
 def encode_lists(column: pa.Array | pa.ChunkedArray, name: str) -> tuple[Jagged, list[str]]:
     """As `encode`, for a column of lists (null is an empty list) or of single values (null is none)."""
-    array = plain(column)
+    array = compact(column)
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         counts = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
         values = pc.list_flatten(array)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 #: Rows of a file that are read unless the settings say otherwise; a small file can hold any number of equal ones.
 MOST_ROWS = 30_000_000
+_BATCH_ROWS = 1 << 20
 
 
 @contextmanager
@@ -32,11 +33,21 @@ def in_file(path: Path) -> Iterator[None]:
 
 
 def read_table(path: Path, most_rows: int = MOST_ROWS) -> pa.Table:
-    """A Parquet file. Raises ValueError for one that is not readable or has too many rows."""
+    """A Parquet file, its text as dictionaries. Raises ValueError for one that is not readable or has too many rows."""
     with in_file(path), pq.ParquetFile(path) as file:
         if file.metadata.num_rows > most_rows:
             raise ValueError(f"expected at most {most_rows} rows (log_rows), got {file.metadata.num_rows}")
-        return file.read()
+        columns = [file.schema.column(place) for place in range(len(file.schema))]
+        text = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    # A long text that a million rows share is in the file once, and so it stays; row group by row group, the file's own
+    # bytes are never held whole. Threads of Arrow's own would be needed for more at a time.
+    with in_file(path), pq.ParquetFile(path, read_dictionary=text, pre_buffer=False) as file:
+        parts = [
+            part
+            for group in range(file.num_row_groups)
+            for part in file.iter_batches(_BATCH_ROWS, row_groups=[group], use_threads=False)
+        ]
+        return pa.Table.from_batches(parts, file.schema_arrow).unify_dictionaries()
 
 
 def read_csv(

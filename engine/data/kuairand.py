@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.data.clean import clean
 from headrace.data.clock import HOUR_MS, clock
-from headrace.data.codes import encode, encode_lists, plain
+from headrace.data.codes import compact, encode, encode_lists
 from headrace.data.columns import by_id, whole
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, InteractionLog, RowReport, Users
 from headrace.data.files import MOST_ROWS, in_file, read_csv, read_table
@@ -98,13 +98,15 @@ def _read(path: Path, most_rows: int) -> pa.Table:
         return read_table(path, most_rows)
     # a set whose items have one tag each would read as numbers; "NA" and "null" are words
     options = pcsv.ConvertOptions(column_types={"tag": pa.string()}, null_values=[""], strings_can_be_null=True)
-    return read_csv(path, path, convert=options)
+    table = read_csv(path, path, convert=options)
+    # as `read_table` has text, so that logs of both kinds are one
+    return pa.table({name: compact(table[name]) for name in table.column_names})
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
     if name not in table.column_names:
         raise ValueError(f"{name}: required column is missing, got {', '.join(table.column_names)}")
-    return plain(table[name])
+    return compact(table[name])
 
 
 def _number(table: pa.Table, name: str) -> pa.Array:
@@ -165,7 +167,7 @@ def _users(table: pa.Table) -> Users:
         for name in table.column_names
         if name in _PLAIN_USER or name.endswith("_range") or name.startswith("onehot_feat")
     ]
-    columns = {name: encode(_whole(plain(table[name])), name) for name in wanted}
+    columns = {name: encode(_whole(compact(table[name])), name) for name in wanted}
     features = {name: codes for name, (codes, _) in columns.items()}
     return Users(ids, features, {name: texts for name, (_, texts) in columns.items()})
 

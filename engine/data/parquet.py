@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.data.clean import CONTEXT, Cleaned, clean
 from headrace.data.clock import published
-from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
+from headrace.data.codes import compact, decode, decode_lists, encode, encode_lists, kind_of
 from headrace.data.columns import by_id
 from headrace.data.dataset import KIND, UNKNOWN, Catalogue, Dataset, InteractionLog, Users
 from headrace.data.files import MOST_ROWS, in_file, read_table
@@ -152,7 +152,7 @@ def _catalogue(table: pa.Table, notes: list[str]) -> Catalogue:
 
 
 def _published(column: pa.ChunkedArray, notes: list[str]) -> NDArray[np.int64]:
-    array = plain(column)
+    array = compact(column)
     if pa.types.is_timestamp(array.type):
         array = array.cast(pa.timestamp("ms", array.type.tz), safe=False).cast(pa.int64())
     array = _integers(array, "publish_time")
@@ -167,7 +167,7 @@ def _published(column: pa.ChunkedArray, notes: list[str]) -> NDArray[np.int64]:
 
 
 def _durations(column: pa.ChunkedArray) -> NDArray[np.int32]:
-    array = _integers(plain(column), "duration_ms")
+    array = _integers(compact(column), "duration_ms")
     if pc.any(pc.or_(pc.less(array, 0), pc.greater(array, _LONGEST))).as_py():
         raise ValueError(f"duration_ms: expected 0..{_LONGEST} or null, got {pc.min_max(array).as_py()}")
     return np.asarray(array.fill_null(UNKNOWN).to_numpy(zero_copy_only=False)).astype(np.int32)
@@ -175,15 +175,15 @@ def _durations(column: pa.ChunkedArray) -> NDArray[np.int32]:
 
 def _integers(array: pa.Array, name: str) -> pa.Array:
     if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"{name}: expected integer milliseconds, got {array.type}")
+        raise ValueError(f"{name}: expected integer milliseconds, got {kind_of(array)}")
     return array.cast(pa.int64())
 
 
 def _vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    array = plain(column)
+    array = compact(column)
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if not any(is_kind(array.type) for is_kind in kinds) or not pa.types.is_floating(array.type.value_type):
-        raise ValueError(f"vector: expected lists of float32, got {array.type}")
+        raise ValueError(f"vector: expected lists of float32, got {kind_of(array)}")
     lengths = pc.unique(pc.list_value_length(array))
     if lengths.null_count or len(lengths) > 1:
         raise ValueError(f"vector: expected one length and no nulls, got {lengths.to_pylist()}")
@@ -198,16 +198,16 @@ def _vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
 
 
 def _marked(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    array = plain(column)
+    array = compact(column)
     if not (pa.types.is_boolean(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"marked: expected booleans, got {array.type}")
+        raise ValueError(f"marked: expected booleans, got {kind_of(array)}")
     return np.asarray(array.cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False))
 
 
 def _degrees(column: pa.ChunkedArray, name: str, most: int) -> NDArray[np.float64]:
-    array = plain(column)
+    array = compact(column)
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"{name}: expected degrees, got {array.type}")
+        raise ValueError(f"{name}: expected degrees, got {kind_of(array)}")
     degrees = np.array(array.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     if (np.abs(degrees) > most).any():
         raise ValueError(f"{name}: expected -{most} to {most}, got {degrees[np.abs(degrees) > most][0]}")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.data import read, read_parquet
+from headrace.data import clean, read, read_parquet
 
 T = 10**12
 LOG = {"user": [1, 2, 1], "item": [5, 6, 7], "time": [T, T + 1, T + 2]}
@@ -152,3 +152,69 @@ def test_no_genres_is_no_genre(tmp_path):
 
 def test_titles_in_another_coding_are_read(tmp_path):
     assert len(read(movielens(tmp_path, movies=b"3::" + GBK + b" (2001)::Comedy\n")).log) == 1
+
+
+#: A word that would take 200 GB, were each of its rows to hold it.
+LONG, ROWS = "x" * 1_000_000, 200_000
+
+
+def shared(*words, rows=ROWS):
+    """A column of `rows`, each with one of the words in turn, which the file holds once each."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.arange(rows, dtype=np.int32) % len(words)), pa.array(words))
+
+
+def small_file(folder, name, columns):
+    # without Arrow's own note of the types, as other writers leave it
+    pq.write_table(
+        pa.table(columns), folder / f"{name}.parquet", dictionary_pagesize_limit=1 << 30, store_schema=False,
+        row_group_size=ROWS // 2,
+    )  # fmt: skip
+    assert (folder / f"{name}.parquet").stat().st_size < 16_000_000
+    return folder
+
+
+def test_a_long_id_that_many_rows_share_is_held_once(tmp_path):
+    columns = {"user": shared(LONG, "a"), "item": np.arange(ROWS) % 7, "time": T + np.arange(ROWS)}
+    data = read_parquet(small_file(tmp_path, "log", columns))
+    assert data.rows.dropped == {"long_id": ROWS // 2}
+    assert data.users.ids.ids.tolist() == ["a"]
+
+
+def test_a_long_word_that_many_rows_share_is_held_once(tmp_path):
+    columns = {"user": np.arange(ROWS), "item": np.arange(ROWS), "time": T + np.arange(ROWS)}
+    small_file(tmp_path, "log", columns | {"context_page": shared(LONG, "a")})
+    words = {"author": shared("b", LONG), "category": pa.ListArray.from_arrays(np.arange(ROWS + 1), shared(LONG, "c"))}
+    small_file(tmp_path, "catalogue", {"item": np.arange(ROWS)} | words)
+    data = read_parquet(tmp_path)
+    assert data.context_names == {"page": ["a", LONG]}
+    assert data.log.context["page"][:4].tolist() == [1, 0, 1, 0]
+    assert data.catalogue.names == {"author": ["b", LONG], "category": ["c", LONG]}
+    assert data.catalogue.category.values[-2:].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("item", ("item: expected at most 256 characters, got more in row 0",)),
+        ("vector", ("vector: expected lists of float32, got string",)),
+        ("publish_time", ("publish_time: expected integer milliseconds, got string",)),
+    ],
+)
+def test_long_text_in_place_of_something_else(tmp_path, name, words):
+    columns = {"item": np.arange(ROWS)} | {name: shared(LONG)}
+    refused(small_file(folder_of(tmp_path, log=LOG), "catalogue", columns), *words)
+
+
+@pytest.mark.parametrize("name", ["click", "duration_ms", "time"])
+def test_long_text_in_place_of_a_number(tmp_path, name):
+    columns = {"user": np.arange(ROWS), "item": np.arange(ROWS), "time": T + np.arange(ROWS)} | {name: shared(LONG)}
+    refused(small_file(tmp_path, "log", columns), f"{name}: expected ", "integer", "got string")
+
+
+def test_a_dictionary_that_says_more_than_its_rows(tmp_path):
+    words = pa.array(["b", "unused", "b", None, "a"])
+    text = pa.DictionaryArray.from_arrays(pa.array([2, 4, 0, 3], pa.int32()), words)
+    log = {"user": text, "item": text, "time": [T, T + 1, T + 2, T + 3], "context_page": text}
+    data = clean(pa.table(log))
+    assert (data.users.ids.tolist(), data.context_names) == (["a", "b"], {"page": ["a", "b"]})
+    assert (data.log.user.tolist(), data.rows.dropped) == ([1, 0, 1], {"null_id": 1})

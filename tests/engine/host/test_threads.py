@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headrace.data import Dataset, write_parquet
 from headrace.loadtest import Plan, Users, measure
 from headrace.profiling.load import Callers
 from headrace.serving import Engine
@@ -45,6 +46,19 @@ except RuntimeError:
 engine = headrace.Engine.load(sys.argv[1])
 print([page.items for page in engine.recommend([0, 1, 2], 5)])
 print([page.items for page in pickle.loads(pickle.dumps(engine)).recommend([0, 1, 2], 5)])
+"""
+
+READING = """
+import sys, threading
+import headrace
+from headrace.data import read_parquet, write_parquet
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    print("no thread")
+data = read_parquet(sys.argv[1])
+write_parquet(data, sys.argv[2])
+print(len(data.log), len(data.users), len(read_parquet(sys.argv[2]).catalogue))
 """
 
 
@@ -81,6 +95,14 @@ def test_kernels_work_in_the_caller_where_no_thread_starts() -> None:
 def test_an_engine_loads_and_serves_where_no_thread_starts(snapshot: Path) -> None:
     pages = str([page.items for page in Engine.load(snapshot).recommend([0, 1, 2], 5)])
     assert run_alone(SERVING, snapshot) == [pages, pages]
+
+
+@pytest.mark.slow
+@alone
+def test_a_log_is_read_and_written_where_no_thread_starts(small_log: Dataset, tmp_path: Path) -> None:
+    write_parquet(small_log, tmp_path / "log")
+    sizes = f"{len(small_log.log)} {len(small_log.users)} {len(small_log.catalogue)}"
+    assert run_alone(READING, tmp_path / "log", tmp_path / "copy") == [sizes]
 
 
 class Asked:
