@@ -16,6 +16,7 @@ from torch import Tensor
 
 from headrace.kernels import settings as process
 from headrace.kernels.forks import openmp_threads
+from headrace.search.ann.faiss_state import read_index
 from headrace.search.ann.finder import bits_of, share_allowed
 from headrace.search.ann.settings import Hnsw, Ivf, IvfPq
 from headrace.state import State
@@ -59,7 +60,7 @@ class FaissFinder:
         exponent = _exponent(items)
         placed = _unit(items) if metric == "cosine" else items * 2.0**exponent
         vectors = _padded(placed, _width(items.shape[1], settings))
-        kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+        kind = _kind(faiss, metric)
         with _threads(faiss, threads or (1 if isinstance(settings, Hnsw) else process.get_threads())):
             index = _empty(faiss, vectors.shape[1], kind, settings, seed)
             if not index.is_trained:
@@ -104,14 +105,16 @@ class FaissFinder:
 
     @classmethod
     def from_state(cls, state: State, settings: Ivf | Hnsw, metric: str, n_items: int, dim: int) -> FaissFinder:
-        """Raises ValueError where it is not of `n_items` items of `dim` dimensions. What else its bytes say FAISS alone
-        knows, and hardly checks: their writer must be trusted."""
-        index = load_faiss().deserialize_index(state.tensor("faiss", torch.uint8, None).numpy())
-        expected, got = (n_items, _width(dim, settings)), (index.ntotal, index.d)
-        if got != expected:
-            raise ValueError(f"faiss: expected shape {expected}, got {got}")
+        """Raises ValueError where it is no index of `n_items` items of `dim` dimensions that can be searched."""
+        faiss = load_faiss()
+        data = state.tensor("faiss", torch.uint8, None).numpy()
+        index = read_index(faiss, data, settings, _kind(faiss, metric), n_items, _width(dim, settings))
         exponent = state.tensor("exponent", torch.int64, least=-126, below=127)
         return cls(index, settings, metric, int(exponent))
+
+
+def _kind(faiss: Any, metric: str) -> int:
+    return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
 
 
 def _empty(faiss: Any, dim: int, kind: int, settings: Ivf | Hnsw, seed: int) -> Any:
