@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 from rich.console import Console
 from rich.text import Text
 
+_PIPED = 1000
+
 
 def terminal(stderr: bool = False) -> Console:
     """Standard output, or standard error: brackets are no markup, words between colons no pictures."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    # What is piped has no width of its own; a table there is as wide as it is.
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPED
+    return console
 
 
 #: Standard error.

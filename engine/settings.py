@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationError,
@@ -42,9 +41,9 @@ def _by_registry(value: Any) -> dict[str, ChannelSettings]:
         raise ValueError(f"expected a section for each channel, got {value!r}")
     for name in value:
         if name not in CHANNELS:
-            raise ValueError(f"{name}: expected one of {', '.join(CHANNELS)}")
+            raise ValueError(f"expected one of {', '.join(CHANNELS)}, got {name!r}")
     fields: dict[str, Any] = {name: (kind.Settings, kind.Settings()) for name, kind in CHANNELS.items()}
-    model = create_model("channels", __config__=ConfigDict(extra="forbid"), **fields)
+    model = create_model("channels", **fields)
     return dict(model.model_validate(dict(value)))
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.shared import OverlayFile, SettingsFile, friendly, progress_bar
+from headrace.cli.shared import OneUser, OverlayFile, SettingsFile, Users, friendly, progress_bar, user_words
 from headrace.console import say, tell
 
 if TYPE_CHECKING:
@@ -95,10 +94,8 @@ def build(
 
 def recommend(
     snapshot: Annotated[Path, typer.Option(help="A snapshot folder.")],
-    users: Annotated[str | None, typer.Option(help="User ids separated by commas, or - for standard input.")] = None,
-    user: Annotated[
-        list[str] | None, typer.Option(help="One user id, taken as it stands; may be given many times.")
-    ] = None,
+    users: Users = None,
+    user: OneUser = None,
     k: Annotated[int | None, typer.Option("-k", "--k", min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
     overlay: OverlayFile = None,
@@ -109,12 +106,8 @@ def recommend(
 
     with friendly():
         engine = Engine.load(snapshot, overlay=overlay)
-        words = list(user or [])
-        if users == "-":
-            words += sys.stdin.read().split()
-        elif users is not None:
-            words += [word.strip() for word in users.split(",") if word.strip()]
-        elif not words:
+        words = user_words(users, user)
+        if words is None:
             raise ValueError("users: expected --users or --user, got neither")
         for page in engine.recommend(engine.parse_ids(words), k, reasons=reasons):
             row = dataclasses.asdict(page)

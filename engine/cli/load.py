@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.shared import OverlayFile, friendly, progress_bar
+from headrace.cli.shared import OneUser, OverlayFile, Users, friendly, progress_bar, user_words
 from headrace.console import say, tell
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def load(
     body: Annotated[
         str | None, typer.Option(help="JSON to POST to --url; {user} is one id, {users} a list of a call's ids.")
     ] = None,
-    users: Annotated[str | None, typer.Option(help="User ids separated by commas, or @FILE with one a line.")] = None,
+    users: Users = None,
+    user: OneUser = None,
     k: Annotated[int | None, typer.Option("-k", "--k", min=1, help="Items a page (in process).")] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Users a call: 16 in process, 1 over HTTP where not given.")
@@ -55,15 +56,17 @@ def load(
     out: Annotated[Path | None, typer.Option(help="Folder for load.html and load.json.")] = None,
 ) -> None:
     """Put load on an engine or an endpoint: latency against throughput, batch sizes, threads, and the capacity."""
-    from headrace.loadtest import Plan, Users, print_load
+    from headrace.loadtest import Plan, print_load
+    from headrace.loadtest import Users as Drawn
     from headrace.loadtest.measure import usable_cores
     from headrace.report import page
 
     with friendly():
         if out:
             page.environment()  # a missing extra should be told before the work, not after it
+        words = user_words(users, user)
         target, ids = (
-            _endpoint(url, body, timeout, users, snapshot) if url else _engine(snapshot, overlay, body, users, k, seed)
+            _endpoint(url, body, timeout, words, snapshot) if url else _engine(snapshot, overlay, body, words, k, seed)
         )
         threads = threads or usable_cores()
         step = seconds if seconds is not None else 1.5 if quick else 4.0
@@ -81,7 +84,7 @@ def load(
             slo_ms=slo_ms,
             seed=seed,
         )
-        report = _measure(target, Users(ids, seed), plan)
+        report = _measure(target, Drawn(ids, seed), plan)
         print_load(report)
         if out:
             _write(report, out)
@@ -92,7 +95,7 @@ def load(
 
 
 def _engine(
-    snapshot: Path | None, overlay: Path | None, body: str | None, users: str | None, k: int | None, seed: int
+    snapshot: Path | None, overlay: Path | None, body: str | None, words: list[str] | None, k: int | None, seed: int
 ) -> tuple[EngineTarget, NDArray[np.generic]]:
     import numpy as np
 
@@ -109,11 +112,11 @@ def _engine(
             engine = synthetic_engine(seed, progress)
     else:
         engine = Engine.load(snapshot, overlay=overlay)
-    return EngineTarget(engine, k), engine.users.ids if users is None else np.array(engine.parse_ids(_words(users)))
+    return EngineTarget(engine, k), engine.users.ids if words is None else np.array(engine.parse_ids(words))
 
 
 def _endpoint(
-    url: str, body: str | None, timeout: float, users: str | None, snapshot: Path | None
+    url: str, body: str | None, timeout: float, words: list[str] | None, snapshot: Path | None
 ) -> tuple[HttpTarget, NDArray[np.generic]]:
     import numpy as np
 
@@ -121,15 +124,12 @@ def _endpoint(
 
     if snapshot is not None:
         raise ValueError("snapshot: expected either --snapshot or --url, got both")
-    words = _words(users) if users is not None else []
-    whole = all(word.lstrip("-").isdecimal() for word in words)
-    ids = np.arange(_USERS) if users is None else np.array([int(w) for w in words] if whole else words)
+    if words is None:
+        ids: NDArray[np.generic] = np.arange(_USERS)
+    else:
+        whole = all(word.lstrip("-").isdecimal() for word in words)
+        ids = np.array([int(word) for word in words] if whole else words)
     return HttpTarget(url, body, timeout), ids
-
-
-def _words(users: str) -> list[str]:
-    text = Path(users[1:]).read_text(encoding="utf-8") if users.startswith("@") else users.replace(",", "\n")
-    return [word.strip() for word in text.splitlines() if word.strip()]
 
 
 def _shares(loads: str) -> tuple[float, ...]:
@@ -148,9 +148,10 @@ def _powers(most: int, factor: int = 2) -> tuple[int, ...]:
 
 
 def _measure(target: EngineTarget | HttpTarget, users: object, plan: Plan) -> LoadReport:
-    from headrace.loadtest import Users, measure
+    from headrace.loadtest import Users as Drawn
+    from headrace.loadtest import measure
 
-    assert isinstance(users, Users)
+    assert isinstance(users, Drawn)
     tell(f"{plan.steps} steps, about {plan.estimate:.0f} s")
     with progress_bar() as progress:
         task = progress.add_task("load", total=plan.steps)

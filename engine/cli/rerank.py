@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.shared import friendly, progress_bar
+from headrace.cli.shared import OneUser, Users, friendly, progress_bar, user_words
 from headrace.console import say, tell
 
 if TYPE_CHECKING:
@@ -30,13 +30,12 @@ def rerank(
     log: Annotated[
         Path | None, typer.Option(help="A log folder: its rows after the snapshot's time are what users wanted.")
     ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Pages of --users, before and after, pick by pick.")
-    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Pages of users, before and after, pick by pick.")] = False,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Reward against distance for every method, and for SSD and MSD.")
     ] = False,
-    users: Annotated[str | None, typer.Option(help="User ids separated by commas; one is drawn if not given.")] = None,
+    users: Users = None,
+    user: OneUser = None,
     k: Annotated[int, typer.Option("-k", "--k", min=2, help="Items a page.")] = 20,
     requests: Annotated[int, typer.Option(min=1, help="Requests of the sweep.")] = 256,
     seed: int = 0,
@@ -44,8 +43,8 @@ def rerank(
 ) -> None:
     """Show what re-ranking does: pages before and after, which rules stepped in, and what variety costs.
 
-    Without --users, --explain takes a user whose page the rules change. Tables are printed, and written with their
-    drawings to one self-contained page. docs/reranking.md says how to read it.
+    Without --users and --user, --explain takes a user whose page the rules change. Tables are printed, and written with
+    their drawings to one self-contained page. docs/reranking.md says how to read it.
     """
     from headrace.doctor import machine_record
     from headrace.report import page
@@ -60,7 +59,9 @@ def rerank(
         page.environment()  # a missing extra should be told before the work, not after it
         with progress_bar() as progress:
             engine, question, names = _prepare(snapshot, log, requests, seed, out, progress)
-            sections, headline = _explained(engine, question, names, users, k) if explain else ([], "")
+            sections, headline = (
+                _explained(engine, question, names, user_words(users, user), k) if explain else ([], "")
+            )
             if sweep:
                 found = _swept(engine, question, k, progress)
                 sections.append(sweep_section(found))
@@ -149,7 +150,9 @@ def _names(engine: Engine, snapshot: Path) -> Names:
     )
 
 
-def _explained(engine: Engine, question: HeldOut, names: Names, users: str | None, k: int) -> tuple[list[Section], str]:
+def _explained(
+    engine: Engine, question: HeldOut, names: Names, words: list[str] | None, k: int
+) -> tuple[list[Section], str]:
     import numpy as np
 
     from headrace.evaluation.held_out import take
@@ -157,8 +160,7 @@ def _explained(engine: Engine, question: HeldOut, names: Names, users: str | Non
     from headrace.reranking.explain import explain
 
     funnel = engine.funnel
-    if users is not None:
-        words = [word.strip() for word in users.split(",") if word.strip()]
+    if words is not None:
         rows = engine.users.rows(engine.parse_ids(words))
         for place in np.flatnonzero(rows < 0).tolist():
             tell(f"user {words[place]} is unknown: popular items")

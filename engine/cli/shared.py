@@ -21,6 +21,21 @@ OverlayFile = Annotated[
     typer.Option("--overlay", help="A TOML file of settings to use instead of the snapshot's; see docs/settings.md."),
 ]
 
+Users = Annotated[
+    str | None, typer.Option(help="User ids separated by commas, - for standard input, or @FILE with one a line.")
+]
+OneUser = Annotated[list[str] | None, typer.Option(help="One user id, taken as it stands; may be given many times.")]
+
+
+def user_words(users: str | None, user: list[str] | None) -> list[str] | None:
+    """The ids that --users and --user name, as text; None where neither is given."""
+    if users is None:
+        return user or None
+    if users == "-":
+        return [*(user or []), *sys.stdin.read().split()]
+    text = Path(users[1:]).read_text(encoding="utf-8") if users.startswith("@") else users.replace(",", "\n")
+    return [*(user or []), *(word.strip() for word in text.splitlines() if word.strip())]
+
 
 @contextmanager
 def friendly() -> Iterator[None]:

@@ -192,7 +192,7 @@ def _counters(
         entity = _entity(name, keys, sizes)
         if bool((entity >= 0).any()):
             counted = values if name in ("user", "item", "author") else values[:, : 1 + LEADING]
-            counters[name] = WindowCounter.build(entity, time, counted)
+            counters[name] = WindowCounter.build(entity, time, counted, f"statistics of {name}")
     return counters
 
 

@@ -37,11 +37,11 @@ class WindowCounter:
         self.entities = entities
 
     @classmethod
-    def build(cls, entity: Tensor, time: Tensor, values: Tensor) -> WindowCounter:
+    def build(cls, entity: Tensor, time: Tensor, values: Tensor, name: str = "entity") -> WindowCounter:
         """Counts `values` (integer [n, S], 0 where an event lacks the signal) by `entity` (int64 [n], -1 left out).
 
-        time: int64 [n], milliseconds, in any order. Raises ValueError on unequal lengths, or when entities times the
-        span of the log does not fit in 63 bits.
+        time: int64 [n], milliseconds, in any order. name: of the entities, for errors. Raises ValueError on unequal
+        lengths, or when entities times the span of the log in ms does not fit in 63 bits.
         """
         if not entity.shape[0] == time.shape[0] == values.shape[0]:
             shapes = f"{entity.shape[0]}, {time.shape[0]} and {values.shape[0]}"
@@ -56,7 +56,8 @@ class WindowCounter:
         origin, entities = int(time.min()), int(entity.max()) + 1
         span = int(time.max()) - origin + 2
         if entities * span >= 1 << 63:
-            raise ValueError(f"entity: {entities} entities over {span} ms do not fit in one 63-bit key")
+            most, days = (1 << 63) // span, span // DAY_MS
+            raise ValueError(f"{name}: expected fewer than {most} rows or codes over {days} days, got {entities}")
         keys = (entity * span + (time - origin)).numpy()
         order = np.argsort(keys)
         totals = torch.zeros(len(keys) + 1, values.shape[1], dtype=torch.int32)

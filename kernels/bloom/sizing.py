@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations
 
 from headrace.kernels.checks import check_int
@@ -107,15 +108,24 @@ def _smallest(enough: Callable[[int], bool]) -> int:
 
 def _block_fpr(keys: int, blocks: int, hashes: int) -> float:
     """Inclusion and exclusion over the probed lanes found clear; each key's lanes run on from a random first lane."""
-    covers = [{(first + i) % LANES for i in range(hashes)} for first in range(LANES)]
     rate = 0.0
+    for miss, weight in _misses(hashes):
+        touched = (1 - miss) / blocks
+        clear = 0.0 if touched >= 1 and keys else math.exp(keys * math.log1p(-touched)) if keys else 1.0
+        rate += weight * clear
+    return min(max(rate, 0.0), 1.0)
+
+
+@cache
+def _misses(hashes: int) -> list[tuple[float, int]]:
+    """(the chance that a key of a block leaves some probed lanes clear, how often it counts), for all sets of lanes."""
+    covers = [{(first + i) % LANES for i in range(hashes)} for first in range(LANES)]
+    weights: Counter[float] = Counter()
     for size in range(hashes + 1):
         for lanes in combinations(range(hashes), size):
             miss = sum((1 - 1 / LANE_BITS) ** len(cover.intersection(lanes)) for cover in covers) / LANES
-            touched = (1 - miss) / blocks
-            clear = 0.0 if touched >= 1 and keys else math.exp(keys * math.log1p(-touched)) if keys else 1.0
-            rate += (-1) ** size * clear
-    return min(max(rate, 0.0), 1.0)
+            weights[miss] += (-1) ** size
+    return [(miss, weight) for miss, weight in weights.items() if weight]
 
 
 def _classic_fpr(keys: int, bits: int, hashes: int) -> float:

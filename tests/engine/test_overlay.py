@@ -63,7 +63,7 @@ def test_fusion_selection_and_rules_change(snapshot: Path, small_log: Dataset) -
         ({"channels": {"itemcf": {"last": 4}}}, r"overlay: channels\.itemcf\.last: is fixed"),
         ({"reranking": {"attributes": 0.5}}, r"overlay: reranking\.attributes: is fixed"),
         ({"seed": 4}, r"overlay: seed: is fixed"),
-        ({"page": {"show": 4}}, r"overlay: page\.show: Extra inputs are not permitted, got 4"),
+        ({"page": {"show": 4}}, r"overlay: page: expected one of ranked, shown, got 'show'"),
         ({"merge": {"total": 0}}, r"overlay: merge\.total: .*got 0"),
         ({"fusion": {"weights": {"p_lik": 1.0}}}, r"overlay: fusion\.weights\.p_lik: expected one of .*'p_lik'"),
     ],

@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import headrace.kernels.registry
+from headrace.benchmarks.guard.command import print_counts
 from headrace.benchmarks.harness.table import print_differences
 from headrace.cli import app
 from headrace.cli.shared import progress_bar
@@ -92,6 +93,18 @@ def test_lines_and_tables_and_bars(capsys: pytest.CaptureFixture[str]) -> None:
         console.print(progress.get_renderable())
     print_differences([], console)
     assert out.getvalue().count(AWKWARD) == 6
+
+
+def test_a_piped_table_is_as_wide_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "a case of " + " ".join(f"axis{place}=1234567" for place in range(9))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    print_counts({name: (123_456_789, 123_456_790)}, "one thread", terminal())
+    print_counts({name: (123_456_789, None)}, "one thread", terminal(stderr=True))
+    for text in capsys.readouterr():
+        assert f" {name} " in text
+    monkeypatch.setenv("COLUMNS", "60")
+    print_counts({name: (1, 2)}, "one thread", terminal())
+    assert max(map(len, capsys.readouterr().out.splitlines())) == 60
 
 
 def test_control_characters_are_written_out() -> None:

@@ -18,7 +18,9 @@ def run(*words: object) -> tuple[int, str]:
 
 
 def test_explained_pages(snapshot: Path, tmp_path: Path) -> None:
-    code, text = run("--snapshot", snapshot, "--explain", "--users", "3,999999", "-k", 8, "--out", tmp_path)
+    code, text = run(
+        "--snapshot", snapshot, "--explain", "--users", "3", "--user", "999999", "-k", 8, "--out", tmp_path
+    )
     assert code == 0, text
     assert "user 999999 is unknown" in text
     assert "User 3, pick by pick" in text
@@ -52,6 +54,7 @@ def test_a_user_is_drawn_when_none_is_given(snapshot: Path, tmp_path: Path) -> N
     [
         (["--explain"], "expected --snapshot, --log or both, got neither"),
         (["--snapshot", "{}"], "expected --explain, --sweep or both, got neither"),
+        (["--snapshot", "{}", "--explain", "--user", "1,2"], "ids: expected whole numbers that fit int64, got '1,2'"),
         (["--snapshot", "{}", "--explain", "--users", "x"], "ids: expected whole numbers that fit int64, got 'x'"),
     ],
 )

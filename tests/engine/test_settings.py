@@ -124,6 +124,9 @@ def test_a_page_of_any_section() -> None:
         ("[features]\nbehaviors = 3", "features.behaviors"),
         ("[preranker]\ntowers = 3", "preranker.towers"),
         ("[ranker]\nexpert = 3", "ranker.expert"),
+        ("[ranker.network]\nexpert = 3", "ranker.network.expert"),
+        ("[preranker.network]\ntowers = 3", "preranker.network.towers"),
+        ("[channels.item_cf]\nquota = 3", "channels.item_cf"),
         ("[ranker.train]\nepoch = 3", "ranker.train.epoch"),
         ("[fusion]\nweight = 3", "fusion.weight"),
         ("[reranking]\nthetas = 3", "reranking.thetas"),
@@ -132,7 +135,9 @@ def test_a_page_of_any_section() -> None:
 def test_a_misspelt_name_is_refused(text: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=rf"settings\.toml: {re.escape(name)}: Extra inputs are not permitted, got"):
+    *section, last = name.split(".")
+    where = re.escape("".join(f"{part}." for part in section)).removesuffix(r"\.") + ": " if section else ""
+    with pytest.raises(ValueError, match=rf"settings\.toml: {where}expected one of \w+, .*, got '{last}'$"):
         load_settings(path)
 
 

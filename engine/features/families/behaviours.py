@@ -92,6 +92,7 @@ class LastN:
             tensor_of(user.astype(np.int64)),
             tensor_of(time),
             torch.ones(len(user), 1, dtype=torch.int32),
+            f"list of {kind}: user",
         )
         return cls(counter, tensor_of(item[order].astype(np.int32)))
 

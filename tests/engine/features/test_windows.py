@@ -55,5 +55,7 @@ def test_state_round_trip():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="equal lengths"):
         WindowCounter.build(torch.tensor([1, 2]), torch.tensor([1]), torch.ones(2, 1).int())
-    with pytest.raises(ValueError, match="63-bit"):
-        WindowCounter.build(torch.tensor([1 << 40, 0]), torch.tensor([0, 1 << 40]), torch.ones(2, 1).int())
+    with pytest.raises(ValueError, match="user_page: expected fewer than 8388607 rows or codes over 12725 days, got"):
+        WindowCounter.build(
+            torch.tensor([1 << 40, 0]), torch.tensor([0, 1 << 40]), torch.ones(2, 1).int(), "statistics of user_page"
+        )

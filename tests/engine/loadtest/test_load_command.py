@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from headrace.cli import app
-from headrace.cli.load import _powers, _words
+from headrace.cli.load import _powers
+from headrace.cli.shared import user_words
 
 CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
 # The page is measured in a frame as wide as the screen, by a script of the test; the page itself has none.
@@ -78,6 +79,7 @@ def test_the_page_in_a_browser(folder, tmp_path, width) -> None:
         (["--url", "http://127.0.0.1:1/", "--loads", "a"], "loads: expected percent"),
         (["--url", "http://127.0.0.1:1/", "--seconds", "0"], "seconds: expected more than 0"),
         (["--url", "http://127.0.0.1:1/", "--users", ","], "users: expected at least 1"),
+        (["--url", "http://127.0.0.1:1/", "--user", "a,b"], "nothing listens at 127.0.0.1:1"),
         (["--url", "http://127.0.0.1:1/", "--snapshot", "x"], "expected either --snapshot or --url"),
         (["--body", "{}"], "body: expected --url"),
         (["--snapshot", "no such folder"], "not a snapshot"),
@@ -94,5 +96,6 @@ def test_sizes_and_users_of_the_command_line(tmp_path) -> None:
     assert [_powers(most) for most in (1, 2, 3, 8)] == [(1,), (1, 2), (1, 2, 3), (1, 2, 4, 8)]
     assert _powers(256, 4) == (1, 4, 16, 64, 256)
     (tmp_path / "users.txt").write_text("a b\nc,d\n\n")
-    assert _words(f"@{tmp_path / 'users.txt'}") == ["a b", "c,d"]
-    assert _words("1, 2,,3") == ["1", "2", "3"]
+    assert user_words(f"@{tmp_path / 'users.txt'}", None) == ["a b", "c,d"]
+    assert user_words("1, 2,,3", ["a, b", ""]) == ["a, b", "", "1", "2", "3"]
+    assert (user_words(None, ["-"]), user_words(None, []), user_words(",", None)) == (["-"], None, [])
