@@ -50,6 +50,13 @@ class Days:
         oldest = torch.div(at, self.period, rounding_mode="floor") - (self.slots - 1)
         return self.generation.index_select(0, entries) < oldest[:, None]
 
+    def share(self, newest: int | None) -> Tensor:
+        """The table of `generation` where those of all who have any are one ring up to `newest`, none where None."""
+        if newest is None:
+            return torch.full_like(self.count, NONE, dtype=torch.int64)
+        ring = torch.arange(newest - self.slots + 1, newest + 1)
+        return torch.where(self.count > 0, ring[(ring % self.slots).argsort()], NONE)
+
     def plan(self, entries: Tensor, at: Tensor) -> Plan:
         generation = torch.div(at, self.period, rounding_mode="floor")
         slot = generation % self.slots

@@ -266,7 +266,15 @@ class ExposureFilter:
         seen._set(state.fact("fpr", float), window_ms, generations, capacities, items.shape[1])
         seen._clock.newest = state.fact("newest", Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)] | None)
         seen._days.count = count.clone()
-        seen._days.generation = state.tensor("generation", torch.int64, entries, slots).clone()
+        if "generation" in state:
+            seen._days.generation = state.tensor("generation", torch.int64, entries, slots).clone()
+        else:
+            # Before users had generations of their own, all had the same, and the newest was one of them.
+            seen._days.generation = seen._days.share(seen._clock.newest)
+            if seen._clock.newest is not None:
+                seen._clock.newest *= seen._days.period
+                if abs(seen._clock.newest) >= 1 << 62:
+                    raise ValueError(f"generation: expected a table of them, got none and {seen._clock.newest} ms")
         seen._users = entries - 1
         seen._recent.items = items.clone()
         seen._recent.count = recent.tensor("count", torch.int64, entries, least=0).clone()

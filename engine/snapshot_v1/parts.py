@@ -6,10 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from headrace.exposure.days import NONE
 from headrace.state import State
 
 #: From the tensors and facts of a part to its state of today.
@@ -21,16 +19,11 @@ def _as_it_is(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
 
 
 def _exposure(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
-    """All users' generations were the same, and the newest told of the others."""
+    """Numbers were tensors, and `newest` an empty one where there was none."""
     newest = tensors["newest"].tolist()
     numbers = {name: tensors[name].tolist() for name in ("fpr", "window_ms", "generations", "capacities")}
     arrays = {name.replace(".", "/"): tensor for name, tensor in tensors.items() if name not in (*numbers, "newest")}
-    generations, window_ms = int(tensors["generations"]), int(tensors["window_ms"])
-    slots, period = generations + 1, -(-window_ms // generations)
-    last = torch.arange(newest[0] - slots + 1, newest[0] + 1) if newest else torch.full((slots,), NONE)
-    generation = last[(last % slots).argsort()].repeat(len(tensors["count"]), 1)
-    arrays["generation"] = torch.where(tensors["count"] > 0, generation, NONE)
-    return State(arrays, {**numbers, "newest": newest[0] * period if newest else None})
+    return State(arrays, {**numbers, "newest": newest[0] if newest else None})
 
 
 def _reranker(tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:

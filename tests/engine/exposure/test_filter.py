@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headrace.data.dataset import InteractionLog
 from headrace.exposure import ExposureFilter
 from headrace.exposure.filter import CAPACITIES, DAY_MS
+from headrace.state import State
 from headrace.types import Candidates, Requests
 
 NOW = 1_700_000_000_000
@@ -173,6 +174,40 @@ def test_build_takes_impressions_up_to_now() -> None:
     assert seen.recent(longs(0))[0, :3].tolist() == [3, 1, -1]
     every = ExposureFilter.build(InteractionLog(log.user, log.item, log.time, {}), users=3)
     assert bool(every.seen(longs(0, 0), longs(3, 4)).all())
+
+
+def without_generations(seen: ExposureFilter) -> State:
+    """The state of a time when all users shared the generations, and the newest was told as one of them."""
+    state = seen.state()
+    newest = state.facts["newest"]
+    return State(
+        {name: tensor for name, tensor in state.tensors.items() if name != "generation"},
+        state.facts | {"newest": None if newest is None else newest // (2 * DAY_MS)},
+    )
+
+
+def test_a_state_of_shared_generations() -> None:
+    seen = ExposureFilter(window_days=6, generations=3, capacities=(2, 3))
+    user, item, day = longs(0, 0, 0, 1, 3, 3), longs(5, 6, 7, 5, 8, 9), longs(0, 2, 6, 4, 0, 6)
+    seen.record(user, item, NOW + day * DAY_MS)
+    again = ExposureFilter.from_state(without_generations(seen))
+    assert torch.equal(again._days.generation, seen._days.generation)
+    for later in range(16):
+        at = NOW + later * DAY_MS
+        assert torch.equal(again.seen(user, item, at), seen.seen(user, item, at))
+    again.record(longs(0), longs(11), NOW + 7 * DAY_MS)
+    assert again.seen(longs(0, 0), longs(11, 7), NOW + 8 * DAY_MS).tolist() == [True, True]
+    never = ExposureFilter.from_state(without_generations(ExposureFilter()))
+    assert not never.seen(longs(0), longs(0)).any()
+
+
+def test_times_are_not_taken_for_shared_generations() -> None:
+    seen = ExposureFilter()
+    seen.record(longs(0), longs(5), NOW)
+    state = seen.state()
+    del state.tensors["generation"]
+    with pytest.raises(ValueError, match="generation: expected a table of them, got none"):
+        ExposureFilter.from_state(state)
 
 
 def test_state_round_trip() -> None:
