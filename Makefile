@@ -109,12 +109,12 @@ $(VENV)/torch.stamp: $(VENV)/base.stamp
 	@touch $@
 
 $(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
-	@echo "installing headrace; its C++ takes some 4 minutes on 2 cores"
+	@echo "installing headrace; its C++ takes some 4 minutes on 2 cores the first time"
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[report]"
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/torch.stamp pyproject.toml $(NATIVE) $(FOLDERS)
-	@echo "installing headrace and its tools; its C++ takes some 4 minutes on 2 cores"
+	@echo "installing headrace and its tools; its C++ takes some 4 minutes on 2 cores the first time"
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[report,dev,gpu]"
 	@touch $(VENV)/run.stamp $@
 

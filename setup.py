@@ -2,8 +2,10 @@
 
 import os
 import platform
+import sys
 from pathlib import Path
 
+import pybind11
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import find_packages, setup
 from setuptools.command.build_ext import build_ext
@@ -40,16 +42,23 @@ def sources() -> list[str]:
 
 
 def up_to_date(obj: str, depfile: str) -> bool:
-    """True when `obj` is newer than everything the compiler read to make it."""
+    """True when `obj` is newer than this file and everything the compiler read to make it.
+
+    pybind11's own headers come and go with pip's environment; their version is in the folder's name.
+    """
     if not (os.path.exists(obj) and os.path.exists(depfile)):
         return False
     made = os.path.getmtime(obj)
     read = Path(depfile).read_text().replace("\\\n", " ").split(":", 1)[1].split()
-    return all(os.path.exists(f) and os.path.getmtime(f) <= made for f in read)
+    ours = [__file__, *(f for f in read if "pybind11" not in f)]
+    return all(os.path.exists(f) and os.path.getmtime(f) <= made for f in ours)
 
 
 class BuildExt(build_ext):
     def build_extensions(self) -> None:
+        # An editable install is made again for every new Python file, each time in a folder of its own otherwise.
+        if self.editable_mode:
+            self.build_temp = f"build/objects-{sys.implementation.cache_tag}-pybind11-{pybind11.__version__}"
         compiler = self.compiler
         compile_one = compiler._compile
 
