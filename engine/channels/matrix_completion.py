@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from headrace.channels import Channel, channel
+from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.tables import embedding_table
 from headrace.channels.shared.vector_index import (
     VectorIndex,
@@ -89,6 +90,7 @@ class MatrixCompletion(Channel):
         known = torch.zeros(len(dataset.users), dtype=torch.bool)
         known[user] = True
         rows = item.unique()
+        rows = rows[torch.from_numpy(build.once(recalled))[rows]]
         users, items = (table.weight.detach() for table in (model.users, model.items))
         vectors = items[rows]
         return cls(users, known, rows, vectors, index=build_index(vectors, settings, build.seed))
