@@ -64,6 +64,13 @@ class Channel(ABC):
         """
         raise NotImplementedError(f"{self.name}: reads no context")
 
+    def neighbours(self, items: Tensor, k: int) -> Candidates | None:
+        """At most `k` items most like each of `items` (int64 [m]), most alike first; None: it knows no such likeness.
+
+        An item is none of its own neighbours; `score` is the likeness, `channels` zero.
+        """
+        return None
+
     @abstractmethod
     def state(self) -> State:
         """All that `from_state` needs."""

@@ -19,6 +19,7 @@ from headrace.channels.shared.vector_index import (
     check_index,
     index_of,
     index_state,
+    nearest_items,
     recall_nearest,
 )
 from headrace.kernels import TopKIndex
@@ -104,6 +105,10 @@ class MatrixCompletion(Channel):
         return recall_nearest(
             requests, quota, self.known, self.rows, self._index, lambda users: self.users.index_select(0, users)
         )
+
+    def neighbours(self, items: Tensor, k: int) -> Candidates:
+        """The items of nearest vectors; an item that is not recalled has none."""
+        return nearest_items(items, k, self.rows, self.vectors, self._index)
 
     def state(self) -> State:
         """Every tensor, and an approximate index under "index"."""

@@ -18,6 +18,7 @@ from headrace.channels.shared.vector_index import (
     check_index,
     index_of,
     index_state,
+    nearest_items,
     recall_nearest,
 )
 from headrace.channels.two_tower.features import id_keys
@@ -128,6 +129,10 @@ class TwoTower(Channel):
         """float32 [m, dim] unit vectors of the known `users` (int64 [m])."""
         recent = self.recent[users].long()
         return self.model.user_vectors(users, recent, self.users, torch.float64).float()
+
+    def neighbours(self, items: Tensor, k: int) -> Candidates:
+        """The items of nearest vectors; an item that is not recalled has none."""
+        return nearest_items(items, k, self.rows, self.vectors, self._index)
 
     def state(self) -> State:
         """The weights under "model", the users' features under "users", an approximate index under "index", and every

@@ -138,3 +138,18 @@ def test_what_is_too_old_at_the_end_of_the_log_is_recalled_by_none(small, name):
     assert old[before].any()
     assert not old[after].any()
     assert len(after)
+
+
+def test_neighbours_are_others_most_alike_first(channel):
+    found = channel.neighbours(torch.arange(ITEMS), 4)
+    if found is None:
+        return
+    assert len(found) > 0
+    assert found.batch == ITEMS
+    assert int(found.counts.max()) <= 4
+    assert bool((found.item != found.request).all())
+    assert not found.channels.any()
+    for mine in found.score.split(found.counts.tolist()):
+        assert mine.tolist() == sorted(mine.tolist(), reverse=True)
+    one = channel.neighbours(torch.tensor([5]), 2)
+    assert one.item.tolist() == found.item[found.request == 5][:2].tolist()
