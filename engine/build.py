@@ -73,11 +73,20 @@ def build(
     if warm and (words := warm.funnel.ranker.store.family(Words)):
         dataset = realigned(dataset, words.vocabulary())
     with work_folder(out, fingerprint(dataset, settings, {name: part.state() for name, part in parts.items()})) as work:
-        job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=parts)
-        return _build(job, settings, out, _moved_codes(warm, dataset) if warm else None)
+        stock = Stock.of(dataset, settings.exposure.recall_days)
+        job = Build(
+            dataset,
+            settings.seed,
+            settings.features,
+            progress=progress,
+            work=work,
+            warm=parts,
+            recall_ms=stock.recall_ms,
+        )
+        return _build(job, stock, settings, out, _moved_codes(warm, dataset) if warm else None)
 
 
-def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tensor] | None) -> Built:
+def _build(job: Build, stock: Stock, settings: Settings, out: Path, maps: dict[str, torch.Tensor] | None) -> Built:
     dataset = job.dataset
     with job.step("features"):
         store = job.store
@@ -89,7 +98,7 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
         why = "; ".join(f"{name}: {lack}" for name, lack in job.left_out.items()) or "no quota above 0"
         raise ValueError(f"channels: expected at least one that can be built, got none ({why})")
     with job.step("exposures"):
-        bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset, settings.exposure.recall_days))
+        bars = Bars(fit_exposure(dataset, settings), stock)
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     with job.step("training rows"):
         rows = TrainingSet(store, shown)

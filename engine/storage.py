@@ -200,6 +200,8 @@ def _items_table(catalogue: Catalogue) -> pa.Table:
             columns[name] = pa.DictionaryArray.from_arrays(
                 pa.array(codes, pa.int32(), mask=np.asarray(codes < 0)), pa.array(texts)
             )
+    if catalogue.title is not None:
+        columns["title"] = pa.array(catalogue.title, pa.string())
     if catalogue.publish_time is not None:
         columns["publish_time"] = pa.array(catalogue.publish_time)
     return pa.table(columns)

@@ -22,6 +22,7 @@ class Requests:
     user: int64 [B], row of the user table; -1 where the user is unknown.
     time: int64 [B], milliseconds since the epoch.
     context: name -> int64 [B], codes of what is known when the request arrives (absent names mean "not known").
+    told: channel -> int64 [B], codes of what requests say to that channel alone, -1 unknown.
     blocked: what each request must not be shown: rows of the catalogue ("item"), codes of another kind of `Stock`.
     """
 
@@ -29,18 +30,21 @@ class Requests:
     time: Tensor
     context: dict[str, Tensor] = field(default_factory=dict)
     blocked: Blocked = field(default_factory=dict)
+    told: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.user.shape[0]
 
     def take(self, index: Tensor) -> Requests:
         """The requests at `index` (int64 [m])."""
-        context = {name: codes.index_select(0, index) for name, codes in self.context.items()}
+        context, told = (
+            {name: codes.index_select(0, index) for name, codes in known.items()} for known in (self.context, self.told)
+        )
         blocked = {}
         for kind, (offsets, code) in self.blocked.items():
             entries, taken = gather_rows(offsets, index)
             blocked[kind] = taken, code.index_select(0, entries)
-        return Requests(self.user.index_select(0, index), self.time.index_select(0, index), context, blocked)
+        return Requests(self.user.index_select(0, index), self.time.index_select(0, index), context, blocked, told)
 
 
 @dataclass(frozen=True)

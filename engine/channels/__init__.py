@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
+from torch import Tensor
 
 from headrace.data.dataset import Dataset
 from headrace.registry import Registry
@@ -28,12 +29,14 @@ class Channel(ABC):
     """One way to find candidates.
 
     name: by which settings, snapshots and pages know it. personalised: whether it can tell users apart. Settings: what
-    it can be told, with its default quota.
+    it can be told, with its default quota. context: the name of a context that requests may tell this channel, beside
+    those that the log has; None: none.
     """
 
     name: ClassVar[str]
     personalised: ClassVar[bool]
     Settings: ClassVar[type[ChannelSettings]] = ChannelSettings
+    context: ClassVar[str | None] = None
 
     @classmethod
     def needs(cls, dataset: Dataset) -> str | None:
@@ -53,6 +56,20 @@ class Channel(ABC):
         can say nothing about gets none. A request gets the same in any batch. What users have seen is left to the
         funnel, which asks for more where it needs it. Raises ValueError for a quota below 1.
         """
+
+    def told(self, values: list[Any]) -> Tensor:
+        """int64 [B]: what requests say by the `context`, as `recall` will find it in their `told`, -1 where unknown.
+
+        values: one a request, None where it says nothing. Raises ValueError for what cannot be meant.
+        """
+        raise NotImplementedError(f"{self.name}: reads no context")
+
+    def neighbours(self, items: Tensor, k: int) -> Candidates | None:
+        """At most `k` items most like each of `items` (int64 [m]), most alike first; None: it knows no such likeness.
+
+        An item is none of its own neighbours; `score` is the likeness, `channels` zero.
+        """
+        return None
 
     @abstractmethod
     def state(self) -> State:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,33 +11,30 @@ from pydantic import Field
 from torch import Tensor
 
 from headrace.channels import Channel, ChannelSettings, channel
-from headrace.channels.shared.history import clicks
-from headrace.channels.shared.publishing import publish_times
-from headrace.channels.shared.two_hop import check_quota, recall_in_two_hops
-from headrace.data import Dataset
-from headrace.kernels.two_hop import Edges
+from headrace.channels.shared.newest_at import NewestAt
+from headrace.channels.shared.two_hop import check_quota
+from headrace.data import UNKNOWN, Dataset
 from headrace.state import State
 from headrace.training.build import Build
 from headrace.types import Candidates, Requests
 
 #: Characters of the finest code, and the bits of one.
 _FINEST, _BITS = 12, 5
-#: Rows of the log at the mean rate that every item starts with.
-_PRIOR = 20.0
+_LETTERS = b"0123456789bcdefghjkmnpqrstuvwxyz"
 
 
 @channel
-@dataclass(eq=False)
 class GeoHash(Channel):
     """Recall by GeoHash (Niemeyer 2008): a request's cell -> the cell's items, newest first.
 
-    A request says where it is by the context "geohash", see `geohash_codes`; one that doesn't gets none.
-    cells: int64 [C] ascending, the first `precision` characters of their codes. offsets int64 [C+1], item, published
-    int64: each cell's items, newest first, ties to the lower item.
+    A request says where it is by the context "geohash": a code of `precision` characters or more, or (latitude,
+    longitude) in degrees. One that doesn't gets none.
+    cells: int64 [C] ascending, the first `precision` characters of their codes. newest: the good items of each.
     """
 
     name = "geohash"
     personalised = False
+    context = "geohash"
 
     class Settings(ChannelSettings):
         """The latest good items near the request."""
@@ -52,18 +48,8 @@ class GeoHash(Channel):
             description="least click rate of an item, over the mean of all; smoothed so that a new one has 1; 0: any",
         )
 
-    cells: Tensor
-    offsets: Tensor
-    item: Tensor
-    published: Tensor
-    precision: int
-    _seeds: Edges = field(init=False, repr=False)
-    _items: Edges = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        own = torch.arange(len(self.cells))
-        self._seeds = Edges(torch.arange(len(self.cells) + 1), own, torch.ones(len(self.cells), dtype=torch.float32))
-        self._items = Edges(self.offsets, self.item, time=self.published)
+    def __init__(self, cells: Tensor, newest: NewestAt, precision: int) -> None:
+        self.cells, self.newest, self.precision = cells, newest, precision
 
     @classmethod
     def needs(cls, dataset: Dataset) -> str | None:
@@ -78,50 +64,43 @@ class GeoHash(Channel):
         assert catalogue.latitude is not None
         assert catalogue.longitude is not None
         item = _placed(build.dataset)
-        item = item[_click_rates(build, len(catalogue))[item] >= settings.quality]
         codes = geohash_codes(catalogue.latitude[item], catalogue.longitude[item])
-        published = publish_times(catalogue, build.logs)[item]
         cells, cell = np.unique(codes >> _BITS * (_FINEST - settings.precision), return_inverse=True)
-        order = np.lexsort((item, -published, cell))
-        offsets = np.searchsorted(cell[order], np.arange(len(cells) + 1))
-        return cls(
-            torch.from_numpy(cells),
-            torch.from_numpy(offsets),
-            torch.from_numpy(item[order]),
-            torch.from_numpy(published[order]),
-            settings.precision,
-        )
+        newest = NewestAt.of(build, item, cell, len(cells), settings.quality)
+        return cls(torch.from_numpy(cells), newest, settings.precision)
+
+    def told(self, values: list[Any]) -> Tensor:
+        """int64 [B], codes of 12 characters. Raises ValueError for what is no place."""
+        words = np.array([isinstance(one, str) for one in values], np.bool_)
+        found = np.full(len(values), UNKNOWN, np.int64)
+        found[words] = _codes_of([one for one in values if isinstance(one, str)], self.precision)
+        given = [place for place, one in enumerate(values) if one is not None and not words[place]]
+        try:
+            degrees = np.array([values[place] for place in given], np.float64).reshape(len(given), 2)
+        except (TypeError, ValueError):
+            raise ValueError("expected GeoHash codes, or pairs of latitude and longitude, got another value") from None
+        found[given] = geohash_codes(degrees[:, 0], degrees[:, 1])
+        return torch.from_numpy(found)
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """score = 1 / (1 + r), r = 0 for the cell's newest item published by the request's time."""
         check_quota(quota)
-        code = requests.context.get("geohash")
+        code = requests.told.get(self.name)
         if code is None or not len(self.cells):
             return Candidates.empty(len(requests))
         cell = code >> _BITS * (_FINEST - self.precision)
         row = torch.searchsorted(self.cells, cell).clamp_max(len(self.cells) - 1)
-        row = torch.where(self.cells[row] == cell, row, -1)
-        return recall_in_two_hops(
-            replace(requests, user=row), quota, self._seeds, self._items, limit=quota, now=requests.time
-        )
+        return self.newest.recall(requests, torch.where(self.cells[row] == cell, row, UNKNOWN), quota)
 
     def state(self) -> State:
-        return State.of(**{name: getattr(self, name) for name in _STATE})
+        newest = self.newest.state()
+        return State({"cells": self.cells, **newest.tensors}, {"precision": self.precision})
 
     @classmethod
     def from_state(cls, state: State) -> GeoHash:
         cells = state.tensor("cells", torch.int64, None, rising=True)
-        item = state.tensor("item", torch.int64, None, least=0, below="items")
-        return cls(
-            cells,
-            state.offsets("offsets", len(cells), len(item)),
-            item,
-            state.tensor("published", torch.int64, len(item)),
-            state.fact("precision", Annotated[int, Field(ge=1, le=_FINEST)]),
-        )
-
-
-_STATE = ("cells", "offsets", "item", "published", "precision")
+        precision = state.fact("precision", Annotated[int, Field(ge=1, le=_FINEST)])
+        return cls(cells, NewestAt.from_state(state, len(cells)), precision)
 
 
 def geohash_codes(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -165,11 +144,21 @@ def _placed(dataset: Dataset) -> NDArray[np.int64]:
     return np.flatnonzero(~(np.isnan(latitude) | np.isnan(longitude)))
 
 
-def _click_rates(build: Build, items: int) -> NDArray[np.float64]:
-    """float64 [N]: each item's smoothed clicks a row of the logs, over the mean of all rows."""
-    rows, clicked = np.zeros(items), np.zeros(items)
-    for log in build.logs:
-        rows += np.bincount(log.item, minlength=items)
-        clicked += np.bincount(log.item, clicks(log), minlength=items)
-    mean = clicked.sum() / max(rows.sum(), 1)
-    return (clicked + _PRIOR * mean) / (rows + _PRIOR) / mean if mean else np.ones(items)
+def _codes_of(words: list[str], precision: int) -> NDArray[np.int64]:
+    """int64 [n]: codes of at least `precision` characters as numbers; what they leave open is 0."""
+    for word in words:
+        if len(word) < precision:
+            raise ValueError(f"expected GeoHash codes of at least {precision} characters, got {word!r:.40}")
+    text = np.array([word[:_FINEST].lower().encode("ascii", "replace") for word in words], f"S{_FINEST}")
+    letters = text.view(np.uint8).reshape(len(words), _FINEST)
+    digits = np.where(letters == 0, 0, _DIGITS[letters])
+    if (wrong := (digits < 0).any(1)).any():
+        raise ValueError(
+            f"expected GeoHash codes, of 0 to 9 and b to z without i, l, o, got {words[wrong.argmax()]!r:.40}"
+        )
+    code: NDArray[np.int64] = (digits << _BITS * np.arange(_FINEST)[::-1]).sum(1)
+    return code
+
+
+_DIGITS = np.full(256, -1, np.int64)
+_DIGITS[np.frombuffer(_LETTERS, np.uint8)] = np.arange(len(_LETTERS))

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -13,7 +14,8 @@ from torch import Tensor
 from headrace.channels import channel
 from headrace.channels.shared.history import user_history
 from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings
-from headrace.channels.shared.neighbours import Entries, nearest_rows, ones
+from headrace.channels.shared.neighbours import Entries, columns_of, nearest_rows, ones
+from headrace.channels.shared.publishing import recalled
 from headrace.training.build import Build
 
 
@@ -51,27 +53,32 @@ class ItemCF(ItemToItem):
             (weight.double().numpy(), history.item.numpy().astype(np.int32), history.offsets.numpy()),
             shape=(len(history), len(build.dataset.catalogue)),
         )
-        return cls(history, *nearest_items(likes, settings.neighbours, settings.min_common))
+        kept = build.once(recalled)
+        return cls(history, *nearest_items(likes, settings.neighbours, settings.min_common, kept))
 
 
-def nearest_items(likes: csr_array, neighbours: int, min_common: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_items(
+    likes: csr_array, neighbours: int, min_common: int = 1, kept: NDArray[np.bool_] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The most similar items of each item by the cosine of the columns of `likes` (float64 > 0, users x items).
 
-    Returns (offsets int64 [N+1], item int64, similarity float32), most similar first, ties to the lower item. The order
-    is that of the squared cosine: for whole-number likes its parts are exact, so equal similarities tie exactly.
+    kept: bool [N], the items that may be neighbours; None: all. Returns (offsets int64 [N+1], item int64, similarity
+    float32), most similar first, ties to the lower item. The order is that of the squared cosine: for whole-number
+    likes its parts are exact, so equal similarities tie exactly.
     """
     by_item = likes.T.tocsr()
     norm = by_item.power(2).sum(axis=1)
+    right = likes if kept is None else columns_of(likes, kept)
 
     def squares(start: int, product: csr_array) -> Entries:
         stop = start + product.shape[0]
         row = np.repeat(np.arange(start, stop), np.diff(product.indptr))
         wanted = product.indices != row
         if min_common > 1:
-            pattern = ones(by_item[start:stop]) @ ones(likes)  # same structure, so same order of entries
+            pattern = ones(by_item[start:stop]) @ ones(right)  # same structure, so same order of entries
             wanted &= pattern.data >= min_common
         row, column, dot = row[wanted], product.indices[wanted], product.data[wanted]
         return row, column, dot * dot / (norm[row] * norm[column])
 
-    offsets, item, square = nearest_rows(by_item, likes, neighbours, squares)
+    offsets, item, square = nearest_rows(by_item, right, neighbours, squares)
     return offsets, item, square.sqrt().float()

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from headrace.channels import Channel, channel
+from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.tables import embedding_table
 from headrace.channels.shared.vector_index import (
     VectorIndex,
@@ -18,6 +19,7 @@ from headrace.channels.shared.vector_index import (
     check_index,
     index_of,
     index_state,
+    nearest_items,
     recall_nearest,
 )
 from headrace.kernels import TopKIndex
@@ -89,6 +91,7 @@ class MatrixCompletion(Channel):
         known = torch.zeros(len(dataset.users), dtype=torch.bool)
         known[user] = True
         rows = item.unique()
+        rows = rows[torch.from_numpy(build.once(recalled))[rows]]
         users, items = (table.weight.detach() for table in (model.users, model.items))
         vectors = items[rows]
         return cls(users, known, rows, vectors, index=build_index(vectors, settings, build.seed))
@@ -102,6 +105,10 @@ class MatrixCompletion(Channel):
         return recall_nearest(
             requests, quota, self.known, self.rows, self._index, lambda users: self.users.index_select(0, users)
         )
+
+    def neighbours(self, items: Tensor, k: int) -> Candidates:
+        """The items of nearest vectors; an item that is not recalled has none."""
+        return nearest_items(items, k, self.rows, self.vectors, self._index)
 
     def state(self) -> State:
         """Every tensor, and an approximate index under "index"."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headrace.channels import Channel, ChannelSettings, channel
 from headrace.channels.shared.popularity import by_score, popularity
+from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.two_hop import check_quota
 from headrace.state import State
 from headrace.training.build import Build
@@ -41,10 +42,11 @@ class Popular(Channel):
 
     @classmethod
     def fit(cls, build: Build, settings: Settings) -> Popular:
-        """Rank the items by `popularity` in the log; an older history, known only in order, has no say."""
+        """Rank the items that may be recalled by `popularity` in the log; an older history, known only in order, has no
+        say."""
         score = popularity([build.dataset.log], len(build.dataset.catalogue), settings.half_life_days)
         order = by_score(score)
-        order = order[score[order] > 0]
+        order = order[(score[order] > 0) & build.once(recalled)[order]]
         return cls(torch.from_numpy(order), torch.from_numpy(score[order].astype(np.float32)))
 
     def recall(self, requests: Requests, quota: int) -> Candidates:

@@ -13,7 +13,8 @@ from torch import Tensor
 from headrace.channels import channel
 from headrace.channels.shared.history import UserHistory, first_rows, user_history
 from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings
-from headrace.channels.shared.neighbours import Entries, nearest_rows
+from headrace.channels.shared.neighbours import Entries, columns_of, nearest_rows
+from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.rounding import rounded
 from headrace.training.build import Build
 
@@ -52,7 +53,7 @@ class Swing(ItemToItem):
         """
         history = build.once(user_history, settings.last)
         likes = likes_of(history, len(build.dataset.catalogue), settings.audience)
-        return cls(history, *swing_items(likes, settings.neighbours, settings.alpha))
+        return cls(history, *swing_items(likes, settings.neighbours, settings.alpha, build.once(recalled)))
 
 
 def likes_of(history: UserHistory, items: int, audience: int) -> csr_array:
@@ -65,11 +66,14 @@ def likes_of(history: UserHistory, items: int, audience: int) -> csr_array:
     return csr_array((np.ones(len(order)), (user[order], item[order])), shape=(users, items))
 
 
-def swing_items(likes: csr_array, neighbours: int, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
+def swing_items(
+    likes: csr_array, neighbours: int, alpha: float, kept: NDArray[np.bool_] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The most similar items of each item: (offsets int64 [N+1], item int64, similarity float32), ties to the lower.
 
-    likes: ones, users x items. A pair of users is a row of items that both like, and its weight; the similarities are
-    the product of these rows with themselves. Pairs that share one item say nothing of two, and are left out.
+    kept: bool [N], the items that may be neighbours; None: all. likes: ones, users x items. A pair of users is a row of
+    items that both like, and its weight; the similarities are the product of these rows with themselves. Pairs that
+    share one item say nothing of two, and are left out.
     """
     items = likes.shape[1]
     parts = [csr_array((0, items)), *(shared for shared in _pairs(likes))]
@@ -83,7 +87,8 @@ def swing_items(likes: csr_array, neighbours: int, alpha: float) -> tuple[Tensor
         # Each pair stands for both of its orders.
         return row[wanted], product.indices[wanted], 2 * rounded(product.data[wanted])
 
-    offsets, item, similarity = nearest_rows(shared.T.tocsr(), weighted, neighbours, similarities)
+    right = weighted if kept is None else columns_of(weighted, kept)
+    offsets, item, similarity = nearest_rows(shared.T.tocsr(), right, neighbours, similarities)
     return offsets, item, similarity.float()
 
 

@@ -82,8 +82,8 @@ class Catalogue:
     first. publish_time: int64 [n] ms since the epoch (negative before 1970), -1 unknown. duration_ms: int32 [n], -1
     unknown. vector: float32 [n, d] content vectors. marked: bool [n], items promoted by operations. latitude,
     longitude: float64 [n], degrees, NaN unknown. kinds: name -> int32 [n] codes, -1 unknown: what else page rules,
-    slots and boosts may look at, such as a format. names: column (`KIND` and the name for one of kinds) -> text of each
-    code.
+    slots and boosts may look at, such as a format. title: a text for each item, "" for none. names: column
+    (`KIND` and the name for one of kinds) -> text of each code.
     """
 
     ids: IdMap
@@ -98,6 +98,7 @@ class Catalogue:
     latitude: NDArray[np.float64] | None = None
     longitude: NDArray[np.float64] | None = None
     kinds: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    title: list[str] | None = None
     names: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:

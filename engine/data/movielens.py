@@ -101,6 +101,7 @@ def _catalogue(table: pa.Table) -> Catalogue:
         ids,
         category=category,
         publish_time=_publish_time(plain(table["title"])),
+        title=plain(table["title"]).fill_null("").to_pylist(),
         names={"category": genres},
     )
 

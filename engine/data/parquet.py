@@ -25,7 +25,7 @@ _FILES = (LOG, HISTORY, CATALOGUE, USERS)
 _NAME = b"headrace.dataset"
 _ITEM_COLUMNS = (
     "item", "author", "category", "keyword", "city", "publish_time", "duration_ms", "vector", "marked", "latitude",
-    "longitude",
+    "longitude", "title",
 )  # fmt: skip
 _LONGEST = 2**31 - 1
 
@@ -38,7 +38,8 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop",
     history.parquet (optional): older interactions, the same columns but no context, cleaned the same way.
     catalogue.parquet (optional): item; any of author, city (integer or string), category, keyword (one value or a
         list, most specific first), publish_time (int64 ms or timestamp), duration_ms (integer), vector (list of
-        float32, one length), marked (boolean), latitude, longitude (degrees), kind_<name> (integer, boolean or string).
+        float32, one length), marked (boolean), latitude, longitude (degrees), title (string),
+        kind_<name> (integer, boolean or string).
         It lists every item there is: rows of the log with others are dropped. Without it, the catalogue is the items of
         the log.
     users.parquet (optional): user and any categorical columns (integer, boolean or string). It lists every user there
@@ -146,6 +147,7 @@ def _catalogue(table: pa.Table, notes: list[str]) -> Catalogue:
         marked=_marked(table["marked"]) if "marked" in have else None,
         latitude=_degrees(table["latitude"], "latitude", 90) if "latitude" in have else None,
         longitude=_degrees(table["longitude"], "longitude", 180) if "longitude" in have else None,
+        title=_titles(table["title"]) if "title" in have else None,
         kinds={name.removeprefix(KIND): found for name, (found, _) in kinds.items()},
         names={name: texts for name, (_, texts) in (codes | lists | kinds).items()},
     )
@@ -214,6 +216,14 @@ def _degrees(column: pa.ChunkedArray, name: str, most: int) -> NDArray[np.float6
     return degrees
 
 
+def _titles(column: pa.ChunkedArray) -> list[str]:
+    array = plain(column)
+    if not (pa.types.is_string(array.type) or pa.types.is_null(array.type)):
+        raise ValueError(f"title: expected strings, got {array.type}")
+    found: list[str] = array.cast(pa.string()).fill_null("").to_pylist()
+    return found
+
+
 def _nullable(values: NDArray[np.integer]) -> pa.Array:
     return pa.array(values, mask=values == UNKNOWN)
 
@@ -264,4 +274,6 @@ def _catalogue_table(catalogue: Catalogue) -> pa.Table:
     for name, degrees in (("latitude", catalogue.latitude), ("longitude", catalogue.longitude)):
         if degrees is not None:
             columns[name] = pa.array(degrees, mask=np.isnan(degrees))
+    if catalogue.title is not None:
+        columns["title"] = pa.array(catalogue.title, pa.string())
     return pa.table(columns)

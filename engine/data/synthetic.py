@@ -20,6 +20,7 @@ CLICK_RATE = 0.15
 BY_INTEREST, BY_POPULARITY, BY_CITY, BY_CIRCLE = 0.6, 0.3, 0.05, 0.2
 CONTENT_DIM = 64
 _DEVICES, _AGES, _GENDERS = ["desktop", "phone", "tablet"], ["18-24", "25-34", "35-44", "45+", "<18"], ["f", "m"]
+_CITIES = [str(city) for city in range(CITIES)]
 _HOURS = np.array([3, 2, 1, 1, 1, 1, 2, 4, 5, 5, 5, 6, 8, 7, 5, 5, 5, 6, 8, 10, 12, 13, 11, 7], np.float64)
 #: Of 1000 clicks of average affinity, about how many also get each; the closer the item, the more.
 _PER_CLICK = {"like": 90, "collect": 40, "share": 20, "follow": 10, "comment": 30}
@@ -36,23 +37,24 @@ class Synthetic:
 def generate(users: int = 20_000, items: int = 100_000, events: int = 2_000_000, seed: int = 0) -> Synthetic:
     """A log of `events` impressions over two weeks, the same for the same arguments.
 
-    Items have two levels of category, one author (authors keep to a category), a city, keywords, a publish time
-    (a fifth of them during the log; never shown before it), a duration, a noisy content vector of their latent one, and
-    2 % are marked. Users have three interests, a city, and features that go with their taste. They come in sessions.
-    What is shown follows popularity and interest, so the log is biased; a click is a draw from
-    `Truth.click_probability`, and likes and the rest follow from a click. Small circles of users share odd items.
-    A user sees an item once, unless there are too few items for that. Unclicked impressions have play time 0.
+    Items have two levels of category, one author (authors keep to a category and a place), a city and coordinates,
+    keywords (the first tells the taste within the category), a publish time (a fifth of them during the log, some every
+    day; never shown before it), a duration, a noisy content vector of their latent one, and 2 % are marked.
+    Users have three interests, a city, and features that go with their taste. They come in sessions. What is shown
+    follows popularity and interest, so the log is biased; a click is a draw from `Truth.click_probability`, and likes
+    and the rest follow from a click. Small circles of users share odd items. A user sees an item once, unless there are
+    too few items for that. Unclicked impressions have play time 0.
 
     Raises ValueError when users, items or events is below 1.
     """
     for name, value in (("users", users), ("items", items), ("events", events)):
         if value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
-    worlds, things, people, shows, acts = (
-        np.random.Generator(np.random.SFC64(part)) for part in np.random.SeedSequence(seed).spawn(5)
+    worlds, things, people, shows, acts, places = (
+        np.random.Generator(np.random.SFC64(part)) for part in np.random.SeedSequence(seed).spawn(6)
     )
     kinds = Categories.for_items(items)
-    truth, author = make_truth(worlds, users, items, kinds)
+    truth, author = make_truth(worlds, places, users, items, kinds)
     catalogue = _catalogue(things, truth, author, kinds)
     user, item, time = _exposures(shows, truth, catalogue, events)
     truth = replace(truth, bias=_bias(truth, user, item))
@@ -84,24 +86,38 @@ def _catalogue(rng: np.random.Generator, truth: Truth, author: Ints, kinds: Cate
         category=Jagged(
             np.arange(0, 2 * count + 1, 2), np.stack([code + 1 + sub, code], 1).reshape(-1).astype(np.int32)
         ),
-        keyword=_keywords(rng, truth.cluster),
+        keyword=_keywords(rng, truth),
         city=truth.item_city,
         publish_time=START_MS + (since * DAY_MS).astype(np.int64),
         duration_ms=np.exp(rng.normal(np.log(30_000), 0.8, count)).clip(3_000, 600_000).astype(np.int32),
         vector=vector,
         marked=rng.random(count) < 0.02,
-        names={"category": texts},
+        latitude=truth.item_place[:, 0],
+        longitude=truth.item_place[:, 1],
+        names={"category": texts, "city": _CITIES},
     )
 
 
-def _keywords(rng: np.random.Generator, cluster: Ints, vocabulary: int = 20) -> Jagged:
-    """Two to five different words of the cluster's own vocabulary for each item."""
+def _keywords(rng: np.random.Generator, truth: Truth, vocabulary: int = 20) -> Jagged:
+    """Two to five different words of the cluster's own vocabulary for each item; the first goes with its taste."""
+    cluster = truth.cluster
     counts = rng.integers(2, 6, len(cluster))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     place: NDArray[np.int64] = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-    first, step = rng.integers(0, vocabulary, len(cluster)), rng.choice([1, 3, 7, 9], len(cluster))
+    chance, step = rng.integers(0, vocabulary, len(cluster)), rng.choice([1, 3, 7, 9], len(cluster))
+    # Words stand in a circle, as do the directions from the cluster's middle in a plane; four neighbours share one.
+    first = (_directions(truth) * vocabulary + chance / vocabulary * 4).astype(np.int64)
     word = (np.repeat(first, counts) + place * np.repeat(step, counts)) % vocabulary
     return Jagged(offsets, (np.repeat(cluster, counts) * vocabulary + word).astype(np.int32))
+
+
+def _directions(truth: Truth) -> NDArray[np.float64]:
+    """float64 [I], 0 to 1: where in a circle each item lies around the middle of its cluster, in two dimensions."""
+    plane, cluster = truth.item_vector[:, :2].astype(np.float64), truth.cluster
+    counts = np.maximum(np.bincount(cluster), 1)
+    middle = np.stack([np.bincount(cluster, plane[:, d]) / counts for d in (0, 1)], 1)
+    across, up = (plane - middle[cluster]).T
+    return np.asarray(np.arctan2(up, across) / (2 * np.pi) % 1.0)
 
 
 def _users(rng: np.random.Generator, truth: Truth) -> Users:
@@ -110,7 +126,7 @@ def _users(rng: np.random.Generator, truth: Truth) -> Users:
     lean = truth.user_vector[:, :2] + np.float32(0.15) * normal(rng, count, 2)
     age = np.searchsorted([-0.25, -0.05, 0.15, 0.35], lean[:, 1]).astype(np.int32)
     features = {"gender": (lean[:, 0] > 0).astype(np.int32), "age": age, "city": truth.user_city}
-    names = {"gender": _GENDERS, "age": _AGES, "city": [str(city) for city in range(CITIES)]}
+    names = {"gender": _GENDERS, "age": _AGES, "city": _CITIES}
     return Users(IdMap(np.arange(1, count + 1)), features, names)
 
 

@@ -11,8 +11,12 @@ from headrace.data.dataset import UNKNOWN
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
+Places = NDArray[np.float64]
 
 DIM, INTERESTS, CITIES = 16, 3, 40
+#: Cities lie between 60 degrees south and north; what is in one, within some 5 km of its centre, and an author's items
+#: within some 500 m of the author.
+_LATITUDE, _CITY_DEGREES, _AUTHOR_DEGREES = 60.0, 0.05, 0.005
 #: How much each thing moves the logit of a click: affinity (cosine), quality and mood (normal), same city, same circle.
 AFFINITY, QUALITY, MOOD, LOCAL, CIRCLE = 4.0, 0.6, 0.5, 0.5, 4.5
 _SLICE = 1 << 13
@@ -25,8 +29,8 @@ class Truth:
     user_vector, item_vector: float32 [U, 16], [I, 16], unit length. cluster: int32 [I], each item's leaf category.
     interests: int32 [U, 3], the clusters a user likes, best first. popularity: float64 [I], weight in popular
     exposures, sums to 1. quality: float32 [I]. mood: float32 [U], how readily a user clicks. user_city, item_city:
-    int32. user_circle, item_circle: int32, the circle a user or an item belongs to, -1 for none. bias: the constant of
-    the click logit.
+    int32. user_circle, item_circle: int32, the circle a user or an item belongs to, -1 for none. user_place,
+    item_place: float64 [U, 2], [I, 2], latitude and longitude in degrees. bias: the constant of the click logit.
     """
 
     user_vector: Floats
@@ -40,6 +44,8 @@ class Truth:
     item_city: Ints
     user_circle: Ints
     item_circle: Ints
+    user_place: Places
+    item_place: Places
     bias: float = 0.0
 
     def affinity(self, users: NDArray[np.integer], items: NDArray[np.integer]) -> Floats:
@@ -110,8 +116,13 @@ def pick(rng: np.random.Generator, weight: NDArray[np.float64], count: int) -> I
     return np.asarray(np.searchsorted(edges[:-1], rng.random(count) * edges[-1], "right"), np.int32)
 
 
-def make_truth(rng: np.random.Generator, users: int, items: int, kinds: Categories) -> tuple[Truth, Ints]:
-    """The truth of a world, its bias still 0, and each item's author (int32 [I]); an author keeps to one leaf."""
+def make_truth(
+    rng: np.random.Generator, places: np.random.Generator, users: int, items: int, kinds: Categories
+) -> tuple[Truth, Ints]:
+    """The truth of a world, its bias still 0, and each item's author (int32 [I]); an author keeps to one leaf.
+
+    places: draws where everybody and everything is, within the cities that `rng` draws.
+    """
     top = normal(rng, kinds.tops, DIM)
     centre = unit(np.repeat(top, kinds.subs, 0) + 0.8 * normal(rng, kinds.leaves, DIM))
     writers = max(1, items // 12)
@@ -129,20 +140,39 @@ def make_truth(rng: np.random.Generator, users: int, items: int, kinds: Categori
     interests = _interests(rng, users, leaf_weight, kinds)
     shares = np.array([0.7, 0.45, 0.3], np.float32)
     user_circle, item_circle = _circles(rng, users, popularity)
+    user_vector = unit(np.einsum("k,ukd->ud", shares, centre[interests]) + 0.1 * normal(rng, users, DIM))
+    item_vector = unit(style[author] + 0.12 * normal(rng, items, DIM))
+    mood, user_city, author_city = normal(rng, users), pick(rng, city_weight, users), pick(rng, city_weight, writers)
+    user_place, author_place = _places(places, user_city, author_city)
     truth = Truth(
-        unit(np.einsum("k,ukd->ud", shares, centre[interests]) + 0.1 * normal(rng, users, DIM)),
-        unit(style[author] + 0.12 * normal(rng, items, DIM)),
+        user_vector,
+        item_vector,
         cluster,
         interests,
         popularity / popularity.sum(),
         quality,
-        normal(rng, users),
-        pick(rng, city_weight, users),
-        pick(rng, city_weight, writers)[author],
+        mood,
+        user_city,
+        author_city[author],
         user_circle,
         item_circle,
+        user_place,
+        _near(places, author_place[author], _AUTHOR_DEGREES),
     )
     return truth, author
+
+
+def _places(rng: np.random.Generator, *cities: Ints) -> list[Places]:
+    """Where the inhabitants of cities are, [n, 2] each."""
+    centre = rng.uniform([-_LATITUDE, -180.0], [_LATITUDE, 180.0], (CITIES, 2))
+    return [_near(rng, centre[city], _CITY_DEGREES) for city in cities]
+
+
+def _near(rng: np.random.Generator, place: Places, degrees: float) -> Places:
+    """Places within a normal distance of that deviation; longitudes go on across the date line."""
+    near = place + degrees * rng.standard_normal(place.shape)
+    near[:, 1] = (near[:, 1] + 180.0) % 360.0 - 180.0
+    return np.asarray(near)
 
 
 def _interests(rng: np.random.Generator, users: int, leaf_weight: NDArray[np.float64], kinds: Categories) -> Ints:

@@ -38,8 +38,7 @@ class HeldOut:
 
 def take(requests: Requests, index: slice | Tensor) -> Requests:
     """The requests at `index`."""
-    context = {name: codes[index] for name, codes in requests.context.items()}
-    return Requests(requests.user[index], requests.time[index], context)
+    return requests.take(torch.arange(len(requests))[index])
 
 
 def held_out(train: InteractionLog, test: InteractionLog, n_items: int, limit: int, seed: int = 0) -> HeldOut:

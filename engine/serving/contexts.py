@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headrace.channels import Channel
 from headrace.data.dataset import UNKNOWN
 from headrace.features import FeatureStore
 from headrace.features.codes import HOURS, WEEKDAYS
@@ -22,10 +23,29 @@ from headrace.serving.checks import listed_of, shown
 _CLOCK = {"hour": HOURS, "weekday": WEEKDAYS}
 
 
-def context_codes(store: FeatureStore, context: Mapping[str, Any], count: int) -> tuple[dict[str, Tensor], int]:
+def channel_codes(channels: Sequence[Channel], context: Mapping[str, Any], count: int) -> dict[str, Tensor]:
+    """Channel -> int64 [count] codes of what requests say to it by its context, -1 unknown.
+
+    Raises ValueError for another length and what the channel cannot read.
+    """
+    told = {}
+    for one in channels:
+        if one.context is not None and one.context in context:
+            values = _listed(one.context, context[one.context], count)
+            try:
+                told[one.name] = one.told(values)
+            except ValueError as error:
+                raise ValueError(f"context[{one.context!r}]: {error}") from error
+    return told
+
+
+def context_codes(
+    store: FeatureStore, context: Mapping[str, Any], count: int, others: Collection[str] = ()
+) -> tuple[dict[str, Tensor], int]:
     """Name -> int64 [count] codes, -1 unknown, and how many words are none that the log had.
 
     context: name -> for each request a word (where the log's column had words) or a code; None and -1 are unknown.
+    others: names that may be given though the log had none such.
     Raises ValueError for a name that the log did not have, another length and a code out of range, TypeError for what
     is neither word nor whole number.
     """
@@ -34,11 +54,10 @@ def context_codes(store: FeatureStore, context: Mapping[str, Any], count: int) -
     codes, strange = {}, 0
     for name, given in context.items():
         if name not in sizes:
-            raise ValueError(f"context: expected names of {', '.join(sizes)}, got {shown(name)}")
-        listed = listed_of(f"context[{name!r}]", given, "words or codes")
-        if len(listed) != count:
-            raise ValueError(f"context[{name!r}]: expected {count} values, one a user, got {len(listed)}")
-        found = _of_one_kind(name, listed)
+            if name in others:
+                continue
+            raise ValueError(f"context: expected names of {', '.join([*sizes, *others])}, got {shown(name)}")
+        found = _of_one_kind(name, _listed(name, given, count))
         if pa.types.is_string(found.type):
             known = None if words is None else words.context(name, found)
             if known is None:
@@ -48,6 +67,13 @@ def context_codes(store: FeatureStore, context: Mapping[str, Any], count: int) -
             known = _checked(name, found, sizes[name] - 2)
         codes[name] = torch.from_numpy(known)
     return codes, strange
+
+
+def _listed(name: str, given: Any, count: int) -> list[Any]:
+    listed = listed_of(f"context[{name!r}]", given, "words or codes")
+    if len(listed) != count:
+        raise ValueError(f"context[{name!r}]: expected {count} values, one a user, got {len(listed)}")
+    return listed
 
 
 def _of_one_kind(name: str, given: list[Any]) -> pa.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from headrace.overlay import Overlay
 from headrace.reranking.rules import name_of
 from headrace.serving.arguments import blocked_of, page_size, request_time, shown_items
 from headrace.serving.checks import check_call
-from headrace.serving.contexts import context_codes
+from headrace.serving.contexts import channel_codes, context_codes
 from headrace.serving.pages import broken_of, pages_of
 from headrace.settings import Settings
 from headrace.storage import load
@@ -65,7 +66,7 @@ class Engine:
         k: int | None = None,
         *,
         at: int | None = None,
-        context: Mapping[str, Sequence[int] | Sequence[str]] | None = None,
+        context: Mapping[str, Sequence[Any]] | None = None,
         blocked: Sequence[Mapping[str, Sequence[int] | Sequence[str]]] | None = None,
         reasons: bool = False,
         record: bool = False,
@@ -78,7 +79,8 @@ class Engine:
         at: request time in milliseconds since the epoch, within 10 years of the snapshot's own, which it is where not
             given.
         context: name -> a word or a code for each user, of what is known at the request (names and words as in the
-            log's context columns). A word that the log did not have is unknown, and counted.
+            log's context columns). A word that the log did not have is unknown, and counted. Channels may read more:
+            "city", a city of the catalogue; "geohash", a GeoHash or (latitude, longitude).
         blocked: for each user what the page must not have: "item", "author", "category" or "keyword" -> external ids,
             or texts of the catalogue (its codes where it has none); what nothing is called blocks nothing.
         reasons: add each stage's scores, and what was removed and why.
@@ -120,15 +122,18 @@ class Engine:
         self,
         rows: NDArray[np.int64],
         at: int | None = None,
-        context: Mapping[str, Sequence[int] | Sequence[str]] | None = None,
+        context: Mapping[str, Sequence[Any]] | None = None,
     ) -> Requests:
         """Requests of user rows (-1 unknown), checked."""
         time = torch.full((len(rows),), self.as_of if at is None else request_time(at, self.as_of), dtype=torch.int64)
-        codes, strange = context_codes(self.funnel.ranker.store, context or {}, len(rows))
+        given = context or {}
+        told = channel_codes(self.funnel.channels, given, len(rows))
+        others = [one.context for one in self.funnel.channels if one.context is not None]
+        codes, strange = context_codes(self.funnel.ranker.store, given, len(rows), others)
         if strange:
             with self._lock:
                 self.counters["unknown context words"] += strange
-        return Requests(torch.from_numpy(rows), time, codes)
+        return Requests(torch.from_numpy(rows), time, codes, told=told)
 
     def _record(self, user: Tensor, item: Tensor, at: int) -> None:
         # The engine has checked this time.

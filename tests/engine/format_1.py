@@ -98,7 +98,8 @@ def channel_v1(channel: object) -> Tensors:
         case AuthorLatest():
             names = ("user_offsets", "author", "interest", "item_offsets", "item", "published", "per_author")
         case PopularInCategory():
-            names = ("user_offsets", "category", "interest", "item_offsets", "item", "share")
+            names = ("user_offsets", "interest", "item_offsets", "item")
+            more = {"category": channel.code, "share": channel.about}
         case Popular():
             names = ("item", "score")
     return more | {name: getattr(channel, name) for name in names}

@@ -12,6 +12,7 @@ from torch import Tensor
 from headrace.channels import Channel, ChannelSettings
 from headrace.channels.shared.history import UserHistory
 from headrace.channels.shared.two_hop import recall_in_two_hops
+from headrace.jagged import gather_rows
 from headrace.kernels.two_hop import Edges
 from headrace.state import State
 from headrace.types import Candidates, Requests
@@ -50,6 +51,12 @@ class ItemToItem(Channel):
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """score = sum over the user's last items j of like(user, j) * sim(j, item), in float64, rounded to float32."""
         return recall_in_two_hops(requests, quota, self._seeds, self._neighbours)
+
+    def neighbours(self, items: Tensor, k: int) -> Candidates:
+        """The first `k` of each item's list, under their similarity."""
+        index, offsets = gather_rows(self.offsets, items, k)
+        found = self.item.index_select(0, index)
+        return Candidates(offsets, found, self.similarity.index_select(0, index), torch.zeros_like(found))
 
     def state(self) -> State:
         parts = {"offsets": self.offsets, "item": self.item, "similarity": self.similarity}

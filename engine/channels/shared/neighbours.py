@@ -46,6 +46,13 @@ def ones(matrix: csr_array) -> csr_array:
     return csr_array((np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
+def columns_of(matrix: csr_array, kept: NDArray[np.bool_]) -> csr_array:
+    """The matrix with nothing in the other columns."""
+    held = kept[matrix.indices]
+    offsets = np.append(0, np.cumsum(held))[matrix.indptr]
+    return csr_array((matrix.data[held], matrix.indices[held], offsets), shape=matrix.shape)
+
+
 def _blocks(left: csr_array, right: csr_array) -> Iterator[tuple[int, int]]:
     """Runs of rows that hold about _BLOCK entries of the product together."""
     reached = np.minimum(ones(left) @ np.diff(right.indptr), right.shape[1])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.data import UNKNOWN, Catalogue, InteractionLog
+from headrace.training.build import Build
 
 
 def publish_times(catalogue: Catalogue, logs: Sequence[InteractionLog]) -> NDArray[np.int64]:
@@ -20,3 +21,11 @@ def publish_times(catalogue: Catalogue, logs: Sequence[InteractionLog]) -> NDArr
     if catalogue.publish_time is None:
         return first
     return np.where(catalogue.publish_time == UNKNOWN, first, catalogue.publish_time)
+
+
+def recalled(build: Build) -> NDArray[np.bool_]:
+    """bool [N]: the items that may be recalled from the end of the log on; the others are too old by then, for ever."""
+    published, log = build.dataset.catalogue.publish_time, build.dataset.log
+    if published is None or not build.recall_ms or not len(log):
+        return np.ones(len(build.dataset.catalogue), np.bool_)
+    return np.asarray((published == UNKNOWN) | (published >= log.time[-1] + 1 - build.recall_ms))

@@ -67,6 +67,23 @@ def index_of(vectors: Tensor, state: State) -> VectorIndex:
     return AnnIndex.from_state(vectors, None, state.tensors) if state.tensors else TopKIndex(vectors)
 
 
+def nearest_items(items: Tensor, k: int, rows: Tensor, vectors: Tensor, index: VectorIndex) -> Candidates:
+    """The `k` items of the index nearest to each of `items` (int64 [m]) by inner product; none for one that is not in
+    it. rows: int64 [M] ascending, the item of each row of the index; vectors: float32 [M, d], theirs."""
+    place = torch.searchsorted(rows, items).clamp_max(max(len(rows) - 1, 0))
+    here = rows[place] == items if len(rows) else torch.zeros_like(items, dtype=torch.bool)
+    if not bool(here.any()):
+        return Candidates.empty(len(items))
+    own = place[here]
+    # One more than is wanted, as an item is nearest to itself, or as near as another.
+    score, found = index.search(vectors[own], min(k + 1, len(rows)))
+    kept = (found >= 0) & (found != own[:, None])
+    kept &= kept.cumsum(1) <= k
+    counts = torch.zeros_like(items).masked_scatter_(here, kept.sum(1))
+    item = rows.index_select(0, found[kept])
+    return Candidates(offsets_of(counts), item, score[kept], torch.zeros_like(item))
+
+
 def recall_nearest(
     requests: Requests,
     quota: int,

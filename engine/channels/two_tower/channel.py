@@ -11,12 +11,14 @@ from torch import Tensor
 
 from headrace.channels import Channel, channel
 from headrace.channels.shared.positives import Positives, positives_of
+from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.vector_index import (
     VectorIndex,
     build_index,
     check_index,
     index_of,
     index_state,
+    nearest_items,
     recall_nearest,
 )
 from headrace.channels.two_tower.features import id_keys
@@ -85,27 +87,28 @@ class TwoTower(Channel):
         if isinstance(earlier, cls):
             copy_tables(earlier.model, earlier.table_rows, objective.model, rows)
         build.train(objective.model, len(objective.positives), objective, settings, cls.name)
-        return cls._of(objective, rows, dataset, build.seed)
+        return cls._of(objective, rows, build)
 
     @classmethod
     @torch.no_grad()
-    def _of(cls, objective: Objective, rows: Rows, dataset: Dataset, seed: int) -> TwoTower:
+    def _of(cls, objective: Objective, rows: Rows, build: Build) -> TwoTower:
         """The channel of the trained model, with each user's last positives at the end of the log."""
-        positives, settings = objective.positives, objective.settings
+        dataset, positives, settings = build.dataset, objective.positives, objective.settings
         everyone = torch.arange(len(dataset.users))
-        recalled = (objective.clicks >= settings.min_positives).nonzero().squeeze(1)
-        vectors = objective.model.item_vectors(recalled, objective.item_features, objective.content)
+        enough = objective.clicks >= settings.min_positives
+        kept = (enough & torch.from_numpy(build.once(recalled))).nonzero().squeeze(1)
+        vectors = objective.model.item_vectors(kept, objective.item_features, objective.content)
         return cls(
             objective.model.eval(),
             objective.user_features,
             rows.item_fields,
             recent=positives.last(everyone, positives.offsets[1:], settings.last_n).int(),
             known=_known(positives, dataset),
-            rows=recalled,
+            rows=kept,
             vectors=vectors,
             user_keys=rows.user_keys,
             item_keys=rows.item_keys,
-            index=build_index(vectors, settings, seed),
+            index=build_index(vectors, settings, build.seed),
         )
 
     @property
@@ -126,6 +129,10 @@ class TwoTower(Channel):
         """float32 [m, dim] unit vectors of the known `users` (int64 [m])."""
         recent = self.recent[users].long()
         return self.model.user_vectors(users, recent, self.users, torch.float64).float()
+
+    def neighbours(self, items: Tensor, k: int) -> Candidates:
+        """The items of nearest vectors; an item that is not recalled has none."""
+        return nearest_items(items, k, self.rows, self.vectors, self._index)
 
     def state(self) -> State:
         """The weights under "model", the users' features under "users", an approximate index under "index", and every

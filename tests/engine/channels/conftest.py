@@ -109,6 +109,7 @@ def small():
         random_catalogue=random_catalogue,
         requests=make_requests,
         candidates=make_candidates,
+        jagged=jagged,
         lists=lists_of,
         likes=likes_of,
         neighbours=neighbours_of,

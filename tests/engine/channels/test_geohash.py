@@ -42,7 +42,7 @@ def world(small, seed, items=61):
 
 def requests_at(codes, time):
     user = torch.full((len(codes),), -1)
-    return Requests(user, torch.full_like(user, time), {"geohash": torch.tensor(codes)})
+    return Requests(user, torch.full_like(user, time), told={"geohash": torch.tensor(codes)})
 
 
 def brute(made, code, precision, quality, quota, time):
@@ -137,3 +137,28 @@ def test_a_catalogue_without_coordinates_has_no_such_channel(small):
         assert words == "catalogue.latitude, longitude: expected the coordinates of some items, got none"
     with pytest.raises(ValueError, match=r"latitude: expected -90 to 90, got 90\.5"):
         geohash_codes(np.array([90.5]), np.array([0.0]))
+
+
+def test_what_a_request_may_say():
+    channel = GeoHash.from_state(
+        State.of(cells=torch.tensor([3]), offsets=torch.tensor([0, 0]), item=torch.tensor([], dtype=torch.int64),
+                 published=torch.tensor([], dtype=torch.int64), precision=6)
+    )  # fmt: skip
+    told = channel.told(["6g6vvf", "6G6VVFZZ0", None, (-25.6957, -52.1245), [90.0, 180.0]])
+    assert [text_of(code, 6) if code >= 0 else None for code in told.tolist()] == ["6g6vvf"] * 2 + [
+        None,
+        "6g6vvf",
+        "zzzzzz",
+    ]
+    assert channel.told([]).tolist() == []
+    for wrong, words in (
+        ("6g6vv", "GeoHash codes of at least 6 characters, got '6g6vv'"),
+        ("6g6vva", "GeoHash codes, of 0 to 9 and b to z without i, l, o, got '6g6vva'"),
+        ("caf\u00e9bc", "GeoHash codes, of 0 to 9"),
+        ((91.0, 0.0), "latitude: expected -90 to 90, got 91"),
+        ((0.0, -180.5), "longitude: expected -180 to 180, got -180.5"),
+        (7, "expected GeoHash codes, or pairs of latitude and longitude, got another value"),
+        ((1.0, 2.0, 3.0), "expected GeoHash codes, or pairs"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            channel.told([None, wrong])

@@ -26,7 +26,7 @@ def columns(data):
     yield from (log.user, log.item, log.time, log.play_time_ms, log.duration_ms)
     yield from (*log.signals.values(), *log.context.values(), *data.users.features.values())
     yield from (items.author, items.city, items.category.values, items.keyword.values, items.keyword.offsets)
-    yield from (items.publish_time, items.duration_ms, items.vector, items.marked)
+    yield from (items.publish_time, items.duration_ms, items.vector, items.marked, items.latitude, items.longitude)
 
 
 def test_same_seed_same_bits(world):
@@ -185,6 +185,35 @@ def test_categories_and_keywords(world):
     owner = np.repeat(np.arange(10_000), counts)
     assert len(np.unique(owner * 10_000_000 + items.keyword.values)) == len(owner)
     np.testing.assert_array_equal(items.keyword.values // 20, truth.cluster[owner])
+
+
+def test_a_keyword_tells_more_than_its_category(world):
+    items, truth = world.dataset.catalogue, world.truth
+    first = items.keyword.values[items.keyword.offsets[:-1]]
+    by_word, by_cluster = (
+        [truth.item_vector[group == g].mean(0) for g in np.unique(group)] for group in (first, truth.cluster)
+    )
+    # the mean of unit vectors is the longer, the more alike they are
+    assert np.linalg.norm(by_word, axis=1).mean() > np.linalg.norm(by_cluster, axis=1).mean() + 0.01
+
+
+def test_things_are_in_their_cities_and_authors_near_their_items(world):
+    items, truth = world.dataset.catalogue, world.truth
+    place = np.stack([items.latitude, items.longitude], 1)
+    np.testing.assert_array_equal(place, truth.item_place)
+    assert (np.abs(place) <= [90, 180]).all()
+    assert (np.abs(truth.user_place) <= [90, 180]).all()
+    middle = np.stack([np.median(place[items.city == city], 0) for city in range(40)])
+    for places, city in ((place, items.city), (truth.user_place, truth.user_city)):
+        apart = (places - middle[city] + 180) % 360 - 180
+        assert np.abs(apart).max() < 0.5
+    author = np.stack([np.median(place[items.author == one], 0) for one in items.author[:200]])
+    assert np.abs(place[:200] - author).max() < 0.05
+
+
+def test_new_items_come_every_day(world):
+    days = (world.dataset.catalogue.publish_time - START_MS) // 86_400_000
+    assert np.bincount(days[days >= 0], minlength=14).min() > 50
 
 
 def test_sessions(world):
