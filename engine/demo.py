@@ -97,7 +97,7 @@ def measure(
         machine=machine_record(),
         dataset=DatasetSummary.of(dataset),
         funnel=measure_funnel(funnel, question, settings.page.shown),
-        quality=measure_quality(served, funnel, question, items, words),
+        quality=measure_quality(served, funnel, question, words),
         targets=measure_targets(funnel.ranker, past.log, test, items),
         diversity=measure_diversity(served, funnel, dataset.catalogue),
         exposure=measure_exposure(served, funnel, past.log, question, items),

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from headrace.channels import Channel
 from headrace.data import Catalogue
+from headrace.evaluation.bootstrap import intervals
 from headrace.evaluation.held_out import HeldOut, best, in_order
 from headrace.funnel import Funnel
 from headrace.jagged import top_per_segment
@@ -81,18 +82,31 @@ def run_held_out(
     )
 
 
-def measure_quality(
-    seen: Pass, funnel: Funnel, question: HeldOut, n_items: int, held_out_words: str, k: int = 50
-) -> Quality:
-    """Recall, NDCG, hit rate and coverage at k: each channel alone, the funnel after each stage, and two baselines."""
+def measure_quality(seen: Pass, funnel: Funnel, question: HeldOut, held_out_words: str, k: int = 50) -> Quality:
+    """Recall and NDCG with intervals, hit rate, coverage and novelty at k: of each channel alone, of the funnel after
+    each stage, and of two baselines."""
     named = [(seen.alone[channel.name], *_channel_row(channel)) for channel in funnel.channels]
     named += [(seen.after[field], name, kind, True) for field, (name, kind) in _STAGES.items()]
     named.append((seen.random, "random", "baseline", False))
     rows = []
     for lists, name, kind, personalised in named:
-        found = question.judge(lists, k, n_items)
-        rows.append(QualityRow(name, kind, personalised, found.recall, found.ndcg, found.hit_rate, found.coverage))
-    truth = "items clicked after the cut and not seen before it"
+        (found,) = question.judge(lists, [k])
+        recall, ndcg = intervals(np.stack([found.values["recall"], found.values["ndcg"]]))
+        rows.append(
+            QualityRow(
+                name,
+                kind,
+                personalised,
+                recall.mean,
+                ndcg.mean,
+                found.hit_rate,
+                found.coverage,
+                found.mean("novelty"),
+                (recall.low, recall.high),
+                (ndcg.low, ndcg.high),
+            )
+        )
+    truth = "items of interest after the cut and not seen before it"
     return Quality(rows, len(question.requests), held_out_words, k, truth)
 
 

@@ -56,7 +56,9 @@ class Funnel:
 @dataclass(frozen=True)
 class QualityRow:
     """Retrieval metrics at the quality's `k` of one list-maker. kind: what it is; `personalised`: whether two users
-    can get different lists. The rows named "popularity" and "random" that aren't set the mark for the others."""
+    can get different lists. The rows named "popularity" and "random" that aren't set the mark for the others.
+    novelty: mean bits of surprise of an item. recall_95, ndcg_95: the bounds of 95 % intervals of the means, by the
+    bootstrap over users."""
 
     name: str
     kind: Kind
@@ -65,6 +67,9 @@ class QualityRow:
     ndcg: Number
     hit_rate: Number
     coverage: Number
+    novelty: Number = None
+    recall_95: tuple[Number, Number] | None = None
+    ndcg_95: tuple[Number, Number] | None = None
 
 
 @dataclass(frozen=True)
