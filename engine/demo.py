@@ -89,7 +89,7 @@ def measure(
     """Every section of the report, from the engine as loaded."""
     funnel, settings, items = engine.funnel, engine.settings, len(dataset.catalogue)
     question = held_out(past.log, test, items, _ASKED, settings.seed)
-    served = run_held_out(funnel, question, items, settings.page.shown, progress=progress)
+    served = run_held_out(funnel, question, settings.page.shown, progress=progress)
     report = Report(
         title=f"Headrace on {dataset.name}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headrace.data import RowReport
 
 
-def _print_rows(name: str, rows: RowReport) -> None:
+def print_rows(name: str, rows: RowReport) -> None:
     dropped = "".join(f", dropped {count:,} ({reason})" for reason, count in rows.dropped.items())
     unit = f", times in {rows.unit}" if rows.unit != "milliseconds" else ""
     late = f", {rows.late:,} out of order" if rows.late else ""
@@ -78,9 +78,9 @@ def build(
         check_folder(out)  # before a log is read that may take minutes
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log, most_rows=chosen.log_rows)
-        _print_rows(dataset.name, dataset.rows)
+        print_rows(dataset.name, dataset.rows)
         if dataset.history_rows is not None:
-            _print_rows(f"{dataset.name}, history", dataset.history_rows)
+            print_rows(f"{dataset.name}, history", dataset.history_rows)
         for note in dataset.notes:
             tell(note)
         built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)

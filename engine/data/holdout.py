@@ -1,13 +1,118 @@
-"""Which rows of a log are held out for a test: by user and order, or by chance."""
+"""Which rows of a log are held out for a test: by user and order, or by chance; `Split` names every way there is."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.data.dataset import InteractionLog
+from headrace.data.positive import INTERESTED, Positive
+from headrace.data.split import split_at, split_by_time
 
 Mask = NDArray[np.bool_]
+
+#: Way to split -> the options it takes.
+WAYS = {
+    "time": ("cut", "days", "share"),
+    "last": ("n",),
+    "share": ("share",),
+    "leave-one-out": (),
+    "random": ("share",),
+    "fold": ("folds", "fold"),
+    "bootstrap": (),
+}
+_SHARE, _FOLDS = 0.2, 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A way to part a log into training and test, one of `WAYS`.
+
+    time: all rows from a moment on: `cut` (ms since the epoch), the last `days`, or the last `share` of the rows.
+    last, share, leave-one-out: of each user the last `n`, the last `share`, or the last one of the rows that are
+    `positive`, and what the user did after the first of these. random: a `share` of the rows. fold: part `fold` of
+    `folds` random ones. bootstrap: the rows that as many draws with replacement leave out. `share` is 0.2 and `folds`
+    10 where not given.
+    """
+
+    by: str
+    cut: int | None = None
+    days: float | None = None
+    share: float | None = None
+    n: int | None = None
+    folds: int | None = None
+    fold: int | None = None
+    seed: int = 0
+    positive: Positive = INTERESTED
+
+    def __post_init__(self) -> None:
+        if self.by not in WAYS:
+            raise ValueError(f"by: expected one of {', '.join(WAYS)}, got {self.by!r}")
+        takes = WAYS[self.by]
+        given = [name for name in ("cut", "days", "share", "n", "folds", "fold") if getattr(self, name) is not None]
+        for name in given:
+            if name not in takes:
+                ways = " or ".join(way for way, names in WAYS.items() if name in names)
+                raise ValueError(f"{name}: expected it with by {ways}, got by {self.by}")
+        if self.by == "time" and len(given) > 1:
+            raise ValueError(f"by time: expected one of cut, days and share, got {' and '.join(given)}")
+        if self.by == "last" and self.n is None:
+            raise ValueError("n: expected how many to hold out of each user, got none")
+
+    def apply(self, log: InteractionLog) -> tuple[InteractionLog, InteractionLog]:
+        """(training, test), each in time order. Raises ValueError where either would be empty."""
+        if self.by == "time":
+            return self._by_time(log)
+        test = self._held_out(log)
+        if not test.any() or test.all():
+            side = "training" if test.any() else "test"
+            why = f"; {len(log)} rows, {int(self.positive.of(log).sum())} of them {self.positive}"
+            raise ValueError(f"by {self.by}: the {side} side is empty{why}")
+        return log.take(~test), log.take(test)
+
+    def words(self) -> str:
+        """The split in words."""
+        share = f"{100 * (self.share or _SHARE):g} %"
+        since = f"the last {share} of the rows" if self.days is None else f"the last {self.days:g} days"
+        if self.cut is not None:
+            since = f"the rows from {datetime.fromtimestamp(self.cut / 1000, timezone.utc):%Y-%m-%d %H:%M:%S} UTC on"
+        return {
+            "time": f"{since}, by time",
+            "last": f"each user's last {self.n} of {self.positive}, and what came after",
+            "share": f"each user's last {share} of {self.positive}, and what came after",
+            "leave-one-out": f"each user's last one of {self.positive}, and what came after",
+            "random": f"{share} of the rows, drawn by seed {self.seed}",
+            "fold": f"part {self.fold or 0} of {self.folds or _FOLDS}, drawn by seed {self.seed}",
+            "bootstrap": f"the rows that draws by seed {self.seed} left out",
+        }[self.by]
+
+    def _by_time(self, log: InteractionLog) -> tuple[InteractionLog, InteractionLog]:
+        if self.cut is not None:
+            return split_at(log, self.cut)
+        if self.days is not None:
+            return split_by_time(log, self.days)
+        share = _SHARE if self.share is None else self.share
+        _check_share(share)
+        place = min(int(np.floor(len(log) * (1 - share))), len(log) - 1)
+        return split_at(log, int(log.time[place]) if len(log) else 0)
+
+    def _held_out(self, log: InteractionLog) -> Mask:
+        share = _SHARE if self.share is None else self.share
+        if self.by == "random":
+            return random_share(log, share, self.seed)
+        if self.by == "fold":
+            return fold(log, _FOLDS if self.folds is None else self.folds, self.fold or 0, self.seed)
+        if self.by == "bootstrap":
+            return undrawn(log, self.seed)
+        positive = self.positive.of(log)
+        return (
+            last_share(log, positive, share)
+            if self.by == "share"
+            else last_positives(log, positive, 1 if self.n is None else self.n)
+        )
 
 
 def last_positives(log: InteractionLog, positive: Mask, n: int) -> Mask:

@@ -40,8 +40,8 @@ class HeldOut:
 
     def judge(self, lists: NDArray[np.int64], ks: Sequence[int]) -> list[RetrievalQuality]:
         """The quality of `lists` (int64 [B, K], -1 padding), in the order of the requests, at each of `ks`."""
-        items, grades = self.items.numpy(), self.grades.numpy()
-        return judge(lists, self.offsets, items, ks, len(self.users_of), grades, self.users_of, self.users)
+        users_of = self.users_of if self.users else None
+        return judge(lists, self.offsets, self.items, ks, len(self.users_of), self.grades, users_of, self.users)
 
     def blocking(self, known: NDArray[np.int64]) -> HeldOut:
         """The same question, whose requests block what their users know. known: pairs of `known_pairs`."""

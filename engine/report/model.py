@@ -95,7 +95,7 @@ class ReliabilityBin:
 @dataclass(frozen=True)
 class Target:
     """One head of the ranking model on held-out rows. baselines: name -> AUC (say, "item popularity", "user mean").
-    calibration: mean prediction over mean label."""
+    calibration: mean prediction over mean label. log_loss: in nats. rmse: of predicted probabilities."""
 
     name: str
     auc: Number
@@ -105,6 +105,8 @@ class Target:
     rows: int
     baselines: dict[str, Number] = field(default_factory=dict)
     reliability: list[ReliabilityBin] = field(default_factory=list)
+    log_loss: Number = None
+    rmse: Number = None
 
 
 @dataclass(frozen=True)
