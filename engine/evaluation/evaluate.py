@@ -10,18 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from headrace.channels import CHANNELS, Channel
-from headrace.data import Catalogue, Dataset, InteractionLog, Users
+from headrace.channels import Channel
+from headrace.channels.ease import Ease
+from headrace.channels.itemcf import ItemCF
+from headrace.channels.popular import Popular
+from headrace.data import Dataset
 from headrace.evaluation.bootstrap import intervals
 from headrace.evaluation.held_out import HeldOut
 from headrace.evaluation.offline import named_lists, run_held_out
 from headrace.evaluation.retrieval import RetrievalQuality
 from headrace.exposure import Bars, ExposureFilter
+from headrace.features import FeatureSettings
 from headrace.funnel import Funnel
 from headrace.report.evaluation import Against, Estimate, ListRow
 from headrace.serving import Engine
 from headrace.training.build import Build
 
+#: Items of a catalogue for which EASE is fitted as a yardstick: it takes 32 bytes times their square.
+_EASE = 8192
+#: Longer than any history.
+_WHOLE = 1 << 30
+ALL_TIME = "popularity, all time"
 #: The metrics of which the page is held against other lists.
 _COMPARED = ("recall", "ndcg")
 _PAGE = "after re-ranking"
@@ -39,17 +48,16 @@ def without_filter(funnel: Funnel) -> Funnel:
     return replace(funnel, bars=Bars(ExposureFilter(), funnel.bars.stock))
 
 
-def yardsticks(engine: Engine, train: InteractionLog) -> dict[str, Channel]:
-    """Name -> a channel fitted on `train` with its own defaults, of those that the funnel lacks: popularity without
-    decay, ItemCF, and EASE where there is one and the catalogue is not beyond it."""
-    dataset = Dataset("train", Users(engine.users), Catalogue(engine.items), train)
-    build = Build(dataset, engine.settings.seed, engine.settings.features)
-    had = {channel.name for channel in engine.funnel.channels}
-    popular = CHANNELS["popular"]
-    out = {"popularity, all time": popular.fit(build, popular.Settings(half_life_days=float("inf")))}  # type: ignore[call-arg]
-    for name in ("itemcf", "ease"):
-        if name not in had and name in CHANNELS and CHANNELS[name].needs(dataset) is None:
-            out[name] = CHANNELS[name].fit(build, CHANNELS[name].Settings())
+def yardsticks(funnel: Funnel, dataset: Dataset, seed: int) -> dict[str, Channel]:
+    """Name -> a channel fitted on `dataset`, its training log, of those that the funnel lacks: popularity without
+    decay, ItemCF with its defaults, and EASE over whole histories where the catalogue has at most 8,192 items."""
+    build = Build(dataset, seed, FeatureSettings())
+    out: dict[str, Channel] = {ALL_TIME: Popular.fit(build, Popular.Settings(half_life_days=float("inf")))}
+    had, items = {channel.name for channel in funnel.channels}, len(dataset.catalogue)
+    if ItemCF.name not in had:
+        out["itemcf"] = ItemCF.fit(build, ItemCF.Settings())
+    if Ease.name not in had and items <= _EASE:
+        out["EASE"] = Ease.fit(build, Ease.Settings(most=max(items, 1), last=_WHOLE))
     return out
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import numpy as np
 from rich.progress import Progress
 
-from headrace.data import Dataset, InteractionLog
+from headrace.data import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.clock import DAY_MS
 from headrace.data.positive import Positive
 from headrace.evaluation.evaluate import evaluate, without_filter, yardsticks
@@ -107,7 +107,8 @@ def run(
         targets: list[Target] = []
     else:
         notes += _overlap(known, future, items, foreign)
-        beside, masked = yardsticks(engine, past), question.blocking(known)
+        learnt = Dataset("training", Users(engine.users), Catalogue(engine.items), past)
+        beside, masked = yardsticks(engine.funnel, learnt, asked.seed), question.blocking(known)
         judged = evaluate(engine, masked, asked.ks, beside, without_filter(engine.funnel), progress)
         targets = measure_targets(engine.funnel.ranker, past, future, items) if len(past) else []
     if asked.ks[-1] > items:
