@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = """
     version section state registry types jagged arrays console
     data
+    similarity
     features
     training
     search

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from headrace.cli import bench, funnel, load, neighbours, profile, rerank
+from headrace.cli import bench, evaluate, funnel, load, neighbours, profile, rerank
 
 # Read when torch loads: threads that spin while they wait cost several times the work on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -25,6 +25,8 @@ for command in (
     funnel.recommend,
     funnel.demo,
     neighbours.neighbours,
+    evaluate.split,
+    evaluate.evaluate,
     load.load,
     profile.profile,
     rerank.rerank,

@@ -31,11 +31,12 @@ def recall_in_two_hops(
     try:
         offsets, item, score = two_hop(requests.user, seeds, items, quota, limit=limit, share=share, now=now)
     except ValueError:
-        _check_users(requests, seeds.nodes)
+        check_users(requests, seeds.nodes)
         raise
     return Candidates(offsets, item, score, torch.zeros_like(item))
 
 
-def _check_users(requests: Requests, users: int) -> None:
+def check_users(requests: Requests, users: int) -> None:
+    """Raises ValueError for a user row outside the table (-1 is an unknown user)."""
     if len(requests) and (int(requests.user.max()) >= users or int(requests.user.min()) < -1):
         raise ValueError(f"requests.user: expected rows from -1 to {users - 1}, got {requests.user.tolist()[:8]}")

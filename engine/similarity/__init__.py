@@ -1,0 +1,1 @@
+"""What makes items alike, from who liked what: matrices in, neighbours or weights out."""
