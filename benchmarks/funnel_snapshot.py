@@ -24,7 +24,8 @@ from headrace.reranking import Reranker
 from headrace.settings import Settings
 from headrace.storage import assemble, save
 from headrace.training.build import Build
-from headrace.training.loop import FitReport, TrainSettings
+from headrace.training.loop import FitReport
+from headrace.training.settings import TrainSettings
 from headrace.version import __version__
 
 CACHE = Path("runs/bench-cache")

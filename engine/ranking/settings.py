@@ -11,7 +11,7 @@ from headrace.features import Columns
 from headrace.models import MODELS, WithPrior
 from headrace.ranking.targets import Target
 from headrace.section import Section, first_problem, one_of
-from headrace.training.loop import TrainSettings
+from headrace.training.settings import TrainSettings
 
 #: Of units, layers, experts and whatever else a network has in numbers.
 _MOST = 1 << 16

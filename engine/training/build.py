@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from headrace.data.dataset import Dataset, InteractionLog
 from headrace.features import FeatureSettings, FeatureStore
-from headrace.training.loop import FitReport, TrainSettings, fit
+from headrace.training.loop import FitReport, fit
+from headrace.training.settings import TrainSettings
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

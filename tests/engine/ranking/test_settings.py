@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from headrace.models import MODELS
 from headrace.ranking import PreRankerSettings, RankerSettings
 from headrace.ranking.settings import train_settings
-from headrace.training.loop import TrainSettings
+from headrace.training.settings import TrainSettings
 
 
 def test_the_defaults_are_the_models():

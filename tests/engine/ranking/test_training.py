@@ -11,7 +11,7 @@ from headrace.models.blocks import FieldEmbedding
 from headrace.ranking import PreRankerSettings, Ranker, RankerSettings, train_ranker
 from headrace.state import State
 from headrace.training.build import Build
-from headrace.training.loop import TrainSettings
+from headrace.training.settings import TrainSettings
 from headrace.types import Candidates, Requests
 
 USERS, ITEMS, ROWS = 40, 60, 3000
