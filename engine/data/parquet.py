@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.data.clean import CONTEXT, Cleaned, clean
 from headrace.data.clock import published
-from headrace.data.codes import compact, decode, decode_lists, encode, encode_lists, kind_of
+from headrace.data.codes import checked_text, compact, decode, decode_lists, encode, encode_lists, is_text, kind_of
 from headrace.data.columns import by_id
 from headrace.data.dataset import KIND, UNKNOWN, Catalogue, Dataset, InteractionLog, Users
 from headrace.data.files import MOST_ROWS, in_file, read_table
@@ -217,11 +217,14 @@ def _degrees(column: pa.ChunkedArray, name: str, most: int) -> NDArray[np.float6
 
 
 def _titles(column: pa.ChunkedArray) -> list[str]:
-    array = plain(column)
-    if not (pa.types.is_string(array.type) or pa.types.is_null(array.type)):
-        raise ValueError(f"title: expected strings, got {array.type}")
-    found: list[str] = array.cast(pa.string()).fill_null("").to_pylist()
-    return found
+    array = compact(column)
+    if pa.types.is_null(array.type):
+        return [""] * len(array)
+    if not is_text(array):
+        raise ValueError(f"title: expected strings, got {kind_of(array)}")
+    # The last entry is that of null.
+    words = [*checked_text(array, "title").dictionary.to_pylist(), ""]
+    return [words[code] for code in array.indices.fill_null(-1).to_pylist()]
 
 
 def _nullable(values: NDArray[np.integer]) -> pa.Array:
