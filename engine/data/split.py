@@ -36,6 +36,7 @@ def split_by_time(log: InteractionLog, test_days: float = 1.0) -> tuple[Interact
         raise ValueError(f"test_days: expected a positive number of days, got {test_days}")
     if not len(log):
         raise ValueError("log: expected at least 2 interactions to split, got 0")
-    if days(log) <= test_days:
+    held = round(test_days * DAY_MS)
+    if log.time[-1] - log.time[0] <= held:
         raise ValueError(f"test_days: expected less than the {days(log):.3f} days of the log, got {test_days}")
-    return split_at(log, int(log.time[-1] - round(test_days * DAY_MS)))
+    return split_at(log, int(log.time[-1]) - held)
