@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from headrace.kernels import spans
+from headrace.kernels.layout import Layout
 from headrace.kernels.settings import BACKENDS, backend_setting, check_backend, check_call, extension, get_isa
 from headrace.kernels.work import Counted
 
@@ -47,16 +48,26 @@ class Op:
             return getattr(torch.ops.headrace, self.name)(*inputs, backend, threads)
         return self._serve(*inputs, backend, threads)
 
-    def register(self, schema: str, fake: Callable[..., Any]) -> None:
+    def register(self, schema: str, layout: str, fake: Callable[..., Any]) -> None:
         """Makes `torch.ops.headrace.<name>`, which takes the inputs of `schema` and then `str backend, int threads`.
 
-        schema: "(inputs) -> (outputs)", as torch.library writes them; a tensor of the inputs says where to run. fake:
-        outputs of the right shapes, from the inputs.
+        schema: "(inputs) -> (outputs)", as torch.library writes them; a tensor of the inputs says where to run. layout:
+        what their tensors look like, see `Layout`: public calls have asked; others are asked here, before any backend
+        but the native one. fake: outputs of the right shapes, from the inputs.
         """
         inputs, outputs = schema.split(") -> ")
+        asked = Layout(inputs, layout)
+
+        def dispatched(*given: Any) -> Any:
+            *inputs, backend, threads = given
+            # Compiled code asks for itself.
+            if _chosen(backend, _device_of(inputs)) != "native":
+                inputs = asked.checked(inputs)
+            return self._serve(*inputs, backend, threads)
+
         schema = f"{self.name}{inputs}, str backend, int threads) -> {outputs}"
         _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
-        _LIBRARY.impl(self.name, self._serve, "CompositeExplicitAutograd")
+        _LIBRARY.impl(self.name, dispatched, "CompositeExplicitAutograd")
         torch.library.register_fake(f"headrace::{self.name}", lambda *given: fake(*given[:-2]), lib=_LIBRARY)
 
     def _serve(self, *given: Any) -> Any:
@@ -80,11 +91,7 @@ class Op:
 
         Raises ValueError when the backend is unknown; RuntimeError, with every backend's reason, when it cannot serve.
         """
-        check_backend("backend", backend)
-        if backend == "auto":
-            backend = backend_setting()
-        if backend == "auto":
-            backend = "native" if device.type == "cpu" else "gpu"
+        backend = _chosen(backend, device)
         if self.reason_off(backend, device) is not None:
             lines = [f"  {name}: {self.reason_off(name, device) or 'can serve'}" for name in BACKENDS]
             raise RuntimeError(
@@ -113,6 +120,15 @@ class Op:
             return answer
 
         return call
+
+
+def _chosen(backend: str, device: torch.device) -> str:
+    check_backend("backend", backend)
+    if backend == "auto":
+        backend = backend_setting()
+    if backend == "auto":
+        return "native" if device.type == "cpu" else "gpu"
+    return backend
 
 
 def _device_of(inputs: Iterable[Any]) -> torch.device:

@@ -57,4 +57,8 @@ def empty_result(user: Tensor, weights: list[Tensor], packed: list[Tensor], beam
     return user.new_empty((batch, beam, depth), dtype=torch.int32), user.new_empty((batch, beam))
 
 
-OP.register("(Tensor user, Tensor[] weights, Tensor[] packed, int beam) -> (Tensor paths, Tensor logp)", empty_result)
+OP.register(
+    "(Tensor user, Tensor[] weights, Tensor[] packed, int beam) -> (Tensor paths, Tensor logp)",
+    "user float32 B d, weights any, packed any",
+    empty_result,
+)

@@ -141,8 +141,18 @@ def _fake_lists(
     return torch.empty_like(keys, dtype=torch.bool)
 
 
-INSERT.register("(Tensor(a!) bits, Tensor rows, Tensor keys, int hashes, str layout) -> ()", _fake_insert)
-CONTAINS.register("(Tensor bits, Tensor rows, Tensor keys, int hashes, str layout) -> Tensor", _fake_contains)
+INSERT.register(
+    "(Tensor(a!) bits, Tensor rows, Tensor keys, int hashes, str layout) -> ()",
+    "bits int64 U words, rows int64 n, keys int64 n",
+    _fake_insert,
+)
+CONTAINS.register(
+    "(Tensor bits, Tensor rows, Tensor keys, int hashes, str layout) -> Tensor",
+    "bits int64 U words, rows int64 n F, keys int64 n",
+    _fake_contains,
+)
 LISTS.register(
-    "(Tensor[] bits, Tensor[] rows, int[] hashes, Tensor offsets, Tensor keys, str layout) -> Tensor", _fake_lists
+    "(Tensor[] bits, Tensor[] rows, int[] hashes, Tensor offsets, Tensor keys, str layout) -> Tensor",
+    "bits int64 * *, rows int32 B *, offsets int64 B+1, keys int64 n",
+    _fake_lists,
 )

@@ -45,4 +45,8 @@ def _fake(content: Tensor, recent: Tensor, offsets: Tensor, item: Tensor) -> Ten
     return content.new_empty((item.shape[0], 2))
 
 
-OP.register("(Tensor content, Tensor recent, Tensor offsets, Tensor item) -> Tensor", _fake)
+OP.register(
+    "(Tensor content, Tensor recent, Tensor offsets, Tensor item) -> Tensor",
+    "content float32 N d, recent int32 B L, offsets int64 B+1, item int64 n",
+    _fake,
+)

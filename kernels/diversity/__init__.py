@@ -155,6 +155,9 @@ def _fake_mmr(vectors: Tensor, rewards: Tensor, offsets: Tensor, k: int, *_: obj
 
 
 _LISTS = "Tensor vectors, Tensor rewards, Tensor offsets, int k, float theta, int? window"
+_LAYOUT = (
+    "vectors float32 n d, rewards float32 n, offsets int64 B+1, kinds int32 R n, limits cpu:int64 R 3, pinned int64 B k"
+)
 _RULES = "Tensor? kinds, Tensor? limits, Tensor? pinned"
-DPP.register(f"({_LISTS}, float eps, {_RULES}) -> (Tensor, Tensor, Tensor, Tensor)", _fake_dpp)
-MMR.register(f"({_LISTS}, {_RULES}) -> (Tensor, Tensor, Tensor)", _fake_mmr)
+DPP.register(f"({_LISTS}, float eps, {_RULES}) -> (Tensor, Tensor, Tensor, Tensor)", _LAYOUT, _fake_dpp)
+MMR.register(f"({_LISTS}, {_RULES}) -> (Tensor, Tensor, Tensor)", _LAYOUT, _fake_mmr)

@@ -70,5 +70,6 @@ def _fake(
 OP.register(
     "(Tensor values, Tensor scales, Tensor layout, int[] dims, Tensor indices, Tensor offsets, Tensor? weights,"
     " str pooling) -> Tensor",
+    "values any, scales any, layout any, indices int64 n, offsets int64 bags+1, weights float32 n",
     _fake,
 )

@@ -69,5 +69,7 @@ def _fake(
 OP.register(
     "(Tensor[] lists, Tensor[] codes, Tensor[] rows, Tensor?[] item_codes, Tensor keys, Tensor offsets, Tensor item)"
     " -> Tensor",
+    "lists int64 *, codes int32 *, rows float32 * *, item_codes int32 *, keys int64 T B, offsets int64 B+1,"
+    " item int64 n",
     _fake,
 )

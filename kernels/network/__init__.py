@@ -105,5 +105,7 @@ def _fake(
 OP.register(
     "(Tensor[] tensors, int[] numbers, Tensor request, Tensor[] sequences, Tensor[] counts, Tensor offsets,"
     " Tensor item, Tensor codes, Tensor pair) -> Tensor",
+    "tensors any, request float32 B *, sequences float32 B * *, counts int32 B, offsets int64 B+1, item int64 n,"
+    " codes int32 n *, pair float32 n *",
     _fake,
 )

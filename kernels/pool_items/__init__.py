@@ -72,5 +72,6 @@ def _fake(offsets: Tensor, item: Tensor, *_: object) -> tuple[Tensor, Tensor, Te
 OP.register(
     "(Tensor offsets, Tensor item, Tensor? score, int[] limits, float constant, int k)"
     " -> (Tensor, Tensor, Tensor, Tensor)",
+    "offsets int64 L B+1, item int64 n, score float64 n",
     _fake,
 )

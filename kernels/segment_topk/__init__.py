@@ -44,4 +44,8 @@ def _fake(offsets: Tensor, score: Tensor, tie: Tensor, k: int) -> tuple[Tensor, 
     return tie.new_empty(torch.library.get_ctx().new_dynamic_size()), torch.empty_like(offsets)
 
 
-OP.register("(Tensor offsets, Tensor score, Tensor tie, int k) -> (Tensor, Tensor)", _fake)
+OP.register(
+    "(Tensor offsets, Tensor score, Tensor tie, int k) -> (Tensor, Tensor)",
+    "offsets int64 B+1, score float32 n, tie int64 n",
+    _fake,
+)

@@ -58,4 +58,8 @@ def _fake(queries: Tensor, items: Tensor, k: int, *_: object) -> tuple[Tensor, T
     return queries.new_empty(shape, dtype=torch.float64), queries.new_empty(shape, dtype=torch.int64)
 
 
-OP.register("(Tensor queries, Tensor items, int k, str metric, Tensor? mask) -> (Tensor scores, Tensor ids)", _fake)
+OP.register(
+    "(Tensor queries, Tensor items, int k, str metric, Tensor? mask) -> (Tensor scores, Tensor ids)",
+    "queries float32 B d, items float32 N d, mask int64|uint64",
+    _fake,
+)

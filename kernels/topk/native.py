@@ -63,4 +63,7 @@ def _empty(queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _words(mask: Tensor | None) -> NDArray[np.uint64] | None:
-    return None if mask is None else mask.contiguous().numpy().view(np.uint64)
+    if mask is None:
+        return None
+    words = mask.contiguous().numpy()
+    return words.view(np.uint64) if words.dtype == np.int64 else words

@@ -168,5 +168,6 @@ def _fake(
 OP.register(
     "(Tensor queries, Tensor? items, Tensor packed, int n_items, int k, str metric, str scan, Tensor? mask)"
     " -> (Tensor scores, Tensor ids, Tensor counts)",
+    "queries float32 B d, items float32 N d, packed any, mask int64|uint64",
     _fake,
 )

@@ -83,5 +83,7 @@ def _fake(users: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
 OP.register(
     "(Tensor users, Tensor? now, Tensor seed_offsets, Tensor seed, Tensor seed_weight, Tensor item_offsets,"
     " Tensor item, Tensor? item_weight, Tensor? item_time, int limit, bool share, int k) -> (Tensor, Tensor, Tensor)",
+    "users int64 B, now int64 B, seed_offsets int64 nodes+1, seed int64 s, seed_weight float32 s,"
+    " item_offsets int64 sources+1, item int64 n, item_weight float32 n, item_time int64 n",
     _fake,
 )

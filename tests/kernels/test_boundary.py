@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headrace import _C, kernels
 from headrace.kernels import registry
+from headrace.kernels.layout import Layout
 from headrace.kernels.registry import OPS
 from headrace.kernels.settings import extension
 
@@ -28,6 +29,11 @@ WRITTEN = {
 }
 #: Ops whose definition reads other inputs than the kernel: the weights instead of what was packed of them.
 UNLIKE = {"beam_search", "topk_packed"}
+#: What only the op's own classes make.
+MADE = {
+    "beam_search": {"weights", "packed"}, "embedding_bag": {"values", "scales", "layout"}, "network": {"tensors"},
+    "topk_packed": {"packed"},
+}  # fmt: skip
 #: Those that may be longer than what they receive.
 ROOMY = {"segment_topk", "pool_items"}
 
@@ -141,6 +147,54 @@ def test_an_op_refuses_what_does_not_fit(
             expected = outcome(name, replaced(other.contiguous()), "reference")
             assert not isinstance(expected, Exception), f"{where}, reference: {expected}"
             assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True)), where
+
+
+@pytest.mark.parametrize("name", sorted(OPS))
+@pytest.mark.parametrize("backend", ["reference", "gpu"])
+def test_every_backend_refuses_other_shapes_and_dtypes(
+    backend: str, name: str, recorded: tuple[dict[str, tuple[Any, ...]], dict[str, tuple[Any, ...]]]
+) -> None:
+    """Before it is picked, so that none has to be there."""
+    inputs = recorded[0][name]
+    arguments = getattr(torch.ops.headrace, name).default._schema.arguments
+    for at, (argument, value) in enumerate(zip(arguments, inputs, strict=False)):
+        parts = value if isinstance(value, list) else [value]
+        for part in parts if argument.name not in MADE.get(name, ()) else ():
+            if not isinstance(part, Tensor):
+                continue
+            for other in (
+                part[None],
+                part.to(torch.float16),
+                part.flatten() if part.ndim > 1 else torch.zeros((), dtype=part.dtype),
+            ):
+                if argument.name == "mask" and other.dtype == part.dtype:
+                    continue
+                replaced = [other] if isinstance(value, list) else other
+                got = outcome(name, (*inputs[:at], replaced, *inputs[at + 1 :]), backend)
+                where = f"{argument.name} {other.dtype} {list(other.shape)}: {got}"
+                assert isinstance(got, (ValueError, TypeError)), where
+                assert str(got).startswith(argument.name) or "expected shape" in str(got), where
+
+
+def test_shapes_of_an_op_agree() -> None:
+    three, four, ends = torch.arange(3.0), torch.arange(4), torch.tensor([0, 3])
+    segment_topk = torch.ops.headrace.segment_topk
+    for backend in ("reference", "gpu"):
+        with pytest.raises(ValueError, match=re.escape("tie: expected shape [n] with B = 1, n = 3, got [4]")):
+            segment_topk(ends, three, four, 2, backend, 1)
+        with pytest.raises(ValueError, match=re.escape("offsets: expected shape [B+1]")):
+            segment_topk(ends[:0], three, four[:3], 2, backend, 1)
+        with pytest.raises(ValueError, match="bits: expected a contiguous tensor, since it changes in place"):
+            torch.ops.headrace.bloom_insert(
+                torch.zeros(4, 3, dtype=torch.int64).T, four[:1], four[:1], 2, "block", backend, 1
+            )
+    index, kept = segment_topk(ends, torch.arange(6.0)[::2], four[:3], 2, "reference", 1)
+    assert (index.tolist(), kept.tolist()) == ([2, 1], [0, 2])
+
+
+def test_a_layout_names_every_tensor() -> None:
+    with pytest.raises(ValueError, match="layout: expected a, b, got a"):
+        Layout("(Tensor a, int k, Tensor? b)", "a int64 n")
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))
