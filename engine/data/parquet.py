@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,7 @@ from headrace.data.folder import of_one_replacement, replace_files
 
 LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
 _FILES = (LOG, HISTORY, CATALOGUE, USERS)
-_NAME = b"headrace.dataset"
+_NAME, _TIMES = b"headrace.dataset", b"headrace.times"
 _ITEM_COLUMNS = (
     "item", "author", "category", "keyword", "city", "publish_time", "duration_ms", "vector", "marked", "latitude",
     "longitude", "title",
@@ -62,13 +63,15 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop",
             users = _users(read_table(path / USERS, most_rows))
     ids = {"items": catalogue.ids if catalogue else None, "users": users.ids if users else None}
     with in_file(path / LOG):
-        cleaned = clean(read_table(path / LOG, most_rows), on_bad=on_bad, **ids)
+        table = read_table(path / LOG, most_rows)
+        cleaned = clean(table, on_bad=on_bad, apart=not _as_written(table), **ids)
     older: Cleaned | None = None
     if (path / HISTORY).exists():
         with in_file(path / HISTORY):
             table = read_table(path / HISTORY, most_rows)
+            written = _as_written(table)
             table = table.select([name for name in table.column_names if not name.startswith(CONTEXT)])
-            older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad)
+            older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad, apart=not written)
     return Dataset(
         path.name,
         users or Users(cleaned.users),
@@ -99,6 +102,8 @@ def write_parquet(dataset: Dataset, folder: str | Path) -> None:
     def write(part: Path) -> None:
         for name, table in tables.items():
             known = {**(table.schema.metadata or {}), _NAME: dataset.name.encode()}
+            if name in (LOG, HISTORY):
+                known[_TIMES] = _mark(table["time"])
             pq.write_table(table.replace_schema_metadata(known), part / name)
 
     replace_files(Path(folder), _FILES, write)
@@ -116,6 +121,18 @@ def check_replaceable(folder: str | Path, dataset: str) -> None:
                 known = {}
             if known.get(_NAME) != dataset.encode():
                 raise FileExistsError(f"{path}: expected none, or one of a {dataset} log, got another's")
+
+
+def _mark(time: pa.ChunkedArray) -> bytes:
+    """What tells these times from others. Those of a log that was read once were believed then: of a part of it, which
+    may have gaps that the whole had not, none is doubted anew."""
+    return f"{len(time)} {zlib.crc32(plain(time).to_numpy(zero_copy_only=False).tobytes())}".encode()
+
+
+def _as_written(table: pa.Table) -> bool:
+    """Whether the times are those that `write_parquet` wrote."""
+    mark = (table.schema.metadata or {}).get(_TIMES)
+    return mark is not None and "time" in table.column_names and mark == _mark(table["time"])
 
 
 def _users(table: pa.Table) -> Users:
