@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset, check_plausible
+from headrace.data.order import in_some_order
 from headrace.data.words import realigned
 from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.features.families.words import Words
@@ -34,12 +35,19 @@ class Built:
     """A trained engine, what its training reported, and what could not be built -> why.
 
     left_out: channels. unlearnt: targets that the log cannot teach, and the fusion where it has none of its columns.
+    said: what the build found of the log.
     """
 
     engine: Engine
     fits: list[FitReport]
     left_out: dict[str, str]
     unlearnt: dict[str, str] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing of the log's order and of the trainings, a sentence each, without its full stop."""
+        return [*self.said, *(fit.warning for fit in self.fits if fit.warning)]
 
     @property
     def slow(self) -> dict[str, str]:
@@ -69,6 +77,8 @@ def build(
     for time in dataset.log.time[[0, -1]].tolist():
         check_plausible("log.time", time)
     check_interest(dataset.log)
+    log, said = in_some_order(dataset.log, settings.seed)
+    dataset = dataset.with_log(log)
     parts = _parts(warm)
     if warm and (words := warm.funnel.ranker.store.family(Words)):
         dataset = realigned(dataset, words.vocabulary())
@@ -83,7 +93,8 @@ def build(
             warm=parts,
             recall_ms=stock.recall_ms,
         )
-        return _build(job, stock, settings, out, _moved_codes(warm, dataset) if warm else None)
+        built = _build(job, stock, settings, out, _moved_codes(warm, dataset) if warm else None)
+    return replace(built, said=(said,)) if said else built
 
 
 def _build(job: Build, stock: Stock, settings: Settings, out: Path, maps: dict[str, torch.Tensor] | None) -> Built:
@@ -101,7 +112,7 @@ def _build(job: Build, stock: Stock, settings: Settings, out: Path, maps: dict[s
         bars = Bars(fit_exposure(dataset, settings), stock)
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     with job.step("training rows"):
-        samples = Samples.of(store, dataset.log, unshown, settings.validation, ordered=True)
+        samples = Samples.of(store, dataset.log, unshown, settings.validation)
     preranker, ranker = (
         train_ranker(job, one, samples=samples, fusion=settings.fusion, maps=maps)
         for one in (settings.preranker, settings.ranker)
