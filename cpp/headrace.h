@@ -4,6 +4,7 @@
 #include "beam_search/beam_search.h"
 #include "bloom/bloom.h"
 #include "closeness/closeness.h"
+#include "co_occurrence/co_occurrence.h"
 #include "core/abi.h"
 #include "dpp/dpp.h"
 #include "embedding_bag/embedding_bag.h"

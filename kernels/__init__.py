@@ -3,6 +3,7 @@
 from headrace.kernels.beam_search import PathIndex, PathModel, beam_search
 from headrace.kernels.bloom import bloom_contains, bloom_contains_lists, bloom_fpr, bloom_insert, bloom_size
 from headrace.kernels.closeness import closeness
+from headrace.kernels.co_occurrence import co_occurrence, swing
 from headrace.kernels.diversity import Picks, Rules, dpp, dpp_picks, mmr, mmr_picks, similarity
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
 from headrace.kernels.index import TopKIndex
@@ -35,6 +36,7 @@ __all__ = [
     "bloom_insert",
     "bloom_size",
     "closeness",
+    "co_occurrence",
     "dpp",
     "dpp_picks",
     "embedding_bag",
@@ -46,6 +48,7 @@ __all__ = [
     "save_shards",
     "segment_topk",
     "similarity",
+    "swing",
     "topk",
     "two_hop",
 ]

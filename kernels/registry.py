@@ -28,13 +28,14 @@ class Op:
 
     Each takes the inputs that `register` lists, and `threads`. A function of that name in `package`.work, where there
     is one, takes the same arguments and gives what the call must do as a `Counted`, for profiles. summary: one line for
-    people. isas: the instruction sets with code of their own.
+    people. isas: the instruction sets with code of their own. no_gpu: where there is no `package`.gpu, the reason.
     """
 
     name: str
     package: str
     summary: str
     isas: tuple[str, ...]
+    no_gpu: str | None = None
 
     def __post_init__(self) -> None:
         if self.name in OPS:
@@ -79,7 +80,7 @@ class Op:
         if backend == "native":
             return _native_reason(device)
         if backend == "gpu":
-            return _gpu_reason(device)
+            return self.no_gpu or _gpu_reason(device)
         return None
 
     def function(self, backend: str) -> Callable[..., Any]:

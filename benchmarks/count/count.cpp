@@ -198,6 +198,23 @@ hr_status pool_items() {
     return hr_pool_items(&all, k, 1, n, kept.data(), found.data(), score.data(), bits.data());
 }
 
+// Users with 40 of 2,000 items each, the first more liked than the last.
+hr_status co_occurrence() {
+    const int64_t users = 400, each = 40, items = 2000, k = 50;
+    Draw draw;
+    std::vector<int64_t> item;
+    for (int64_t user = 0; user < users; ++user) {
+        const int64_t step = 1 + draw.below(40);
+        for (int64_t i = 0; i < each; ++i) item.push_back(i * step);
+    }
+    const auto offsets = steps(users, each);
+    const hr_likes likes{offsets.data(), users, item.data(), nullptr, users * each, items};
+    const hr_closeness_formula formula{1, 0, nullptr, nullptr, 1};
+    std::vector<int64_t> kept(items + 1), found(items * k);
+    std::vector<float> score(items * k);
+    return hr_co_occurrence(&likes, &formula, k, 1, kept.data(), found.data(), score.data());
+}
+
 hr_status lookup_pairs() {
     Asked a{8, 1300, 5000};
     const int64_t users = 500, own = 30, width = 4;
@@ -257,6 +274,7 @@ const Case cases[] = {
     {"hr_network", "network B4 x 200", network},
     {"hr_segment_topk", "segment topk B8 x 1300 k500", segment_topk},
     {"hr_pool_items", "pool items B8 5 x 350", pool_items},
+    {"hr_co_occurrence", "co-occurrence 400 users x 40", co_occurrence},
     {"hr_lookup_pairs", "lookup pairs B8 x 1300", lookup_pairs},
     {"hr_closeness", "closeness B8 x 500 d16", closeness},
     {"hr_two_hop", "two hops B16 50 seeds of 10 k200", two_hop},

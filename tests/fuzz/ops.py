@@ -233,9 +233,30 @@ def beam_search(draw: Draw) -> Call:
     return search, {**parts, "beam": draw.size(1, 33)}
 
 
+def likes(draw: Draw) -> dict[str, Any]:
+    users, items = draw.size(most=33), draw.size(1, 65)
+    there = draw.rng.random((users, items)) < draw.one_of(0.02, 0.3, 1.0)
+    offsets = torch.from_numpy(np.append(0, there.sum(1).cumsum()))
+    return {"offsets": offsets, "item": torch.from_numpy(np.nonzero(there)[1]), "k": draw.size(1), "items": items}
+
+
+def co_occurrence(draw: Draw) -> Call:
+    parts = likes(draw)
+    count, items = len(parts["item"]), parts["items"]
+    weight = draw.one_of(None, draw.few(count).double(), draw.ints(1, 5, count).double(), draw.floats(count).double())
+    parts |= {"weight": weight, "formula": draw.one_of("cosine", "product"), "min_common": draw.one_of(1, 1, 2)}
+    if parts["formula"] == "cosine":
+        return kernels.co_occurrence, {**parts, "shrink": draw.one_of(0.0, 1.5)}
+    return kernels.co_occurrence, {**parts, "column": draw.one_of(None, draw.floats(items).double().abs())}
+
+
+def swing(draw: Draw) -> Call:
+    return kernels.swing, {**likes(draw), "alpha": draw.one_of(0.5, 1.0, 3.0)}
+
+
 DRAWS = (
     *(topk, index, segment_topk, pool_items, two_hop, lookup_pairs),
-    *(closeness, embedding_bag, bloom, diverse, beam_search),
+    *(closeness, embedding_bag, bloom, diverse, beam_search, co_occurrence, swing),
 )
 #: Sums in float32, in an order of their own.
 ROUNDED = {"closeness", "embedding_bag", "diverse"}

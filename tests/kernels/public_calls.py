@@ -124,6 +124,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "bloom_contains_lists": contains_lists,
     "bloom_insert": inserted,
     "closeness": lambda a: kernels.closeness(a(VECTORS), a(CODES), a(OFFSETS), a(ITEMS)),
+    "co_occurrence": lambda a: kernels.co_occurrence(
+        a(OFFSETS), a(ITEMS), 2, items=3, weight=a(REWARDS.double()), formula="product", column=a(REWARDS.double())
+    ),
     "dpp": lambda a: kernels.dpp(*lists(a)),
     "dpp_picks": lambda a: kernels.dpp_picks(*lists(a)[:3], 1, rules=rules(a), pinned=a(torch.tensor([[0], [1]]))),
     "embedding_bag": lambda a: kernels.embedding_bag(
@@ -141,6 +144,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "similarity.factor": lambda a: similarity.factor(a(VECTORS @ VECTORS.T)),
     "similarity.gaussian": lambda a: similarity.gaussian(a(VECTORS), 1.0),
     "similarity.one_hot": lambda a: similarity.one_hot(a(ITEMS)),
+    "swing": lambda a: kernels.swing(a(OFFSETS), a(ITEMS), 2, items=3),
     "topk": lambda a: kernels.topk(a(VECTORS), a(VECTORS), 2, mask=a(WORDS)),
     "two_hop": lambda a: kernels.two_hop(a(torch.tensor([1, 0])), edges(a), edges(a), 2),
 }

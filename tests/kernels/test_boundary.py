@@ -24,6 +24,7 @@ NAMED = re.compile(r"^[a-zA-Z_][\w.\[\], ()]*: ")
 #: How many arrays at the end of a compiled function's arguments it writes to.
 WRITTEN = {
     **{"closeness": 1, "segment_topk": 2, "pool_items": 4, "two_hop": 3, "lookup_pairs": 1, "embedding_bag": 1},
+    **{"co_occurrence": 3, "swing": 3},
     **{"bloom_contains": 1, "bloom_contains_lists": 1, "beam_search": 2, "dpp": 4, "mmr": 3, "network": 1},
     **{"topk": 2, "topk_packed": 2, "topk_merge": 2, "topk_unpack": 1, "topk_pack": 1},
 }

@@ -48,6 +48,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "bloom_contains_lists": lambda **how: kernels.bloom_contains_lists([], [], [], OFFSETS, torch.arange(2), **how),
     "bloom_insert": lambda **how: kernels.bloom_insert(torch.zeros(1, 4).long(), ONE, ONE, 3, **how),
     "closeness": lambda **how: kernels.closeness(PAIR, CODES[:1], OFFSETS, torch.arange(2), **how),
+    "co_occurrence": lambda **how: kernels.co_occurrence(OFFSETS, torch.arange(2), 1, items=2, **how),
     "dpp": lambda **how: kernels.dpp(*LISTS, **how),
     "dpp_picks": lambda **how: kernels.dpp_picks(*LISTS, **how),
     "embedding_bag": lambda **how: kernels.embedding_bag(
@@ -69,6 +70,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     ),
     "pool_items": lambda **how: kernels.pool_items(OFFSETS[None], torch.arange(2), 2, **how),
     "segment_topk": lambda **how: kernels.segment_topk(OFFSETS, torch.rand(2), torch.arange(2), 1, **how),
+    "swing": lambda **how: kernels.swing(OFFSETS, torch.arange(2), 1, items=2, **how),
     "topk": lambda **how: kernels.topk(PAIR, PAIR, 1, **how),
     "two_hop": lambda **how: kernels.two_hop(ONE, _edges(), _edges(), 1, **how),
     "TopKIndex.search": lambda **how: _index().search(PAIR, 1, **how),
