@@ -14,6 +14,7 @@ from headrace.build import Built, build
 from headrace.console import say
 from headrace.data import Dataset, InteractionLog, generate, read, split_at
 from headrace.doctor import machine_record
+from headrace.evaluation.channels import measure_recall
 from headrace.evaluation.exposures import measure_exposure
 from headrace.evaluation.held_out import held_out
 from headrace.evaluation.offline import measure_diversity, measure_quality, run_held_out
@@ -98,6 +99,7 @@ def measure(
         dataset=DatasetSummary.of(dataset),
         funnel=measure_funnel(funnel, question, settings.page.shown),
         quality=measure_quality(served, funnel, question, items, words),
+        recall=measure_recall(served.alone, funnel.quotas, question, past.log, items),
         targets=measure_targets(funnel.ranker, past.log, test, items),
         diversity=measure_diversity(served, funnel, dataset.catalogue),
         exposure=measure_exposure(served, funnel, past.log, question, items),

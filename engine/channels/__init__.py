@@ -81,6 +81,19 @@ class Channel(ABC):
         """The channel whose `state` this is."""
 
 
+class Remembering(Channel):
+    """A channel that remembers what the engine returned and what was shown. A request is answered by what was known
+    before it."""
+
+    @abstractmethod
+    def served(self, requests: Requests, recalled: Candidates, ranked: Candidates) -> None:
+        """What requests got: what this channel brought to each, and all that was ranked."""
+
+    @abstractmethod
+    def shown(self, users: Tensor, items: Tensor) -> None:
+        """That users[i] was shown items[i] (rows, int64 [n]; -1 is an unknown user)."""
+
+
 #: Every channel by name. One outside this folder is found by an entry point of the group "headrace.channels".
 CHANNELS: Registry[type[Channel]] = Registry("channel", __name__)
 

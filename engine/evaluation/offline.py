@@ -14,6 +14,7 @@ from headrace.data import Catalogue
 from headrace.evaluation.held_out import HeldOut, best, in_order
 from headrace.funnel import Funnel
 from headrace.jagged import top_per_segment
+from headrace.recall import asked
 from headrace.report.model import Diversity, DiversityRow, Kind, Quality, QualityRow
 from headrace.reranking.variety import page_diversity
 from headrace.types import Candidates, Requests
@@ -34,8 +35,9 @@ _STAGES: dict[str, tuple[str, Kind]] = {
 class Pass:
     """What came out for every held-out request, in their order; lists are int64 with -1 padding.
 
-    alone: channel -> [B, k]. after: field of the trace -> [B, k]. random: [B, k]. page, plain: [B, shown], re-ranked
-    and best by score. page_reward, plain_reward: float64 [B], mean ranking score of each; NaN for a short page.
+    alone: channel -> [B, k or the largest quota]. after: field of the trace -> [B, k]. random: [B, k]. page, plain:
+    [B, shown], re-ranked and best by score. page_reward, plain_reward: float64 [B], mean ranking score of each; NaN for
+    a short page.
     """
 
     alone: dict[str, NDArray[np.int64]]
@@ -55,11 +57,12 @@ def run_held_out(
     after: dict[str, list[NDArray[np.int64]]] = {field: [] for field in _STAGES}
     random: list[NDArray[np.int64]] = []
     pages: list[tuple[NDArray[np.int64], NDArray[np.int64], Candidates, Candidates]] = []
+    longest = max(k, *(min(quota, n_items) for quota in funnel.quotas))
     task = progress.add_task("held-out requests", total=len(question.requests)) if progress else None
     for requests in question.batches(_BATCH):
         for channel in funnel.channels:
-            found, _ = funnel.exposure.filter(channel.recall(requests, _ASKED), requests)
-            alone[channel.name].append(best(found, k))
+            found, _ = funnel.exposure.filter(channel.recall(requests, max(_ASKED, asked(longest))), requests)
+            alone[channel.name].append(best(found, longest))
         random.append(in_order(_random(funnel, requests, n_items, k), k))
         trace = funnel.run(requests, max(shown, k))
         for field, lists in after.items():
@@ -90,7 +93,7 @@ def measure_quality(
     named.append((seen.random, "random", "baseline", False))
     rows = []
     for lists, name, kind, personalised in named:
-        found = question.judge(lists, k, n_items)
+        found = question.judge(lists[:, :k], k, n_items)
         rows.append(QualityRow(name, kind, personalised, found.recall, found.ndcg, found.hit_rate, found.coverage))
     truth = "items clicked after the cut and not seen before it"
     return Quality(rows, len(question.requests), held_out_words, k, truth)
