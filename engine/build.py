@@ -131,7 +131,7 @@ def _check_answers(engine: Engine, dataset: Dataset) -> None:
 def fit_channels(build: Build, settings: Mapping[str, ChannelSettings]) -> list[Channel]:
     """Every channel with a quota that lacks nothing, in the order of their names; the others' lacks go into
     `build.left_out`."""
-    wanted = {name: kind for name, kind in CHANNELS.items() if settings[name].quota}
+    wanted = {name: kind for name, kind in CHANNELS.items() if any(settings[name].quotas.values())}
     task = build.progress.add_task("channels", total=len(wanted)) if build.progress else None
     channels = []
     for name, kind in wanted.items():

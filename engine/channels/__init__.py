@@ -24,6 +24,11 @@ class ChannelSettings(Section):
 
     quota: int = Field(default=0, ge=0, description="items it may bring a request; 0: it is not built")
 
+    @property
+    def quotas(self) -> dict[str, int]:
+        """The quota of each of the channel's `parts`."""
+        return {"": self.quota}
+
 
 class Channel(ABC):
     """One way to find candidates.
@@ -33,7 +38,7 @@ class Channel(ABC):
     those that the log has; None: none.
     """
 
-    name: ClassVar[str]
+    name: str
     personalised: ClassVar[bool]
     Settings: ClassVar[type[ChannelSettings]] = ChannelSettings
     context: ClassVar[str | None] = None
@@ -56,6 +61,16 @@ class Channel(ABC):
         can say nothing about gets none. A request gets the same in any batch. What users have seen is left to the
         funnel, which asks for more where it needs it. Raises ValueError for a quota below 1.
         """
+
+    def parts(self) -> dict[str, Channel]:
+        """The lists that this channel has, each with a quota of its own: itself, by the name "", and others of the same
+        model."""
+        return {"": self}
+
+    @property
+    def source(self) -> Channel:
+        """The channel whose state holds this one: itself, unless it is a part of another."""
+        return self
 
     def told(self, values: list[Any]) -> Tensor:
         """int64 [B]: what requests say by the `context`, as `recall` will find it in their `told`, -1 where unknown.
