@@ -39,6 +39,8 @@ def build(small, seed):
 def fit(name, made):
     kind = CHANNELS[name]
     assert kind.needs(made.dataset) is None
+    if name == "two_tower_i2i":
+        made.channels["two_tower"] = fit("two_tower", made)
     fitted = kind.fit(made, kind.Settings(**QUICK.get(name, {})))
     if isinstance(fitted, Remembering):
         requests = Requests(torch.arange(USERS), torch.full((USERS,), 100 * 86_400_000))
