@@ -137,19 +137,18 @@ def _check_answers(funnel: Funnel, last: int, as_of: int, shown: int) -> None:
 
 
 def fit_channels(build: Build, settings: Mapping[str, ChannelSettings]) -> list[Channel]:
-    """Every channel with a quota that lacks nothing, in the order of their names; the others' lacks go into
-    `build.left_out`."""
-    wanted = {name: kind for name, kind in CHANNELS.items() if settings[name].quota}
+    """Every channel with a quota that lacks nothing, in the order of their names, into `build.channels`; the others'
+    lacks go into `build.left_out`."""
+    wanted = {name: kind for name, kind in CHANNELS.items() if any(settings[name].quotas.values())}
     task = build.progress.add_task("channels", total=len(wanted)) if build.progress else None
-    channels = []
     for name, kind in wanted.items():
         if lack := kind.needs(build.dataset):
             build.left_out[name] = lack
         else:
-            channels.append(kind.fit(build, settings[name]))
+            build.channels[name] = kind.fit(build, settings[name])
         if build.progress and task is not None:
             build.progress.advance(task)
-    return channels
+    return list(build.channels.values())
 
 
 def fit_exposure(dataset: Dataset, settings: Settings) -> ExposureFilter:

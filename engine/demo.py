@@ -13,6 +13,7 @@ from headrace.build import Built, build
 from headrace.console import say
 from headrace.data import Dataset, InteractionLog, generate, read, split_at
 from headrace.doctor import machine_record
+from headrace.evaluation.channels import measure_recall
 from headrace.evaluation.evaluate import yardsticks
 from headrace.evaluation.exposures import measure_exposure
 from headrace.evaluation.held_out import held_out
@@ -104,6 +105,7 @@ def measure(
         dataset=DatasetSummary.of(dataset),
         funnel=measure_funnel(funnel, question, settings.page.shown),
         quality=measure_quality(served, funnel, question, words, beside=beside),
+        recall=measure_recall({one.name: served.alone[one.name] for one in funnel.channels}, funnel.quotas, question),
         targets=measure_targets(funnel.ranker, past.log, test, items),
         diversity=measure_diversity(served, funnel, dataset.catalogue),
         exposure=measure_exposure(served, funnel, past.log, question, items),

@@ -27,7 +27,7 @@ def overlaid(settings: Settings, overlay: Overlay, channels: Collection[str]) ->
     """
     where = f"{overlay}: " if isinstance(overlay, (str, Path)) else "overlay: "
     changes = read_toml(overlay) if isinstance(overlay, (str, Path)) else overlay
-    quotas = [f"channels.{name}.quota" for name in channels]
+    quotas = [f"channels.{name}.{place}quota" for name in channels for place in _parts(settings.channels[name].quotas)]
     told = settings.model_dump(mode="json")
     for name, value in _leaves(changes, settings):
         if not (_under(name, (*_FREE, *quotas)) and not _under(name, _FIXED)):
@@ -49,10 +49,15 @@ def _leaves(changes: Mapping[str, Any], settings: Any, prefix: str = "") -> Iter
     """(name, value) of each setting that `changes` names; a mapping is gone into where `settings` has a section."""
     for name, value in changes.items():
         held = settings.get(name) if isinstance(settings, Mapping) else getattr(settings, name, None)
-        if isinstance(value, Mapping) and (isinstance(held, Section) or prefix + name == "channels"):
+        sections = isinstance(held, Mapping) and any(isinstance(one, Section) for one in held.values())
+        if isinstance(value, Mapping) and (isinstance(held, Section) or sections):
             yield from _leaves(value, held, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def _parts(quotas: Mapping[str, int]) -> list[str]:
+    return [f"pools.{name}." if name else "" for name in quotas]
 
 
 def _under(name: str, places: Collection[str]) -> bool:

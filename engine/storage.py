@@ -51,7 +51,12 @@ def assemble(
     Raises ValueError when that leaves none.
     """
     chosen = settings.preranker
-    used = [(one, settings.channels[one.name].quota) for one in channels if settings.channels[one.name].quota]
+    used = [
+        (part, quota)
+        for one in channels
+        for name, part in one.parts().items()
+        if (quota := settings.channels[one.name].quotas.get(name))
+    ]
     if not used:
         raise ValueError("channels: expected a quota above 0 for at least one, got none")
     variety = Variety(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
@@ -71,6 +76,7 @@ def assemble(
 
 def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folder: Path) -> Path:
     """Writes the funnel as the current version of the snapshot in `folder`; returns the version's folder."""
+    sources = {channel.source.name: channel.source for channel in funnel.channels}
     states = {
         "features": funnel.ranker.store.state(),
         "preranker": funnel.preranker.state(),
@@ -78,13 +84,13 @@ def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folde
         "exposure": funnel.exposure.state(),
         "stock": funnel.bars.stock.state(),
         "reranker": funnel.reranker.state(),
-        **{f"channel-{channel.name}": channel.state() for channel in funnel.channels},
+        **{f"channel-{name}": channel.state() for name, channel in sources.items()},
     }
     info: dict[str, Any] = {
         "dataset": dataset.name,
         "as_of": as_of,
         "settings": settings.model_dump(mode="json"),
-        "channels": [channel.name for channel in funnel.channels],
+        "channels": list(sources),
     }
     tables = {"items": _items_table(dataset.catalogue), "users": pa.table({"id": _ids(dataset.users.ids)})}
     return write_snapshot(folder, Snapshot(states, tables, info))

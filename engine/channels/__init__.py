@@ -24,6 +24,11 @@ class ChannelSettings(Section):
 
     quota: int = Field(default=0, ge=0, description="items it may bring a request; 0: it is not built")
 
+    @property
+    def quotas(self) -> dict[str, int]:
+        """The quota of each of the channel's `parts`."""
+        return {"": self.quota}
+
 
 class Channel(ABC):
     """One way to find candidates.
@@ -33,7 +38,7 @@ class Channel(ABC):
     those that the log has; None: none.
     """
 
-    name: ClassVar[str]
+    name: str
     personalised: ClassVar[bool]
     Settings: ClassVar[type[ChannelSettings]] = ChannelSettings
     context: ClassVar[str | None] = None
@@ -57,6 +62,16 @@ class Channel(ABC):
         funnel, which asks for more where it needs it. Raises ValueError for a quota below 1.
         """
 
+    def parts(self) -> dict[str, Channel]:
+        """The lists that this channel has, each with a quota of its own: itself, by the name "", and others of the same
+        model."""
+        return {"": self}
+
+    @property
+    def source(self) -> Channel:
+        """The channel whose state holds this one: itself, unless it is a part of another."""
+        return self
+
     def told(self, values: list[Any]) -> Tensor:
         """int64 [B]: what requests say by the `context`, as `recall` will find it in their `told`, -1 where unknown.
 
@@ -79,6 +94,19 @@ class Channel(ABC):
     @abstractmethod
     def from_state(cls, state: State) -> Channel:
         """The channel whose `state` this is."""
+
+
+class Remembering(Channel):
+    """A channel that remembers what the engine returned and what was shown. A request is answered by what was known
+    before it."""
+
+    @abstractmethod
+    def served(self, requests: Requests, recalled: Candidates, ranked: Candidates) -> None:
+        """What requests got: what this channel brought to each, and all that was ranked."""
+
+    @abstractmethod
+    def shown(self, users: Tensor, items: Tensor) -> None:
+        """That users[i] was shown items[i] (rows, int64 [n]; -1 is an unknown user)."""
 
 
 #: Every channel by name. One outside this folder is found by an entry point of the group "headrace.channels".

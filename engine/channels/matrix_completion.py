@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from headrace.channels import Channel, channel
+from headrace.channels import channel
+from headrace.channels.shared.pools import PoolRows, VectorChannel, check_pools, pool_states, pools_from, pools_of
 from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.tables import embedding_table
 from headrace.channels.shared.vector_index import (
@@ -35,7 +36,7 @@ _START = 0.1
 
 @channel
 @dataclass(eq=False)
-class MatrixCompletion(Channel):
+class MatrixCompletion(VectorChannel):
     """Recall by trained vectors.
 
     A baseline beside the two towers: it learns from exposures and ids alone, so it knows nothing of an item rarely
@@ -43,11 +44,10 @@ class MatrixCompletion(Channel):
 
     users: float32 [U, dim]. known: bool [U], users with exposures in training; others get nothing.
     rows: int64 [M] ascending, the items recalled. vectors: float32 [M, dim], theirs.
-    index: what searches `vectors`, row by row, by inner product; an exact index where none is given.
+    index: what searches `vectors`, row by row, by inner product; an exact index where none is given. pools: the pools.
     """
 
     name = "matrix_completion"
-    personalised = True
 
     class Settings(TrainSettings, VectorSettings):
         """Matrix completion: its vectors, its training and its index."""
@@ -66,6 +66,7 @@ class MatrixCompletion(Channel):
     rows: Tensor
     vectors: Tensor
     index: InitVar[VectorIndex | None] = None
+    pools: dict[str, PoolRows] = field(default_factory=dict)
     _index: VectorIndex = field(init=False, repr=False)
 
     def __post_init__(self, index: VectorIndex | None) -> None:
@@ -80,6 +81,7 @@ class MatrixCompletion(Channel):
         """
         check_index(settings)
         dataset = build.dataset
+        check_pools(settings, dataset.users)
         user, item, interest = exposures(build)
         with build.seeded():
             model = Factors(len(dataset.users), len(dataset.catalogue), settings.dim)
@@ -94,7 +96,8 @@ class MatrixCompletion(Channel):
         rows = rows[torch.from_numpy(build.once(recalled))[rows]]
         users, items = (table.weight.detach() for table in (model.users, model.items))
         vectors = items[rows]
-        return cls(users, known, rows, vectors, index=build_index(vectors, settings, build.seed))
+        index = build_index(vectors, settings, build.seed)
+        return cls(users, known, rows, vectors, index, pools_of(build, settings, rows))
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """The `quota` items of largest inner product, which is the score (float32). Unknown users get none.
@@ -102,17 +105,19 @@ class MatrixCompletion(Channel):
         An approximate index may bring fewer, or others, with their true scores.
         Raises ValueError for a quota below 1 or a user row outside the table.
         """
-        return recall_nearest(
-            requests, quota, self.known, self.rows, self._index, lambda users: self.users.index_select(0, users)
-        )
+        return recall_nearest(requests, quota, self.known, self.rows, self._index, self.user_vectors)
+
+    def user_vectors(self, users: Tensor) -> Tensor:
+        return self.users.index_select(0, users)
 
     def neighbours(self, items: Tensor, k: int) -> Candidates:
         """The items of nearest vectors; an item that is not recalled has none."""
         return nearest_items(items, k, self.rows, self.vectors, self._index)
 
     def state(self) -> State:
-        """Every tensor, and an approximate index under "index"."""
-        return State.of(index=index_state(self._index), **{name: getattr(self, name) for name in _TENSORS})
+        """Every tensor, an approximate index under "index", and the pools."""
+        parts = {"index": index_state(self._index), "pools": pool_states(self.pools)}
+        return State.of(**parts, **{name: getattr(self, name) for name in _TENSORS})
 
     @classmethod
     def from_state(cls, state: State) -> MatrixCompletion:
@@ -120,7 +125,14 @@ class MatrixCompletion(Channel):
         known = state.tensor("known", torch.bool, len(users))
         rows = state.tensor("rows", torch.int64, None, least=0, below="items", rising=True)
         vectors = state.tensor("vectors", torch.float32, len(rows), users.shape[1])
-        return cls(users, known, rows, vectors, index=index_of(vectors, state.under("index")))
+        return cls(
+            users,
+            known,
+            rows,
+            vectors,
+            index_of(vectors, state.under("index")),
+            pools_from(state.under("pools"), len(rows)),
+        )
 
 
 _TENSORS = ("users", "known", "rows", "vectors")

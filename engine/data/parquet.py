@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from headrace.data.clean import CONTEXT, Cleaned, clean
 from headrace.data.clock import published
-from headrace.data.codes import checked_text, compact, decode, decode_lists, encode, encode_lists, is_text, kind_of
+from headrace.data.codes import (
+    checked_text,
+    compact,
+    decode,
+    decode_lists,
+    encode,
+    encode_lists,
+    is_text,
+    kind_of,
+    plain,
+)
 from headrace.data.columns import by_id
 from headrace.data.dataset import KIND, UNKNOWN, Catalogue, Dataset, InteractionLog, Users
 from headrace.data.feedback import POSITIVE, with_feedback

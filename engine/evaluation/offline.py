@@ -37,9 +37,9 @@ _STAGES: dict[str, tuple[str, Kind]] = {
 class Pass:
     """What came out for every held-out request, in their order; lists are int64 with -1 padding.
 
-    alone: channel, of the funnel or beside it -> [B, k]. after: field of the trace -> [B, k]. random: [B, k].
-    page, plain: [B, shown], re-ranked and best by score. page_reward, plain_reward: float64 [B], mean ranking score of
-    each; NaN for a short page.
+    alone: channel, of the funnel or beside it -> [B, k or the largest quota]. after: field of the trace -> [B, k].
+    random: [B, k]. page, plain: [B, shown], re-ranked and best by score. page_reward, plain_reward: float64 [B], mean
+    ranking score of each; NaN for a short page.
     """
 
     alone: dict[str, NDArray[np.int64]]
@@ -66,10 +66,11 @@ def run_held_out(
     after: dict[str, list[NDArray[np.int64]]] = {field: [] for field in _STAGES}
     random: list[NDArray[np.int64]] = []
     pages: list[tuple[NDArray[np.int64], NDArray[np.int64], Candidates, Candidates]] = []
+    longest = max(k, *(min(quota, funnel.items) for quota in funnel.quotas))
     task = progress.add_task("held-out requests", total=len(question.requests)) if progress else None
     for requests in question.batches(_BATCH):
         for name, channel in channels.items():
-            alone[name].append(in_order(lone(requests, channel, k, funnel.bars), k))
+            alone[name].append(in_order(lone(requests, channel, longest, funnel.bars), longest))
         random.append(in_order(_random(funnel.bars, requests, k), k))
         trace = funnel.run(requests, max(shown, k))
         for field, lists in after.items():

@@ -84,6 +84,39 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class RecallRow:
+    """One channel. quota: items it may bring; brought: mean of what it does. recall, ndcg, hit_rate, coverage, novelty
+    (mean bits of surprise of an item, by its part of all clicks): of its first k. found, unique: of all that was
+    wanted, the share in its quota, and in its quota and no other channel's."""
+
+    name: str
+    quota: int
+    brought: Number
+    recall: Number
+    ndcg: Number
+    hit_rate: Number
+    coverage: Number
+    novelty: Number
+    found: Number
+    unique: Number
+
+
+@dataclass(frozen=True)
+class Recall:
+    """The channels on held-out days, over `requests` requests. together: the share of all that was wanted in any quota.
+    overlap: a row a channel: the part of its items that each channel found too. curves: a row a channel: the mean
+    recall of lists of each of `lengths`."""
+
+    rows: list[RecallRow]
+    k: int
+    requests: int
+    together: Number
+    overlap: list[list[Number]]
+    lengths: list[int]
+    curves: list[list[Number]]
+
+
+@dataclass(frozen=True)
 class ReliabilityBin:
     """Mean prediction, mean label and rows of one bin."""
 
@@ -230,6 +263,7 @@ class Report:
     dataset: DatasetSummary | None = None
     funnel: Funnel | None = None
     quality: Quality | None = None
+    recall: Recall | None = None
     targets: list[Target] = field(default_factory=list)
     diversity: Diversity | None = None
     exposure: Exposure | None = None

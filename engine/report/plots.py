@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.report import formats as f
 from headrace.report.charts import Bar, BarChart, Chart, Key, LineChart, Series, line_chart, linear_scale, log_scale
-from headrace.report.model import Diversity, Exposure, Funnel, Quality, QualityRow, Report, Target, Training
+from headrace.report.model import Diversity, Exposure, Funnel, Quality, QualityRow, Recall, Report, Target, Training
 from headrace.report.verdicts import baseline_recall
 
 #: The first word found in a stage's name gives its colour; "rank" is in all three kinds of ranking, so it comes last.
@@ -42,6 +42,8 @@ def charts(report: Report) -> dict[str, list[Chart]]:
         out["funnel"] = [_sizes(report.funnel), _times(report.funnel)]
     if report.quality is not None and any(f.finite(row.recall) for row in report.quality.rows):
         out["quality"] = [_recall(report.quality)]
+    if report.recall is not None:
+        out["recall"] = _quota_curves(report.recall)
     out["targets"] = [_reliability(target) for target in report.targets if target.reliability]
     if report.diversity is not None:
         out["diversity"] = _variety(report.diversity) + _runs(report.diversity)
@@ -86,6 +88,20 @@ def _recall(quality: Quality) -> BarChart:
             legend.append(Key(f"{name}, {f.percent(recall)}", style, "tick"))
     title = f"How much of what users wanted is in the first {quality.k}"
     return BarChart(title, f"recall@{quality.k}", bars, ticks, references, legend)
+
+
+def _quota_curves(recall: Recall) -> list[Chart]:
+    colours = ("recall", "rerank", "rank", "merge", "filter", "prerank", "baseline")
+    series = []
+    for number, (row, curve) in enumerate(zip(recall.rows, recall.curves, strict=True)):
+        points = [(float(x), y) for x, y in zip(recall.lengths, curve, strict=True) if f.finite(y)]
+        turn, colour = divmod(number, len(colours))
+        if points:
+            series.append(Series(row.name, points, colours[colour], dots=turn % 2 == 1, dashed=turn > 0))
+    if not series:
+        return []
+    title = "What a longer list of each channel would find"
+    return [line_chart(title, "items asked for", "recall", series, f.short_ticks, f.percent_ticks, log="x")]
 
 
 def _row_colour(row: QualityRow) -> str:

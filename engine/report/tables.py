@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from headrace.report import formats as f
+from headrace.report.matrix import draw_matrix
 from headrace.report.model import Machine, Report, Target
 from headrace.report.page import Section, Table
 from headrace.report.verdicts import reward_given_up
@@ -15,6 +16,7 @@ def sections(report: Report) -> list[Section]:
     made = [
         Section("funnel", "The funnel", [_funnel(report)] if report.funnel else []),
         Section("quality", "Retrieval quality", [_quality(report)] if report.quality else []),
+        _recall(report),
         Section("targets", "Ranking targets", [targets_table(report.targets)] if report.targets else []),
         Section("diversity", "Diversity", [_diversity(report)] if report.diversity else []),
         Section("exposure", "Exposure filter", _exposure(report) if report.exposure else []),
@@ -66,6 +68,41 @@ def _quality(report: Report) -> Table:
     note = f"Held out: {quality.held_out}. Means over {f.count(quality.requests)} requests with a truth.{truth}"
     best = _largest([row.recall for row in quality.rows])
     return Table(f"Lists of {k} on held-out days", columns, rows, 3, best, f"best recall@{k}", note)
+
+
+def _recall(report: Report) -> Section:
+    recall = report.recall
+    if recall is None:
+        return Section("recall", "Recall channels")
+    k = recall.k
+    alone = [
+        [row.name, f.percent(row.recall), f.fixed(row.ndcg), f.percent(row.hit_rate), f.percent(row.coverage),
+         f.fixed(row.novelty, 2)]
+        for row in recall.rows
+    ]  # fmt: skip
+    columns = ["channel", f"recall@{k}", f"NDCG@{k}", f"hit rate@{k}", "coverage", "novelty"]
+    best = _largest([row.recall for row in recall.rows])
+    note = "novelty: mean bits of surprise at an item, by how many users knew it."
+    tables = [Table(f"The first {k} of each channel alone", columns, alone, 1, best, f"best recall@{k}", note)]
+    quotas = [
+        [row.name, f.count(row.quota), f.count(row.brought), f.percent(row.found), f.percent(row.unique, 2)]
+        for row in recall.rows
+    ]
+    columns = ["channel", "quota", "brought", "found", "found by no other"]
+    best = _largest([row.unique for row in recall.rows])
+    note = (
+        f"brought: items a request, of the quota. found: of all that {f.count(recall.requests)} requests wanted, what "
+        f"is among them; all channels together: {f.percent(recall.together)}."
+    )
+    tables.append(Table("What each brings for its quota", columns, quotas, 1, best, "would be missed most", note))
+    names = [row.name for row in recall.rows]
+    drawing = draw_matrix(
+        "How much of a channel's items another finds too",
+        names,
+        recall.overlap,
+        "percent of the row's items, within the quotas, that the column has for the same request",
+    )
+    return Section("recall", "Recall channels", tables, drawings=[drawing] if len(names) > 1 else [])
 
 
 def targets_table(targets: list[Target]) -> Table:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headrace.channels import Channel
+from headrace.channels import Channel, Remembering
 from headrace.data.ids import IdMap
 from headrace.funnel import Funnel, Trace
 from headrace.kernels.forks import Lock
@@ -50,6 +50,7 @@ class Engine:
         self._counted = tuple(self.counters)
         self.counters["unknown context words"] = 0
         self._lock = Lock()
+        self._told = [one for one in funnel.channels if isinstance(one, Remembering)]
 
     @classmethod
     def load(cls, folder: str | Path, *, overlay: Overlay | None = None, verify: bool = True) -> Engine:
@@ -97,6 +98,8 @@ class Engine:
         if not ids:
             return []
         trace = self.funnel.run(requests, shown)
+        for one in self._told:
+            one.served(requests, trace.recalled[one.name], trace.ranked)
         if record:
             self._record(requests.user[trace.page.request], trace.page.item, int(requests.time[0]))
         self._count(requests, trace, shown)
@@ -190,6 +193,8 @@ class Engine:
         # The engine has checked this time.
         self.funnel.exposure.advance(at)
         self.funnel.exposure.record(user, item, at, repeats=False)
+        for one in self._told:
+            one.shown(user, item)
 
     def _count(self, requests: Requests, trace: Trace, shown: int) -> None:
         unknown = int((requests.user < 0).sum())

@@ -29,8 +29,8 @@ class Build:
     features: how the features of every model are made.
     device: where models train. progress: where bars are shown. work: the folder of the trainings' checkpoints; None:
     none are written. warm: name of a part -> that part of an earlier engine, which training starts from. recall_ms: how
-    long after its publish time an item is recalled, 0: for ever. fits: what the trainings so far reported. left_out:
-    name of a part that could not be built -> why.
+    long after its publish time an item is recalled, 0: for ever. channels: the recall channels so far, in the order of
+    their names. fits: what the trainings so far reported. left_out: name of a part that could not be built -> why.
     """
 
     dataset: Dataset
@@ -41,6 +41,7 @@ class Build:
     work: Path | None = None
     warm: Mapping[str, Any] = field(default_factory=dict)
     recall_ms: int = 0
+    channels: dict[str, Any] = field(default_factory=dict)
     fits: list[FitReport] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)

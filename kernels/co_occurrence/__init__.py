@@ -134,6 +134,11 @@ def _fake_swing(offsets: Tensor, item: Tensor, items: int, *_: object) -> tuple[
 OP.register(
     "(Tensor offsets, Tensor item, Tensor? weight, Tensor? row, Tensor? column, int items, bool cosine, float shrink,"
     " int min_common, int k) -> (Tensor, Tensor, Tensor)",
+    "offsets int64 U+1, item int64 n, weight float64 n, row float64 N, column float64 N",
     _fake_co_occurrence,
 )
-SWING.register("(Tensor offsets, Tensor item, int items, float alpha, int k) -> (Tensor, Tensor, Tensor)", _fake_swing)
+SWING.register(
+    "(Tensor offsets, Tensor item, int items, float alpha, int k) -> (Tensor, Tensor, Tensor)",
+    "offsets int64 U+1, item int64 n",
+    _fake_swing,
+)

@@ -59,11 +59,14 @@ class NewestAt:
         return cls(state.offsets("offsets", places, len(item)), item, published)
 
 
-def click_rates(build: Build) -> NDArray[np.float64]:
-    """float64 [N]: each item's smoothed clicks a row of the logs, over the mean of all rows; a new item has 1."""
+def click_rates(build: Build, users: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """float64 [N]: each item's smoothed clicks a row of the logs, over the mean of all rows; a new item has 1.
+
+    users: bool [U], whose rows alone count; None: everybody's.
+    """
     items = len(build.dataset.catalogue)
     rows, clicked = np.zeros(items), np.zeros(items)
-    for log in build.logs:
+    for log in build.logs if users is None else [log.take(users[log.user]) for log in build.logs]:
         rows += np.bincount(log.item, minlength=items)
         clicked += np.bincount(log.item, clicks(log), minlength=items)
     mean = clicked.sum() / max(rows.sum(), 1)

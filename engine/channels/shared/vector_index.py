@@ -15,11 +15,27 @@ from headrace.kernels import TopKIndex
 from headrace.search.ann import AnnIndex
 from headrace.search.ann.faiss_finder import load_faiss
 from headrace.search.ann.settings import method_settings
+from headrace.section import Section
 from headrace.state import State
 from headrace.types import Candidates, Requests
 
 IndexName = Literal["exact", "ivf", "ivfpq", "hnsw", "lsh"]
 VectorIndex = TopKIndex | AnnIndex
+
+
+class PoolSettings(Section):
+    """A pool of a channel of vectors: which of its items, for whom, and how many."""
+
+    quota: int = Field(default=100, ge=0, description="items it may bring a request; 0: none")
+    days: float | None = Field(
+        default=None, gt=0, description="days before the log's end that its items were published in at most; none: any"
+    )
+    quality: float = Field(
+        default=0.0, ge=0, description="least click rate of an item among the pool's users, over their mean; smoothed"
+    )
+    users: dict[str, str] = Field(
+        default={}, description="feature of the users -> the value of those who get it; none given: everybody"
+    )
 
 
 class VectorSettings(ChannelSettings):
@@ -29,6 +45,14 @@ class VectorSettings(ChannelSettings):
     ann: dict[str, int | float] = Field(
         default={}, description="settings of an approximate index, by the names of its method ([ann.md](ann.md))"
     )
+
+    pools: dict[str, PoolSettings] = Field(
+        default={}, description="more lists of the same model, by name, each of a pool of its items"
+    )
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        return {**super().quotas, **{name: pool.quota for name, pool in self.pools.items()}}
 
     @model_validator(mode="after")
     def _ann_is_of_the_index(self) -> VectorSettings:

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from headrace.channels import Channel, channel
+from headrace.channels import channel
+from headrace.channels.shared.pools import PoolRows, VectorChannel, check_pools, pool_states, pools_from, pools_of
 from headrace.channels.shared.positives import Positives, positives_of
 from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.vector_index import (
@@ -34,7 +35,7 @@ from headrace.types import Candidates, Requests
 
 @channel
 @dataclass(eq=False)
-class TwoTower(Channel):
+class TwoTower(VectorChannel):
     """Recall by trained towers.
 
     users: the users' features. item_fields: field -> rows of the item tower's feature table.
@@ -42,11 +43,10 @@ class TwoTower(Channel):
     known: bool [U], users the towers can tell apart: with a positive item or a feature; others get nothing.
     rows: int64 [M] ascending, the items recalled. vectors: float32 [M, dim], their unit vectors.
     user_keys, item_keys: int64 [U], [N], what stands for each external id when a later training starts from this one.
-    index: what searches `vectors`, row by row, by inner product; an exact index where none is given.
+    index: what searches `vectors`, row by row, by inner product; an exact index where none is given. pools: the pools.
     """
 
     name = "two_tower"
-    personalised = True
     Settings = TwoTowerSettings
 
     model: TwoTowerModel
@@ -59,6 +59,7 @@ class TwoTower(Channel):
     user_keys: Tensor
     item_keys: Tensor
     index: InitVar[VectorIndex | None] = None
+    pools: dict[str, PoolRows] = field(default_factory=dict)
     _index: VectorIndex = field(init=False, repr=False)
 
     def __post_init__(self, index: VectorIndex | None) -> None:
@@ -75,6 +76,7 @@ class TwoTower(Channel):
         """
         check_index(settings)
         dataset = build.dataset
+        check_pools(settings, dataset.users)
         with build.seeded():
             objective = Objective(build.store, build.once(positives_of), settings)
         rows = Rows(
@@ -109,6 +111,7 @@ class TwoTower(Channel):
             user_keys=rows.user_keys,
             item_keys=rows.item_keys,
             index=build_index(vectors, settings, build.seed),
+            pools=pools_of(build, settings, kept),
         )
 
     @property
@@ -142,6 +145,7 @@ class TwoTower(Channel):
             model=State(dict(self.model.state_dict())),
             users=State(users),
             index=index_state(self._index),
+            pools=pool_states(self.pools),
             user_fields=[list(pair) for pair in self.users.sizes.items()],
             item_fields=[list(pair) for pair in self.item_fields.items()],
             **{name: getattr(self, name) for name in _TENSORS},
@@ -166,6 +170,7 @@ class TwoTower(Channel):
             user_keys=state.tensor("user_keys", torch.int64, len(known)),
             item_keys=item_keys,
             index=index_of(vectors, state.under("index")),
+            pools=pools_from(state.under("pools"), len(rows)),
         )
 
 

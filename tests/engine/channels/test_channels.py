@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from headrace.channels import CHANNELS
+from headrace.channels import CHANNELS, Remembering
 from headrace.state import State
+from headrace.types import Candidates, Requests
 
 USERS, ITEMS = 7, 31
 #: Settings under which training takes no time, and old items have a place.
@@ -38,7 +39,15 @@ def build(small, seed):
 def fit(name, made):
     kind = CHANNELS[name]
     assert kind.needs(made.dataset) is None
-    return kind.fit(made, kind.Settings(**QUICK.get(name, {})))
+    if name == "two_tower_i2i":
+        made.channels["two_tower"] = fit("two_tower", made)
+    fitted = kind.fit(made, kind.Settings(**QUICK.get(name, {})))
+    if isinstance(fitted, Remembering):
+        requests = Requests(torch.arange(USERS), torch.full((USERS,), 100 * 86_400_000))
+        item = (torch.arange(USERS)[:, None] + torch.arange(9)).flatten()
+        ranked = Candidates(torch.arange(USERS + 1) * 9, item, (item % 5).float(), torch.zeros_like(item))
+        fitted.served(requests, Candidates.empty(USERS), ranked)
+    return fitted
 
 
 def ask(small, channel, users):
@@ -125,7 +134,8 @@ def test_a_user_outside_the_table_is_an_error(channel, small):
             channel.recall(ask(small, channel, [0, 7]), 5)
 
 
-@pytest.mark.parametrize("name", CHANNELS)
+# What the cache was told was ranked a moment ago.
+@pytest.mark.parametrize("name", [name for name in CHANNELS if name != "cache"])
 def test_what_is_too_old_at_the_end_of_the_log_is_recalled_by_none(small, name):
     made = build(small, 11)
     published = made.dataset.catalogue.publish_time

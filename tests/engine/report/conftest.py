@@ -15,6 +15,8 @@ from headrace.report.model import (
     Machine,
     Quality,
     QualityRow,
+    Recall,
+    RecallRow,
     ReliabilityBin,
     Report,
     Stage,
@@ -36,6 +38,22 @@ def made_up_funnel():
         requests=20_000,
         batch_size=256,
         requests_per_second=3941.7,
+    )
+
+
+def made_up_recall():
+    return Recall(
+        rows=[
+            RecallRow("item CF", 500, 311.0, 0.214, 0.131, 0.612, 0.481, 11.2, 0.41, 0.0213),
+            RecallRow("fresh <items>", 100, 100.0, 0.012, 0.006, 0.061, 0.021, 15.25, 0.04, 0.0),
+            RecallRow("silent", 100, 0.0, 0.0, 0.0, 0.0, 0.0, None, 0.0, 0.0),
+        ],
+        k=50,
+        requests=17_204,
+        together=0.423,
+        overlap=[[1.0, 0.04, 0.0], [0.125, 1.0, 0.0], [None, None, None]],
+        lengths=[1, 10, 100, 500],
+        curves=[[0.01, 0.08, 0.29, 0.41], [0.0, 0.01, 0.04, 0.04], [0.0, 0.0, 0.0, 0.0]],
     )
 
 
@@ -156,6 +174,7 @@ def made_up_report():
         ),
         funnel=made_up_funnel(),
         quality=made_up_quality(),
+        recall=made_up_recall(),
         targets=made_up_targets(),
         diversity=made_up_diversity(),
         exposure=Exposure(

@@ -97,6 +97,7 @@ def test_every_section_with_a_picture_has_one(full_report):
     drawn = charts(full_report)
     assert {key: len(found) for key, found in drawn.items()} == {
         "funnel": 2,
+        "recall": 1,
         "quality": 1,
         "targets": 4,
         "diversity": 2,

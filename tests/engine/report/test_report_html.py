@@ -96,7 +96,7 @@ def test_what_was_not_measured_is_left_out():
 
 def test_drawings_follow_the_colours_of_the_reader(full_report):
     drawings = re.findall(r"<svg.*?</svg>", render_html(full_report), re.S)
-    assert len(drawings) == 7
+    assert len(drawings) == 9
     assert not any(re.search(r"#[0-9a-f]{3,6}\b|fill=|stroke=", d) for d in drawings)
     assert "prefers-color-scheme: dark" in render_html(full_report)
 

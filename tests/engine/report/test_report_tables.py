@@ -29,7 +29,18 @@ def test_every_section_and_row_is_printed(full_report):
     text = printed(full_report, 160)
     made = sections(full_report)
     assert [s.key for s in made] == [
-        *("funnel", "quality", "targets", "diversity", "exposure", "training", "dataset", "machine", "settings"),
+        *(
+            "funnel",
+            "quality",
+            "recall",
+            "targets",
+            "diversity",
+            "exposure",
+            "training",
+            "dataset",
+            "machine",
+            "settings",
+        ),
     ]
     for cell in (cell for s in made for table in s.tables for row in table.rows for cell in row):
         assert cell in text
