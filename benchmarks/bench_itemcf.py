@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.curves import curves
-from headrace.channels.itemcf import nearest_items
 from headrace.kernels import settings
+from headrace.similarity.neighbours import Weighting, nearest_items
 
 BASE = {"users": 20_000, "items": 20_000, "likes": 300_000, "neighbours": 10}
 AXES = {"items": (5_000, 20_000, 80_000), "likes": (100_000, 300_000, 1_000_000)}
@@ -93,7 +93,9 @@ def check(likes: Likes, answer: Any) -> str:
 
 def prepare_headrace(likes: Likes, case: Case) -> Call:
     def call() -> sp.csr_array:
-        offsets, item, similarity = (part.numpy() for part in nearest_items(likes.matrix, likes.neighbours))
+        offsets, item, similarity = (
+            part.numpy() for part in nearest_items(likes.matrix, likes.neighbours, Weighting())
+        )
         items = len(offsets) - 1
         return sp.csr_array((similarity, item, offsets), shape=(items, items))
 
