@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from headrace.benchmarks.harness.case import Bench, Call, Case, Near, Provider, Wrong
 from headrace.benchmarks.harness.curves import curves
-from headrace.channels.itemcf import nearest_items
 from headrace.kernels import settings
+from headrace.similarity.neighbours import Weighting, nearest_items
 
 BASE = {"users": 20_000, "items": 20_000, "likes": 300_000, "neighbours": 10}
 AXES = {"items": (5_000, 20_000, 80_000), "likes": (100_000, 300_000, 1_000_000)}
@@ -66,6 +66,24 @@ def make_likes(users: int, items: int, likes: int, neighbours: int) -> Likes:
     return Likes(matrix, neighbours)
 
 
+def make_shape(users: int, items: int, likes: int, neighbours: int) -> Likes:
+    """`likes` of 1 to 4 of distinct pairs, in the shape of a log of ratings: activity log-normal, popularity a power
+    law with a flat top, each of them without regard to the other."""
+    draw = np.random.default_rng(0)
+    active = np.exp(draw.normal(0, 1.05, users))
+    each = np.clip(active / active.mean() * likes / users, min(15, items / 3), items / 3)
+    # More than are wanted, since some come twice.
+    count = (1.4 * each * likes / each.sum()).astype(np.int64) + 2
+    popular = np.cumsum(1 / (np.arange(items) + 30.0) ** 1.15)
+    rank = np.searchsorted(popular / popular[-1], draw.random(int(count.sum())))
+    pair = np.repeat(np.arange(users), count) * items + draw.permutation(items)[rank.clip(0, items - 1)]
+    pair = np.unique(pair)
+    pair = pair[np.sort(draw.permutation(len(pair))[:likes])]
+    value = draw.integers(1, 5, len(pair)).astype(np.float64)
+    offsets = np.searchsorted(pair // items, np.arange(users + 1))
+    return Likes(sp.csr_array((value, pair % items, offsets), shape=(users, items)), neighbours)
+
+
 def check(likes: Likes, answer: Any) -> str:
     """answer: items x items, each row's neighbours, the item itself allowed. Equal cosines may change places."""
     got = sp.csr_array(answer)
@@ -93,7 +111,9 @@ def check(likes: Likes, answer: Any) -> str:
 
 def prepare_headrace(likes: Likes, case: Case) -> Call:
     def call() -> sp.csr_array:
-        offsets, item, similarity = (part.numpy() for part in nearest_items(likes.matrix, likes.neighbours))
+        offsets, item, similarity = (
+            part.numpy() for part in nearest_items(likes.matrix, likes.neighbours, Weighting())
+        )
         items = len(offsets) - 1
         return sp.csr_array((similarity, item, offsets), shape=(items, items))
 
@@ -174,19 +194,30 @@ def _case(users: int, items: int, likes: int, neighbours: int) -> Case:
     )
 
 
+def _shape(users: int, items: int, likes: int, neighbours: int = 100) -> Case:
+    case = _case(users, items, likes, neighbours)
+    return replace(case, inputs=partial(make_shape, users, items, likes, neighbours), suites=("full",))
+
+
 def _compared(case: Case) -> bool:
-    return case.axis is None
+    return case.axis is None and int(case.params["likes"] or 0) < 10_000_000
 
 
 BENCH = Bench(
     "itemcf",
     "Training item-to-item similarity",
-    cases=(_case(**BASE), *curves(_case, BASE, AXES)),
+    # The last two have the shapes of MovieLens 1M and 20M.
+    cases=(
+        _case(**BASE),
+        *curves(_case, BASE, AXES),
+        _shape(6_040, 3_706, 1_000_209),
+        _shape(138_000, 27_000, 20_000_000),
+    ),
     providers=(
         Provider("headrace", "headrace", prepare_headrace),
         Provider("implicit", "peer", prepare_implicit, ("implicit",)),
         Provider("similaripy", "peer", prepare_similaripy, ("similaripy",)),
         Provider("sparse-dot-topn", "peer", prepare_topn, ("sparse_dot_topn",)),
-        Provider("SciPy", "peer", prepare_scipy, (), _compared, "the slowest; left out of curves"),
+        Provider("SciPy", "peer", prepare_scipy, (), _compared, "the slowest; left out of curves and of 20M likes"),
     ),
 )

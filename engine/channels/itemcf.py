@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import csr_array
-from torch import Tensor
 
 from headrace.channels import channel
 from headrace.channels.shared.history import user_history
-from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings
-from headrace.channels.shared.neighbours import Entries, columns_of, nearest_rows, ones
+from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings, among, fading, likes_of
 from headrace.channels.shared.publishing import recalled
+from headrace.similarity.neighbours import Similarity, Weighting, by_seed, centre, nearest_items
 from headrace.training.build import Build
 
 
@@ -35,10 +28,33 @@ class ItemCF(ItemToItem):
             description="users that two items must share to be neighbours: on a sparse log 2 or 3 keeps chance pairs "
             "of similarity 1 out",
         )
-        similarity: Literal["cosine", "count"] = Field(
-            default="cosine",
-            description="cosine: of the items' likes by user; count: common users over the root of the product of both "
-            "audiences",
+        similarity: Similarity = Field(
+            default="bm25",
+            description="what makes items alike ([channels.md](channels.md)): cosine: of the items' likes by user; "
+            "count: common users over the root of the product of both audiences; pearson, tfidf, bm25: the same of "
+            "weighted likes; p3alpha, rp3beta: walks from item to user to item",
+        )
+        shrink: float = Field(
+            default=0.0,
+            ge=0,
+            le=1e18,
+            description="added below the line of a cosine, so that pairs of few users count for less",
+        )
+        alpha: float = Field(default=1.0, gt=0, le=10, description="of p3alpha and rp3beta: the power of a step's odds")
+        beta: float = Field(
+            default=0.6, ge=0, le=10, description="of rp3beta: how strongly popular items are held back"
+        )
+        normalised: float = Field(
+            default=0.0,
+            ge=0,
+            le=1,
+            description="0: an item scores by the lists of the user's items; above: by its own, its similarities over "
+            "their sum to this power, so that items similar to everything come forward less",
+        )
+        centred: bool = Field(
+            default=False,
+            description="interest counts as far as it is above its item's mean, and an item begins with its own; with "
+            "`normalised` above 0",
         )
 
     @classmethod
@@ -48,37 +64,12 @@ class ItemCF(ItemToItem):
         Raises ValueError for rows outside the tables.
         """
         history = build.once(user_history, settings.last)
-        weight = history.interest if settings.similarity == "cosine" else torch.ones_like(history.interest)
-        likes = csr_array(
-            (weight.double().numpy(), history.item.numpy().astype(np.int32), history.offsets.numpy()),
-            shape=(len(history), len(build.dataset.catalogue)),
-        )
-        kept = build.once(recalled)
-        return cls(history, *nearest_items(likes, settings.neighbours, settings.min_common, kept))
-
-
-def nearest_items(
-    likes: csr_array, neighbours: int, min_common: int = 1, kept: NDArray[np.bool_] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The most similar items of each item by the cosine of the columns of `likes` (float64 > 0, users x items).
-
-    kept: bool [N], the items that may be neighbours; None: all. Returns (offsets int64 [N+1], item int64, similarity
-    float32), most similar first, ties to the lower item. The order is that of the squared cosine: for whole-number
-    likes its parts are exact, so equal similarities tie exactly.
-    """
-    by_item = likes.T.tocsr()
-    norm = by_item.power(2).sum(axis=1)
-    right = likes if kept is None else columns_of(likes, kept)
-
-    def squares(start: int, product: csr_array) -> Entries:
-        stop = start + product.shape[0]
-        row = np.repeat(np.arange(start, stop), np.diff(product.indptr))
-        wanted = product.indices != row
-        if min_common > 1:
-            pattern = ones(by_item[start:stop]) @ ones(right)  # same structure, so same order of entries
-            wanted &= pattern.data >= min_common
-        row, column, dot = row[wanted], product.indices[wanted], product.data[wanted]
-        return row, column, dot * dot / (norm[row] * norm[column])
-
-    offsets, item, square = nearest_rows(by_item, right, neighbours, squares)
-    return offsets, item, square.sqrt().float()
+        likes = likes_of(history, len(build.dataset.catalogue))
+        weighting = Weighting(settings.similarity, settings.shrink, settings.min_common, settings.alpha, settings.beta)
+        nearest = nearest_items(likes, settings.neighbours, weighting)
+        seeds, kept = fading(history, settings.fading), build.once(recalled)
+        if not settings.normalised:
+            return cls(seeds, *among(kept, *nearest))
+        lists = among(kept, *by_seed(*nearest, settings.normalised))
+        mean = likes.sum(axis=0) / max(len(history), 1)
+        return cls(seeds, *lists, centre(*lists, mean) if settings.centred else None)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from pydantic import Field
-from scipy.sparse import csr_array, vstack
-from torch import Tensor
 
 from headrace.channels import channel
-from headrace.channels.shared.history import UserHistory, first_rows, user_history
-from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings
-from headrace.channels.shared.neighbours import Entries, columns_of, nearest_rows
+from headrace.channels.shared.history import user_history
+from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings, among, fading, latest_likes
 from headrace.channels.shared.publishing import recalled
-from headrace.channels.shared.rounding import rounded
+from headrace.kernels.co_occurrence import swing
 from headrace.training.build import Build
-
-#: Pairs of users that are looked for at a time, about.
-_BLOCK = 2_000_000
 
 
 @channel
@@ -52,59 +44,7 @@ class Swing(ItemToItem):
         Raises ValueError for rows outside the tables.
         """
         history = build.once(user_history, settings.last)
-        likes = likes_of(history, len(build.dataset.catalogue), settings.audience)
-        return cls(history, *swing_items(likes, settings.neighbours, settings.alpha, build.once(recalled)))
-
-
-def likes_of(history: UserHistory, items: int, audience: int) -> csr_array:
-    """float64 users x items: 1 where an item is among the user's last and the user among its latest `audience`."""
-    users = len(history)
-    user, item = np.repeat(np.arange(users), history.offsets.diff().numpy()), history.item.numpy()
-    order = np.lexsort((user, -history.time.numpy(), item))
-    _, kept = first_rows(item[order], items, audience)
-    order = order[kept]
-    return csr_array((np.ones(len(order)), (user[order], item[order])), shape=(users, items))
-
-
-def swing_items(
-    likes: csr_array, neighbours: int, alpha: float, kept: NDArray[np.bool_] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The most similar items of each item: (offsets int64 [N+1], item int64, similarity float32), ties to the lower.
-
-    kept: bool [N], the items that may be neighbours; None: all. likes: ones, users x items. A pair of users is a row of
-    items that both like, and its weight; the similarities are the product of these rows with themselves. Pairs that
-    share one item say nothing of two, and are left out.
-    """
-    items = likes.shape[1]
-    parts = [csr_array((0, items)), *(shared for shared in _pairs(likes))]
-    shared = vstack(parts, format="csr")
-    weight = 1 / (alpha + np.diff(shared.indptr))
-    weighted = csr_array((np.repeat(weight, np.diff(shared.indptr)), shared.indices, shared.indptr), shape=shared.shape)
-
-    def similarities(start: int, product: csr_array) -> Entries:
-        row = np.repeat(np.arange(start, start + product.shape[0]), np.diff(product.indptr))
-        wanted = product.indices != row
-        # Each pair stands for both of its orders.
-        return row[wanted], product.indices[wanted], 2 * rounded(product.data[wanted])
-
-    right = weighted if kept is None else columns_of(weighted, kept)
-    offsets, item, similarity = nearest_rows(shared.T.tocsr(), right, neighbours, similarities)
-    return offsets, item, similarity.float()
-
-
-def _pairs(likes: csr_array) -> Iterator[csr_array]:
-    """ones, pairs x items, block by block: what each pair of users that shares two items or more shares."""
-    by_item = likes.T.tocsr()
-    for start, stop in _blocks(likes, by_item):
-        overlap = likes[start:stop] @ by_item
-        first = np.repeat(np.arange(start, stop), np.diff(overlap.indptr))
-        wanted = (overlap.indices > first) & (overlap.data >= 2)
-        yield likes[first[wanted]].multiply(likes[overlap.indices[wanted]]).tocsr()
-
-
-def _blocks(likes: csr_array, by_item: csr_array) -> Iterator[tuple[int, int]]:
-    """Runs of users who meet about _BLOCK others together, each as often as they share an item."""
-    met: NDArray[np.float64] = likes @ np.diff(by_item.indptr)
-    block = np.cumsum(met) // _BLOCK
-    edges = np.append(np.flatnonzero(np.diff(block, prepend=-1)), likes.shape[0])
-    return zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        likes = latest_likes(history, len(build.dataset.catalogue), settings.audience)
+        offsets, item = (torch.from_numpy(part.astype(np.int64)) for part in (likes.indptr, likes.indices))
+        nearest = swing(offsets, item, settings.neighbours, items=likes.shape[1], alpha=settings.alpha)
+        return cls(fading(history, settings.fading), *among(build.once(recalled), *nearest))

@@ -19,7 +19,7 @@ def settings_of(settings: dict[str, Any]) -> dict[str, Any]:
     recall = settings["recall"]
     rest = {name: value for name, value in settings.items() if name not in ("recall", *_TRAINED)}
     channels = {name: {"quota": quota} for name, quota in recall.items() if name not in ("total", *_OF_ITEMCF)}
-    channels["itemcf"] |= {name: recall[name] for name in _OF_ITEMCF}
+    channels["itemcf"] |= {name: recall[name] for name in _OF_ITEMCF} | {"similarity": "cosine", "fading": 0}
     for name in _TRAINED:
         channels[name] |= {key: value for key, value in settings[name].items() if key != "seed"}
     rankers: dict[str, Any] = {name: _ranker(rest[name]) for name in ("preranker", "ranker") if name in rest}

@@ -54,6 +54,7 @@ SMALL = [
     beam._case(3, 3, 12, beam=7),
     bench_itemcf._case(300, 80, 4000, 5),
     bench_itemcf._case(300, 2000, 500, 5),
+    bench_itemcf._shape(300, 90, 3000, 5),
     networks._case(9, 13, items=1000),
     networks._case(1, 13, items=1000),
     networks._towers(5, 31, items=1000),

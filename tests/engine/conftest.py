@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,9 @@ sys.path.append(str(Path(__file__).parent))
 @pytest.fixture(scope="session")
 def small_settings() -> Settings:
     quotas = {"itemcf": 60, "two_tower": 80, "author_latest": 40, "popular_in_category": 40, "popular": 60}
-    channels = {name: {"quota": quota} for name, quota in quotas.items()}
+    channels: dict[str, dict[str, Any]] = {name: {"quota": quota} for name, quota in quotas.items()}
+    # As format 1 had it.
+    channels["itemcf"] |= {"similarity": "cosine", "fading": 0}
     # Enough passes to learn something, too few to wait for.
     train = {"epochs": 3, "batch_size": 512, "embedding_learning_rate": 5e-3}
     return Settings.model_validate(

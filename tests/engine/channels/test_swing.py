@@ -6,11 +6,9 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.channels import swing as module
 from headrace.channels.swing import Swing
 
 
@@ -81,18 +79,9 @@ def test_neighbours_equal_brute_force(small, seed, neighbours, last, audience, a
         np.testing.assert_allclose([x for _, x in mine], [x for _, x in theirs], rtol=2**-24 + 2**-39)
 
 
-@pytest.mark.parametrize("block", [1, 40])
-def test_blocks_do_not_change_the_neighbours(small, monkeypatch, block):
-    log = small.random_log(5, users=31, items=97, rows=1000)
-    expected = small.fit(Swing, [log], 31, 97).state().tensors
-    monkeypatch.setattr(module, "_BLOCK", block)
-    found = small.fit(Swing, [log], 31, 97).state().tensors
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-
-
 def test_score_is_the_sum_over_the_users_items(small):
     log = log_of(small, [[0, 1, 2], [0, 1, 2], [0]])
-    [found] = small.lists(small.fit(Swing, [log], 3, 3).recall(small.requests([2]), 9))
+    [found] = small.lists(small.fit(Swing, [log], 3, 3, fading=0).recall(small.requests([2]), 9))
     assert found == [(1, 0.5), (2, 0.5)]
 
 
