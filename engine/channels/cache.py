@@ -34,9 +34,9 @@ class Cache(Remembering):
     Of every recommendation the `top` of the ranking are kept. An item leaves when it is shown, when it was recalled
     `recalls` times or is `days` old, and as the oldest of more than `capacity`; one that is kept and ranks high again
     stays as it was. A snapshot begins with none.
-    row: int32 [U], the user's row of the tables, -1 none. tables: [R, capacity] each, oldest first from the right:
-    item int32, -1 empty; score float32, the ranking's; stored int64, ms since the epoch; recalls int16. Safe from many
-    threads.
+    row: int32 [U], the user's row of the tables, 0, which is empty, for none. tables: [R, capacity] each, the newest at
+    the right: item int32, -1 empty; score float32, the ranking's; stored int64, ms since the epoch; recalls int16. Safe
+    from many threads.
     """
 
     name = "cache"
@@ -56,8 +56,8 @@ class Cache(Remembering):
 
     @classmethod
     def fit(cls, build: Build, settings: Settings) -> Cache:
-        row = torch.full((len(build.dataset.users),), -1, dtype=torch.int32)
-        return cls(row, _empty(0, settings.capacity), settings.top, settings.recalls, settings.days)
+        row = torch.zeros(len(build.dataset.users), dtype=torch.int32)
+        return cls(row, _empty(1, settings.capacity), settings.top, settings.recalls, settings.days)
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """score = the ranking's when the item was kept. Raises ValueError for a quota below 1 or a user row outside the
@@ -66,17 +66,18 @@ class Cache(Remembering):
         user = requests.user
         if len(user) and not -1 <= int(user.min()) <= int(user.max()) < len(self.row):
             raise ValueError(f"user: expected rows from -1 to {len(self.row) - 1}, got {user.tolist()[:8]}")
-        known = (user >= 0).nonzero().squeeze(1)
+        if not len(user) or not len(self.row):
+            return Candidates.empty(len(user))
         with self._lock:
-            known = known[self.row[user[known]] >= 0]
-            held = {name: table[self.row[user[known]].long()] for name, table in self.tables.items()}
-        there = self._alive(held, requests.time[known])
-        counts = torch.zeros_like(user)
-        counts[known] = there.sum(1)
-        item, score = held["item"][there].long(), held["score"][there]
-        index, offsets = top_per_segment(offsets_of(counts), score, item, quota)
-        item = item[index]
-        return Candidates(offsets, item, score[index], torch.zeros_like(item))
+            row = self.row.index_select(0, user.clamp_min(0)).masked_fill_(user < 0, 0)
+            held = {name: table.index_select(0, row) for name, table in self.tables.items()}
+        there = self._alive(held, requests.time)
+        kept = there.view(-1).nonzero().squeeze(1)
+        item, score = (held[name].view(-1).index_select(0, kept) for name in ("item", "score"))
+        item = item.long()
+        index, offsets = top_per_segment(offsets_of(there.sum(1)), score, item, quota)
+        item = item.index_select(0, index)
+        return Candidates(offsets, item, score.index_select(0, index), torch.zeros_like(item))
 
     # Tensors made in inference mode could be changed nowhere else.
     @torch.inference_mode(False)
@@ -113,14 +114,14 @@ class Cache(Remembering):
         with self._lock:
             users, items = users[users >= 0], items[users >= 0]
             row = self.row[users].long()
-            known = (row >= 0).nonzero().squeeze(1)
+            known = (row > 0).nonzero().squeeze(1)
             pair, place = (self.tables["item"][row[known]] == items[known, None]).nonzero().T
             self.tables["item"][row[known][pair], place] = -1
 
     def _rows(self, users: Tensor) -> Tensor:
         """int64 [m], the rows of the tables of distinct users, made for those without one."""
-        without = users[self.row[users] < 0]
-        used = int(self.row.max()) + 1 if len(self.row) else 0
+        without = users[self.row[users] == 0]
+        used = int(self.row.max()) + 1 if len(self.row) else 1
         if (missing := used + len(without) - len(self.tables["item"])) > 0:
             more = max(missing, len(self.tables["item"]) // 2)
             grown = _empty(more, self.tables["item"].shape[1])
@@ -145,7 +146,9 @@ class Cache(Remembering):
             name: state.tensor(name, dtype, rows, capacity, least=None if name in ("item", "score") else 0).clone()
             for name, (dtype, _) in _COLUMNS.items()
         }
-        row = state.tensor("row", torch.int32, "users", least=-1, below=rows).clone()
+        if rows < 1 or bool((tables["item"][0] >= 0).any()):
+            raise ValueError("item: expected nothing in the first row, which is nobody's, got items")
+        row = state.tensor("row", torch.int32, "users", least=0, below=rows).clone()
         days = state.fact("days", Annotated[float, Field(gt=0, le=36_500)])
         return cls(row, tables, state.fact("top", _COUNT), state.fact("most", _COUNT), days)
 

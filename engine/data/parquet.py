@@ -31,6 +31,7 @@ from headrace.data.dataset import KIND, UNKNOWN, Catalogue, Dataset, Interaction
 from headrace.data.feedback import POSITIVE, with_feedback
 from headrace.data.files import MOST_ROWS, in_file, read_table
 from headrace.data.folder import of_one_replacement, replace_files
+from headrace.data.ids import IdMap
 
 LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
 _FILES = (LOG, HISTORY, CATALOGUE, USERS)
@@ -183,8 +184,8 @@ def _catalogue(table: pa.Table, notes: list[str]) -> Catalogue:
         duration_ms=_durations(table["duration_ms"]) if "duration_ms" in have else None,
         vector=_vectors(table["vector"]) if "vector" in have else None,
         marked=_marked(table["marked"]) if "marked" in have else None,
-        latitude=_degrees(table["latitude"], "latitude", 90) if "latitude" in have else None,
-        longitude=_degrees(table["longitude"], "longitude", 180) if "longitude" in have else None,
+        latitude=_degrees(table["latitude"], "latitude", 90, ids) if "latitude" in have else None,
+        longitude=_degrees(table["longitude"], "longitude", 180, ids) if "longitude" in have else None,
         title=_titles(table["title"]) if "title" in have else None,
         kinds={name.removeprefix(KIND): found for name, (found, _) in kinds.items()},
         names={name: texts for name, (_, texts) in (codes | lists | kinds).items()},
@@ -244,13 +245,15 @@ def _marked(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     return np.asarray(array.cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False))
 
 
-def _degrees(column: pa.ChunkedArray, name: str, most: int) -> NDArray[np.float64]:
+def _degrees(column: pa.ChunkedArray, name: str, most: int, ids: IdMap) -> NDArray[np.float64]:
     array = compact(column)
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
         raise ValueError(f"{name}: expected degrees, got {kind_of(array)}")
     degrees = np.array(array.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-    if (np.abs(degrees) > most).any():
-        raise ValueError(f"{name}: expected -{most} to {most}, got {degrees[np.abs(degrees) > most][0]}")
+    if (wrong := np.abs(degrees) > most).any():
+        row = int(wrong.argmax())
+        item = ids.ids[row].item()
+        raise ValueError(f"{name}: expected -{most} to {most}, got {degrees[row]} of item {item!r:.60}")
     return degrees
 
 

@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from headrace.benchmarks import bench_beam_search as beam
-from headrace.benchmarks import bench_bloom, bench_dpp, bench_embedding_bag, bench_itemcf, bench_mmr, bench_topk
+from headrace.benchmarks import (
+    bench_bloom,
+    bench_channels,
+    bench_dpp,
+    bench_embedding_bag,
+    bench_itemcf,
+    bench_mmr,
+    bench_topk,
+)
 from headrace.benchmarks import bench_closeness as close
 from headrace.benchmarks import bench_lookup_pairs as lookup
 from headrace.benchmarks import bench_network as networks
@@ -45,6 +53,7 @@ SMALL = [
     bench_dpp._case(3, 60, 16, 12, None, 2),
     bench_mmr._case(3, 60, 16, 12, None),
     bench_mmr._case(9, 60, 16, 12, 5, 3),
+    bench_channels._case(500, 3, 60, 3000),
     bench_bloom._contains(3, 400, 300),
     bench_bloom._big(2000, 1000),
     bench_bloom._insert(3, 400),
@@ -115,6 +124,8 @@ def test_a_damaged_answer_is_wrong_or_near(case: Case, known: dict[str, Bench]) 
         damaged = answer[0], *(part.flip(0) for part in answer[1:])
     elif case.op == "segment_topk":
         damaged = answer.flip(0)
+    elif case.op == "channels":
+        damaged = [answer[0], *answer[2:], answer[1]]
     elif case.op == "two_hop":
         damaged = (answer[0], answer[1].flip(0), answer[2])
     else:

@@ -163,3 +163,33 @@ def test_neighbours_are_others_most_alike_first(channel):
         assert mine.tolist() == sorted(mine.tolist(), reverse=True)
     one = channel.neighbours(torch.tensor([5]), 2)
     assert one.item.tolist() == found.item[found.request == 5][:2].tolist()
+
+
+#: What training draws, and what a click rate that is smoothed by a number of rows depends on.
+COUNTED = [name for name in CHANNELS if name not in ("two_tower", "two_tower_i2i", "matrix_completion", "cache")]
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTED if name not in ("geohash", "same_city")])
+def test_every_event_twice_changes_no_list(small, name):
+    made = build(small, 11)
+    log = made.dataset.log.take(np.repeat(np.arange(len(made.dataset.log)), 2))
+    twice = dataclasses.replace(made, dataset=made.dataset.with_log(log))
+    one, other = (fit(name, world) for world in (made, twice))
+    before, after = (kind.recall(ask(small, kind, range(USERS)), 50) for kind in (one, other))
+    assert torch.equal(before.offsets, after.offsets)
+    assert torch.equal(before.item, after.item)
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_log_in_which_nobody_likes_anything_brings_nothing_of_it(small, name):
+    made = build(small, 11)
+    log = dataclasses.replace(
+        made.dataset.log, signals={name: np.zeros_like(column) for name, column in made.dataset.log.signals.items()}
+    )
+    world = dataclasses.replace(made, dataset=made.dataset.with_log(log))
+    kind = CHANNELS[name]
+    if kind.needs(world.dataset) is None:
+        fitted = fit(name, world)
+        found = fitted.recall(ask(small, fitted, range(USERS)), 50)
+        # Places have what is new there, whoever likes it.
+        assert (len(found) > 0) == (name in ("geohash", "same_city"))

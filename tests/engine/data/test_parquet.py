@@ -150,9 +150,10 @@ def test_history_that_is_gone_is_removed(tmp_path):
     [
         ("item", ["a", "a", "b"], "repeated"),
         ("item", ["a", None, "b"], "item: expected no nulls, got 1"),
-        ("colour", ["a", "b", "c"], "unknown column colour"),
+        ("headline", ["a", "b", "c"], "unknown column headline"),
         ("title", [1, 2, 3], "title: expected strings, got int64"),
-        ("latitude", [1.0, 2.0, 90.5], "latitude: expected -90 to 90, got 90.5"),
+        ("latitude", [1.0, 2.0, 90.5], "latitude: expected -90 to 90, got 90.5 of item 'c'"),
+        ("longitude", [float("inf"), 2.0, 0.0], "longitude: expected -180 to 180, got inf of item 'a'"),
         ("longitude", ["1", "2", "3"], "longitude: expected degrees, got string"),
         ("vector", [[1.0], [1.0, 2.0], [3.0]], "vector: expected one length"),
         ("vector", [[1.0], [float("nan")], [3.0]], "vector: expected finite values"),
