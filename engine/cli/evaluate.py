@@ -28,11 +28,11 @@ Cut = Annotated[
 ]
 Days = Annotated[float | None, typer.Option(help="With --by time: the test is the last so many days.")]
 Share = Annotated[
-    float | None, typer.Option(help="With --by time, share or random: the share that is held out [default: 0.2]")
+    float | None, typer.Option(help="With --by time, share or random: the share that is held out; 0.2 without.")
 ]
 N = Annotated[int | None, typer.Option("-n", "--n", help="With --by last: held-out positives of each user.")]
-Folds = Annotated[int | None, typer.Option(help="With --by fold: into how many parts [default: 10]")]
-Fold = Annotated[int | None, typer.Option(help="With --by fold: which part is the test, from 0 [default: 0]")]
+Folds = Annotated[int | None, typer.Option(help="With --by fold: into how many parts; 10 without.")]
+Fold = Annotated[int | None, typer.Option(help="With --by fold: which part is the test, from 0; 0 without.")]
 PositiveRows = Annotated[
     str,
     typer.Option("--positive", help='Rows that count as wanted: a signal ("click"), or "interest>=2" and the like.'),
@@ -83,7 +83,7 @@ def evaluate(
         Path | None, typer.Option(help="A snapshot folder; without one, an engine is built on the training part.")
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(help="The log; with --test or --snapshot alone, the training log.")
+        Path | None, typer.Option(help="What the engine is or was trained on; with --by, what is parted.")
     ] = None,
     test: Annotated[
         Path | None, typer.Option(help="What users went on to do: a log's folder, or one Parquet file of its rows.")
