@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset, check_plausible
+from headrace.data.order import in_some_order
 from headrace.data.words import realigned
 from headrace.exposure import Bars, ExposureFilter, Stock
-from headrace.features import TrainingSet
 from headrace.features.families.words import Words
 from headrace.fingerprint import fingerprint
 from headrace.ranking import check_interest, check_objectives, train_ranker
-from headrace.ranking.negatives import with_unshown
+from headrace.ranking.negatives import Unshown
+from headrace.ranking.samples import Samples
 from headrace.reranking import Reranker
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
@@ -34,12 +35,19 @@ class Built:
     """A trained engine, what its training reported, and what could not be built -> why.
 
     left_out: channels. unlearnt: targets that the log cannot teach, and the fusion where it has none of its columns.
+    said: what the build found of the log.
     """
 
     engine: Engine
     fits: list[FitReport]
     left_out: dict[str, str]
     unlearnt: dict[str, str] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing of the log's order and of the trainings, a sentence each, without its full stop."""
+        return [*self.said, *(fit.warning for fit in self.fits if fit.warning)]
 
     @property
     def slow(self) -> dict[str, str]:
@@ -69,12 +77,15 @@ def build(
     for time in dataset.log.time[[0, -1]].tolist():
         check_plausible("log.time", time)
     check_interest(dataset.log)
+    log, said = in_some_order(dataset.log, settings.seed)
+    dataset = dataset.with_log(log)
     parts = _parts(warm)
     if warm and (words := warm.funnel.ranker.store.family(Words)):
         dataset = realigned(dataset, words.vocabulary())
     with work_folder(out, fingerprint(dataset, settings, {name: part.state() for name, part in parts.items()})) as work:
         job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=parts)
-        return _build(job, settings, out, _moved_codes(warm, dataset) if warm else None)
+        built = _build(job, settings, out, _moved_codes(warm, dataset) if warm else None)
+    return replace(built, said=(said,)) if said else built
 
 
 def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tensor] | None) -> Built:
@@ -82,8 +93,8 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
     with job.step("features"):
         store = job.store
     share = min(settings.unshown, settings.unshown_most / len(dataset.log))
-    shown = with_unshown(dataset.log, len(dataset.catalogue), share, settings.seed)
-    unlearnt = check_objectives(shown, (settings.preranker, settings.ranker), settings.fusion)
+    unshown = Unshown(share, len(dataset.catalogue), settings.seed)
+    unlearnt = check_objectives(dataset.log, (settings.preranker, settings.ranker), settings.fusion, drawn=share > 0)
     channels = fit_channels(job, settings.channels)
     if not channels:
         why = "; ".join(f"{name}: {lack}" for name, lack in job.left_out.items()) or "no quota above 0"
@@ -92,9 +103,9 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
         bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset, settings.exposure.recall_days))
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     with job.step("training rows"):
-        rows = TrainingSet(store, shown)
+        samples = Samples.of(store, dataset.log, unshown, settings.validation)
     preranker, ranker = (
-        train_ranker(job, one, log=shown, rows=rows, fusion=settings.fusion, maps=maps)
+        train_ranker(job, one, samples=samples, fusion=settings.fusion, maps=maps)
         for one in (settings.preranker, settings.ranker)
     )
     funnel = assemble(channels, bars, preranker, ranker, reranker, settings)

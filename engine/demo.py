@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.progress import Progress
 
 from headrace.build import Built, build
@@ -22,16 +21,15 @@ from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
 from headrace.kernels import atomic
 from headrace.report import page, print_report, write_html
-from headrace.report.model import Curve, DatasetSummary, Report, Training
+from headrace.report.model import Curve, DatasetSummary, Number, Report, Training
 from headrace.serving import Engine
 from headrace.settings import Settings
-from headrace.training.loop import FitReport
+from headrace.training.loop import LOSS, FitReport
+from headrace.training.split import cut_of
 from headrace.version import __version__
 
-_DAY_MS = 86_400_000
 #: Held-out users that the quality is measured on.
 _ASKED = 2000
-_HELD_OUT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def run_demo(
     """Reads `data` (or generates a log of `sizes` users, items, events), builds, measures, and writes `out`/<stamp>."""
     page.environment()  # a missing extra should be told before the work, not after it
     started = time.monotonic()
-    dataset = read(data, most_rows=settings.log_rows) if data else generate(*sizes, seed=settings.seed).dataset
+    dataset = _dataset(data, sizes, settings)
     train, test, words = split_last_days(dataset.log)
     seconds = {"read": time.monotonic() - started}
     folder = out / time.strftime("%Y%m%d-%H%M%S")
@@ -71,14 +69,20 @@ def run_demo(
     return DemoRun(folder, report)
 
 
+def _dataset(data: Path | None, sizes: tuple[int, int, int], settings: Settings) -> Dataset:
+    if data is None:
+        return generate(*sizes, seed=settings.seed).dataset
+    return read(data, most_rows=settings.log_rows, positive=settings.positive_rating)
+
+
 def split_last_days(log: InteractionLog) -> tuple[InteractionLog, InteractionLog, str]:
-    """The log before and after a cut: the fewest whole last days that hold a tenth of the rows."""
-    days = 1 + np.arange(max(1, int(log.time[-1] - log.time[0]) // _DAY_MS))
-    held = len(log) - np.searchsorted(log.time, log.time[-1] - days * _DAY_MS, "right")
-    chosen = int(days[np.argmax(held >= _HELD_OUT_SHARE * len(log))])
-    cut = int(log.time[-1]) - chosen * _DAY_MS + 1
-    if cut <= log.time[0]:  # a log of less than a day
-        cut = int(log.time[int(len(log) * (1 - _HELD_OUT_SHARE))])
+    """The log before and after a cut: the fewest whole last days that hold a tenth of the rows, as `cut_of` finds them.
+    Raises ValueError where all times are alike."""
+    cut = cut_of(log.time)
+    if cut is None:
+        raise ValueError(
+            f"log: expected times that part its last rows from the others, got {log.time[0]} to {log.time[-1]}"
+        )
     train, test = split_at(log, cut)
     moment = datetime.datetime.fromtimestamp(cut / 1000, datetime.timezone.utc)
     return train, test, f"the rows from {moment:%Y-%m-%d %H:%M} UTC on, {len(test):,} of {len(log):,}"
@@ -109,6 +113,7 @@ def measure(
     report.notes.extend(f"Channel {name} was left out: {why}." for name, why in built.left_out.items())
     report.notes.extend(f"The {name} has no say: {why}." for name, why in built.unlearnt.items())
     report.notes.extend(f"The {name} is served by torch, not by the kernel: {why}." for name, why in built.slow.items())
+    report.notes.extend(f"{words}." for words in built.notes)
     report.notes.append(f"Trained on the rows before the cut; measured on {words}.")
     report.notes.append(
         "Statistics are frozen at the cut, as a snapshot serves them; nothing after the cut enters any feature."
@@ -117,6 +122,19 @@ def measure(
 
 
 def _training(fit: FitReport) -> Training:
-    curve = Curve(fit.label, [float(step) for step, _ in fit.losses], [value for _, value in fit.losses])
-    last = fit.losses[-1][1] if fit.losses else None
-    return Training(fit.label, fit.parameters, fit.rows, fit.seconds, last, [curve])
+    curves = [Curve("training", [float(step) for step, _ in fit.losses], [value for _, value in fit.losses])]
+    if fit.validations:
+        checked: list[Number] = [found[LOSS] for _, found in fit.validations]
+        curves.append(Curve("validation", [float(step) for step, _ in fit.validations], checked))
+    return Training(
+        fit.label,
+        fit.parameters,
+        fit.rows * fit.steps // fit.per_epoch,
+        fit.seconds,
+        fit.losses[-1][1] if fit.losses else None,
+        curves,
+        network=fit.network,
+        epochs=fit.steps / fit.per_epoch,
+        kept_epochs=fit.kept / fit.per_epoch,
+        validation=dict(next((found for step, found in fit.validations if step == fit.kept), {})),
+    )

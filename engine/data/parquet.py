@@ -18,8 +18,10 @@ from headrace.data.clock import published
 from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
 from headrace.data.columns import by_id
 from headrace.data.dataset import KIND, UNKNOWN, Catalogue, Dataset, InteractionLog, Users
+from headrace.data.feedback import POSITIVE, with_feedback
 from headrace.data.files import MOST_ROWS, in_file, read_table
 from headrace.data.folder import of_one_replacement, replace_files
+from headrace.data.ids import IdMap
 
 LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
 _FILES = (LOG, HISTORY, CATALOGUE, USERS)
@@ -32,10 +34,16 @@ _LONGEST = 2**31 - 1
 
 
 @of_one_replacement(_FILES)
-def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop", most_rows: int = MOST_ROWS) -> Dataset:
+def read_parquet(
+    folder: str | Path,
+    on_bad: Literal["drop", "refuse"] = "drop",
+    most_rows: int = MOST_ROWS,
+    positive: float = POSITIVE,
+) -> Dataset:
     """The dataset in `folder`.
 
-    log.parquet: the columns that `clean` takes; rows are dropped for its reasons. Signals not there stay absent.
+    log.parquet: the columns that `clean` takes, or ratings, or no feedback at all (see `with_feedback`, which is told
+        `positive`); rows are dropped for its reasons. Signals not there stay absent.
     history.parquet (optional): older interactions, the same columns but no context, cleaned the same way.
     catalogue.parquet (optional): item; any of author, city (integer or string), category, keyword (one value or a
         list, most specific first), publish_time (int64 ms or timestamp), duration_ms (integer), vector (list of
@@ -61,14 +69,15 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop",
         with in_file(path / USERS):
             users = _users(read_table(path / USERS, most_rows))
     ids = {"items": catalogue.ids if catalogue else None, "users": users.ids if users else None}
-    with in_file(path / LOG):
-        table = read_table(path / LOG, most_rows)
-        cleaned = clean(table, on_bad=on_bad, apart=not _as_written(table), **ids)
+    cleaned, words = read_log(path / LOG, on_bad, most_rows, positive, **ids)
+    notes += [f"log: {words}"] if words else []
     older: Cleaned | None = None
     if (path / HISTORY).exists():
         with in_file(path / HISTORY):
             table = read_table(path / HISTORY, most_rows)
             written = _as_written(table)
+            if words:
+                table, _ = with_feedback(table, positive)
             table = table.select([name for name in table.column_names if not name.startswith(CONTEXT)])
             older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad, apart=not written)
     return Dataset(
@@ -82,6 +91,24 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop",
         older.rows if older else None,
         tuple(notes),
     )
+
+
+def read_log(
+    path: Path,
+    on_bad: Literal["drop", "refuse"] = "drop",
+    most_rows: int = MOST_ROWS,
+    positive: float = POSITIVE,
+    items: IdMap | None = None,
+    users: IdMap | None = None,
+) -> tuple[Cleaned, str | None]:
+    """One file of log rows, and what `with_feedback` made of it. items, users: as `clean` takes them.
+
+    Raises ValueError naming the file, and the column and row that are wrong.
+    """
+    with in_file(path):
+        table = read_table(path, most_rows)
+        told, words = with_feedback(table, positive)
+        return clean(told, on_bad=on_bad, apart=not _as_written(table), items=items, users=users), words
 
 
 def write_parquet(dataset: Dataset, folder: str | Path) -> None:

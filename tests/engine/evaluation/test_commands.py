@@ -21,6 +21,7 @@ from headrace.data.holdout import WAYS, Split
 from headrace.evaluation.evaluate import without_filter
 from headrace.evaluation.held_out import held_out, known_pairs
 from headrace.evaluation.retrieval import METRICS
+from headrace.evaluation.rows import read_rows
 from headrace.evaluation.run import Asked
 from headrace.evaluation.run import run as evaluate_logs
 from headrace.recall import alone
@@ -165,6 +166,19 @@ def test_a_log_is_parted_and_read_again(way: str, tmp_path: Path, small_log: Dat
     code, text = run("split", "--log", tmp_path / "log", "--out", tmp_path / "parts")
     assert code == 2
     assert "expected no such folder yet, or an empty one" in text
+
+
+def test_ratings_are_clicks_from_the_threshold_of_the_settings_on(tmp_path: Path, snapshot: Path) -> None:
+    rating = np.arange(400) % 5 + 1
+    log = write(tmp_path / "log", rating=rating)
+    (tmp_path / "three.toml").write_text("positive_rating = 3")
+    code, text = run("split", "--log", log, "--out", tmp_path / "parts", "--settings", tmp_path / "three.toml")
+    assert code == 0, text
+    train = read_parquet(tmp_path / "parts" / "train").log
+    assert train.signals["click"].tolist() == (rating[:320] >= 3).tolist()
+    found = read_rows(log / "log.parquet", positive=5)
+    assert found.log.signals["click"].tolist() == (rating == 5).tolist()
+    assert found.notes == ("log.parquet: a rating of 5 or more is taken as a click",)
 
 
 def test_an_engine_is_built_on_the_training_part(tmp_path: Path) -> None:

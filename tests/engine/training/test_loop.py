@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headrace.training.checkpoint import read_checkpoint
-from headrace.training.loop import FitReport, TrainSettings, fit
+from headrace.training.loop import FitReport, fit
+from headrace.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(epochs=3, batch_size=16)
 
@@ -169,3 +170,99 @@ def test_no_rows_is_an_error(rows: int) -> None:
 def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"{next(iter(wrong))}\n  Input should be"):
         TrainSettings(**wrong)  # type: ignore[arg-type]
+
+
+def watched(
+    model: Net, losses: list[float], checkpoint: Path | None = None, stop: float | None = None, average: bool = False
+) -> FitReport:
+    """Trains for at most 9 epochs of 50 steps; the validations' losses are given, so the third, say, is the best."""
+    settings, asked = TrainSettings(epochs=9, batch_size=2), iter(losses)
+    path = checkpoint
+
+    def validate() -> dict[str, float]:
+        assert not model.training
+        torch.rand(3)  # its own draws change no step
+        value = next(asked)
+        if value == stop:
+            raise KeyboardInterrupt
+        return {"loss": value, "AUC": 0.5}
+
+    return fit(
+        model, 100, model.loss, settings, label="net", validate=validate, patience=2, checkpoint=path,
+        checkpoint_every=1e9, average=average,
+    )  # fmt: skip
+
+
+def test_training_ends_when_it_is_done_and_the_best_weights_are_kept(tmp_path: Path) -> None:
+    model, best = net(), net()
+    report = watched(model, [3.0, 2.0, 1.0, 1.0, 1.5, 0.0])
+    assert [step for step, _ in report.validations] == [50, 100, 150, 200, 250]
+    assert (report.steps, report.kept, report.per_epoch) == (250, 150, 50)
+    train(best, TrainSettings(epochs=3, batch_size=2))
+    assert_same(model, best)
+    assert report.network == "Net"
+    assert report.warning is None
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("stop", [2.0, 1.1, 1.6])
+def test_a_resumed_run_keeps_the_same_best_weights(tmp_path: Path, stop: float, average: bool) -> None:
+    losses = [3.0, 2.0, 1.0, 1.1, 1.6]
+    whole, resumed = net(), net()
+    expected = watched(whole, losses, average=average)
+    with pytest.raises(KeyboardInterrupt):
+        watched(net(), losses, tmp_path / "net.pt", stop, average)
+    report = watched(resumed, losses[losses.index(stop) :], tmp_path / "net.pt", average=average)
+    assert_same(whole, resumed)
+    assert (report.losses, report.validations) == (expected.losses, expected.validations)
+    again = net()
+    assert watched(again, [], tmp_path / "net.pt", average=average).steps == expected.steps
+    assert_same(whole, again)
+
+
+def test_a_validation_loss_that_only_rises_is_said() -> None:
+    report = watched(net(), [1.0, 2.0, 3.0])
+    assert report.kept == 50
+    assert report.warning is not None
+    assert "net: the validation loss rose from 1.0000 to 3.0000 while the training loss fell" in report.warning
+
+
+def test_a_validation_loss_that_is_not_finite_names_the_step() -> None:
+    with pytest.raises(FloatingPointError, match="net: the validation loss is nan at step 100"):
+        watched(net(), [1.0, float("nan")])
+
+
+@pytest.mark.parametrize(("rows", "batch", "steps"), [(100, 25, [40]), (1000, 2, [167, 334, 500, 667, 834, 1000])])
+def test_validations_are_neither_rare_nor_dense(rows: int, batch: int, steps: list[int]) -> None:
+    model = net()
+    settings = TrainSettings(epochs=10 if rows == 100 else 2, batch_size=batch)
+    report = fit(model, rows, model.loss, settings, label="net", validate=lambda: {"loss": 1.0}, patience=99)
+    assert [step for step, _ in report.validations] == steps
+
+
+@pytest.mark.parametrize(("after", "expected"), [(0, [0, 1, 2]), (3, [0, 1, 2]), (7, [1, 2]), (9, [1, 2])])
+def test_every_epoch_begins_once_also_when_resumed(tmp_path: Path, after: int, expected: list[int]) -> None:
+    path, begun, model = tmp_path / "net.pt", [], net()
+    if after:
+        interrupted(path, after, 0.0)
+    fit(model, 100, model.loss, SETTINGS, label="net", begin=begun.append, checkpoint=path)
+    assert begun == expected
+
+
+def test_the_mean_of_the_last_weights_is_kept_and_does_not_change_the_run() -> None:
+    plain, averaged, expected = net(), net(), None
+    seen: list[Tensor] = []
+
+    def loss(rows: Tensor) -> Tensor:
+        seen.append(plain.out.weight.detach().clone())
+        return plain.loss(rows)
+
+    one = fit(plain, 100, loss, SETTINGS, label="net")
+    two = train(averaged, average=True)
+    assert one.losses == two.losses
+    after = [*seen[1:], plain.out.weight.detach()]  # those of steps 1 to 21
+    for count, step in enumerate(range(5, 22, 5), 1):
+        weight = min(1.0, 5 / (count + 4))
+        expected = after[step - 1] if expected is None else (1 - weight) * expected + weight * after[step - 1]
+    assert expected is not None
+    assert torch.allclose(averaged.out.weight, expected, atol=1e-6)
