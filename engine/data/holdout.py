@@ -97,7 +97,11 @@ class Split:
         share = _SHARE if self.share is None else self.share
         _check_share(share)
         place = min(int(np.floor(len(log) * (1 - share))), len(log) - 1)
-        return split_at(log, int(log.time[place]) if len(log) else 0)
+        cut = int(log.time[place]) if len(log) else 0
+        if len(log) and cut == log.time[0]:
+            same = int((log.time == cut).sum())
+            raise ValueError(f"by time: the training side is empty; {same} of {len(log)} rows are of one time, {cut}")
+        return split_at(log, cut)
 
     def _held_out(self, log: InteractionLog) -> Mask:
         share = _SHARE if self.share is None else self.share

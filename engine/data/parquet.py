@@ -80,11 +80,8 @@ def read_parquet(
         with in_file(path / USERS):
             users = _users(read_table(path / USERS, most_rows))
     ids = {"items": catalogue.ids if catalogue else None, "users": users.ids if users else None}
-    with in_file(path / LOG):
-        table = read_table(path / LOG, most_rows)
-        told, words = with_feedback(table, positive)
-        notes += [f"log: {words}"] if words else []
-        cleaned = clean(told, on_bad=on_bad, apart=not _as_written(table), **ids)
+    cleaned, words = read_log(path / LOG, on_bad, most_rows, positive, **ids)
+    notes += [f"log: {words}"] if words else []
     older: Cleaned | None = None
     if (path / HISTORY).exists():
         with in_file(path / HISTORY):
@@ -105,6 +102,24 @@ def read_parquet(
         older.rows if older else None,
         tuple(notes),
     )
+
+
+def read_log(
+    path: Path,
+    on_bad: Literal["drop", "refuse"] = "drop",
+    most_rows: int = MOST_ROWS,
+    positive: float = POSITIVE,
+    items: IdMap | None = None,
+    users: IdMap | None = None,
+) -> tuple[Cleaned, str | None]:
+    """One file of log rows, and what `with_feedback` made of it. items, users: as `clean` takes them.
+
+    Raises ValueError naming the file, and the column and row that are wrong.
+    """
+    with in_file(path):
+        table = read_table(path, most_rows)
+        told, words = with_feedback(table, positive)
+        return clean(told, on_bad=on_bad, apart=not _as_written(table), items=items, users=users), words
 
 
 def write_parquet(dataset: Dataset, folder: str | Path) -> None:

@@ -118,7 +118,7 @@ class RankerTraining:
         rows = Rounds(lambda number: self._epoch(used, number), self._loss)
         self._build.train(
             self.ranker.network, self._rows_of(used), rows.loss, train, settings.part,
-            begin=rows.begin, validate=validate, patience=train.patience,
+            begin=rows.begin, validate=validate, patience=train.patience, average=True,
         )  # fmt: skip
 
     def finish(self) -> None:
@@ -128,7 +128,9 @@ class RankerTraining:
             rows = Rounds(lambda _: self._epoch(held, _LAST), self._loss)
             once = self._train.model_copy(update={"epochs": 1})
             label = f"{self._settings.part}_last_rows"
-            self._build.train(self.ranker.network, self._rows_of(held), rows.loss, once, label, begin=rows.begin)
+            self._build.train(
+                self.ranker.network, self._rows_of(held), rows.loss, once, label, begin=rows.begin, average=True
+            )
 
     def _used_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of some rows that are a sample of at least one target."""

@@ -174,6 +174,8 @@ class Engine:
 
     def _channel(self, name: str) -> Channel:
         known = {one.name: one for one in self.funnel.channels}
+        if not isinstance(name, str):
+            raise TypeError(f"channel: expected a name, got {name!r:.60}")
         if name not in known:
             raise ValueError(f"channel: expected one of {', '.join(known)}, which the snapshot has, got {name!r:.60}")
         return known[name]

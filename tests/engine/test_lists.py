@@ -43,6 +43,22 @@ def test_what_is_blocked_is_not_in_a_channels_list(engine: Engine) -> None:
     assert engine.recall([10**9], "itemcf", 5)[0].items == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (([3], "swing"), ValueError, "channel: expected one of .*popular.*, which the snapshot has, got 'swing'"),
+        (([3], ["popular"]), TypeError, r"channel: expected a name, got \['popular'\]"),
+        (([3], "popular", 0), ValueError, "k: expected at least 1, got 0"),
+        ((["3"], "popular"), TypeError, "user_ids: expected integer ids"),
+    ],
+)
+def test_errors_name_the_argument(
+    arguments: tuple[object, ...], error: type[Exception], words: str, engine: Engine
+) -> None:
+    with pytest.raises(error, match=words):
+        engine.recall(*arguments)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("channel", [None, "two_tower"])
 def test_the_file_has_the_pages_of_all_users(
     channel: str | None, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headrace.data import InteractionLog
-from headrace.data.holdout import fold, last_positives, last_share, random_share, undrawn
+from headrace.data.holdout import Split, fold, last_positives, last_share, random_share, undrawn
 
 
 def random_log(rows, users, seed=0):
@@ -69,6 +69,33 @@ def test_folds_are_a_partition():
 def test_draws_with_replacement_leave_over_a_third_out():
     left = undrawn(random_log(20_000, 5), seed=0)
     assert left.mean() == pytest.approx(np.exp(-1), abs=0.01)
+
+
+def test_the_last_share_by_time_keeps_rows_of_one_time_together():
+    log = random_log(400, 17)
+    train, test = Split(by="time", share=0.3).apply(log)
+    assert train.time[-1] < test.time[0]
+    assert (len(train), len(test)) == ((log.time < test.time[0]).sum(), (log.time >= test.time[0]).sum())
+    assert 120 <= len(test) < 120 + (log.time == test.time[0]).sum()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"by": "weeks"}, "by: expected one of time, last, share, leave-one-out, random, fold, bootstrap, got 'weeks'"),
+        ({"by": "random", "days": 2}, "days: expected it with by time, got by random"),
+        ({"by": "time", "share": 0.1, "days": 2}, "by time: expected one of cut, days and share, got days and share"),
+        ({"by": "last"}, "n: expected how many to hold out of each user, got none"),
+        ({"by": "time", "share": 0.0}, "share: expected more than 0 and less than 1, got 0"),
+        ({"by": "time"}, "by time: the training side is empty; 5 of 5 rows are of one time, 7"),
+        ({"by": "leave-one-out"}, "by leave-one-out: the test side is empty; 5 rows, 0 of them interest"),
+    ],
+)
+def test_splits_that_cannot_be_are_refused(options, words):
+    zero = np.zeros(5, np.int32)
+    log = InteractionLog(zero, zero, np.full(5, 7), {"click": np.zeros(5, np.int8)})
+    with pytest.raises(ValueError, match=words):
+        Split(**options).apply(log)
 
 
 def test_an_empty_log_has_nothing_to_hold_out():

@@ -211,7 +211,7 @@ def test_times_that_were_believed_are_believed_in_every_part(tmp_path):
     assert (whole.rows.dropped, whole.history_rows.dropped) == ({"time_apart": 1}, {"time_apart": 1})
     # The same rows, as part of a log in which there was no gap.
     times = np.array(gapped(40, far)["time"])
-    log = InteractionLog(np.zeros(40, np.int32), np.arange(40, dtype=np.int32), times, {})
+    log = InteractionLog(np.zeros(40, np.int32), np.arange(40, dtype=np.int32), times, {"click": np.ones(40, np.int8)})
     catalogue = replace(whole.catalogue, ids=IdMap(list(range(40))))
     write_parquet(replace(whole, catalogue=catalogue, log=log, history=log), tmp_path / "part")
     again = read_parquet(tmp_path / "part")
