@@ -19,5 +19,7 @@ SIZE = (2_000, 10_000, 60_000)
 def synthetic_engine(seed: int = 0, progress: Progress | None = None) -> Engine:
     """An engine on a synthetic log of `SIZE`, the same for the same seed, trained only briefly."""
     dataset = generate(*SIZE, seed=seed).dataset
+    once = {"train": {"epochs": 1, "batch_size": 512, "embedding_learning_rate": 5e-3}}
+    settings = Settings.model_validate({"seed": seed, "unshown": 0.2, "preranker": once, "ranker": once})
     with tempfile.TemporaryDirectory() as folder:
-        return build(dataset, Settings(seed=seed, unshown=0.2), Path(folder), progress).engine
+        return build(dataset, settings, Path(folder), progress).engine

@@ -84,17 +84,16 @@ class RankerTraining:
         maps: CodeMaps | None = None,
     ) -> None:
         self._build, self._settings, self._samples = build, settings, samples
-        self._train = train_settings(settings, len(samples.log), watched=samples.split is not None)
         labels = labels_of(samples.log, samples.names).without(settings.leave_out)
         known = sample_weights(labels, settings.negative_rate, build.seed)
         self._labels = Labels(labels.names, labels.value, known)
         self._used = known.any(1).numpy()
         self._drawn = [name in samples.drawn for name in labels.names]
-        rates = [
-            settings.negative_rate.get(n, 1.0) for n, drawn in zip(labels.names, self._drawn, strict=True) if drawn
-        ]
+        rates = [settings.negative_rate.get(name, 1.0) for name in labels.names if name in samples.drawn]
         self.share = samples.unshown.share * max(rates, default=0.0)
         self._timed = torch.tensor([name == PLAY_TIME for name in labels.names])
+        rows = self._rows_of(self._used_of(samples.trained))
+        self._train = train_settings(settings, rows, watched=samples.split is not None)
         weights = [settings.weights.get(name, 1.0) for name in labels.names]
         self._weights = torch.tensor(weights, dtype=torch.float32)
         with build.seeded():
