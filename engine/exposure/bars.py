@@ -27,16 +27,15 @@ class Bars:
     def why(self, requests: Requests, of: Tensor, offsets: Tensor, item: Tensor) -> Tensor:
         """uint8 [n], bits of `WHY`, 0 where the item may be shown. List l, item[offsets[l]:offsets[l+1]], is of request
         of[l] (int64 [L])."""
-        user, time = requests.user.index_select(0, of), requests.time.index_select(0, of)
-        why = self.exposure.seen_lists(user, time, offsets, item).to(torch.uint8)
+        why = self.exposure.seen_lists(requests.user, requests.time, offsets, item, of).view(torch.uint8)
         if self.stock.recall_ms:
-            why += _OLD * self.stock.old(item, time.repeat_interleave(offsets.diff()))
+            why.add_(self.stock.old(requests.time.index_select(0, of), offsets, item).view(torch.uint8), alpha=_OLD)
         if requests.blocked:
             request = of.repeat_interleave(offsets.diff())
             hit = torch.zeros_like(item, dtype=torch.bool)
             for kind, (bounds, code) in requests.blocked.items():
                 self._block(hit, kind, request, item, segment_of(bounds), code)
-            why += _BLOCKED * hit
+            why.add_(hit.view(torch.uint8), alpha=_BLOCKED)
         return why
 
     def _block(self, hit: Tensor, kind: str, request: Tensor, item: Tensor, blocker: Tensor, code: Tensor) -> None:

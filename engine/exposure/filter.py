@@ -169,13 +169,15 @@ class ExposureFilter:
         removed = self.seen_lists(requests.user, requests.time, candidates.offsets, candidates.item)
         return candidates.keep(~removed), removed
 
-    def seen_lists(self, users: Tensor, at: Tensor, offsets: Tensor, items: Tensor) -> Tensor:
+    def seen_lists(self, users: Tensor, at: Tensor, offsets: Tensor, items: Tensor, of: Tensor | None = None) -> Tensor:
         """bool [n]: whether users[l] was shown items[i] (int64 [n]) by at[l] (int64 [L] each), for i in
-        offsets[l]:offsets[l+1]."""
+        offsets[l]:offsets[l+1]. of: int64 [L], whose list l is: of users[of[l]] by at[of[l]]; None: of users[l]."""
         entries = self._entries(users)
         # What counts before the rows, and copies of these before the bits that they name: see FilterBank.
         old = self._days.older(entries, at)
         rows = [bank.row.index_select(0, entries).masked_fill_(old, -1) for bank in self._banks]
+        if of is not None:
+            rows = [row.index_select(0, of) for row in rows]
         bits, hashes = [bank.bits for bank in self._banks], [bank.hashes for bank in self._banks]
         return bloom_contains_lists(bits, rows, hashes, offsets, items)
 
@@ -292,7 +294,7 @@ class ExposureFilter:
     def _entries(self, users: Tensor) -> Tensor:
         """Entries of the tables: 0, nobody's, for users without one."""
         users_now = self._users  # once: it may grow meanwhile
-        return (users.clamp(-1, users_now) + 1) % (users_now + 1)
+        return (users + 1).masked_fill_((users < 0) | (users >= users_now), 0)
 
     def _record(self, users: Tensor, items: Tensor, at: Tensor, repeats: bool) -> None:
         good = self._clock.plausible(at)

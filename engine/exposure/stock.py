@@ -38,6 +38,12 @@ class Stock:
     published: Tensor
     recall_ms: int = 0
     kinds: dict[str, Kind] = field(default_factory=dict)
+    #: `published`, later than anything where unknown.
+    _known: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        later = self.published.masked_fill(self.published == UNKNOWN, torch.iinfo(torch.int64).max)
+        object.__setattr__(self, "_known", later)
 
     @classmethod
     def of(cls, dataset: Dataset, recall_days: int | None = None) -> Stock:
@@ -59,10 +65,18 @@ class Stock:
     def __len__(self) -> int:
         return len(self.order)
 
-    def old(self, item: Tensor, time: Tensor) -> Tensor:
-        """bool [n]: whether each item is too old to be recalled at its time (int64 [n])."""
-        published = self.published.index_select(0, item)
-        return (published != UNKNOWN) & (published < time - self.recall_ms)
+    def old(self, time: Tensor, offsets: Tensor, item: Tensor) -> Tensor:
+        """bool [n]: whether item[i] (int64 [n]) is too old to be recalled at time[l] (int64 [L]), for i in
+        offsets[l]:offsets[l+1]."""
+        if not len(item):
+            return torch.zeros(0, dtype=torch.bool)
+        first, last = (int(end) for end in time.aminmax())
+        if first != last:
+            return self._known.index_select(0, item) < (time - self.recall_ms).repeat_interleave(offsets.diff())
+        # Requests that come together are of one time: then each item is asked once, where that is less.
+        if len(self) <= len(item):
+            return (self._known < first - self.recall_ms).index_select(0, item)
+        return self._known.index_select(0, item) < first - self.recall_ms
 
     def codes_of(self, kind: str, item: Tensor) -> tuple[Tensor, Tensor, int]:
         """(pair int64 [m], code int64 [m], a number above all codes): code[j] is one of item[pair[j]]'s."""

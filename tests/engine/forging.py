@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,11 @@ import torch
 from torch import Tensor
 
 from headrace import storage
-from headrace.exposure import bank
-from headrace.kernels.bloom import bloom_size
 from headrace.serving import Engine
 from headrace.snapshot import Snapshot, SnapshotError
 from headrace.state import State
 
 Draw = np.random.Generator
-_SIZE = functools.cache(bloom_size)
 _DTYPES = (torch.float32, torch.float64, torch.int64, torch.int32, torch.int8, torch.bool, torch.uint8)
 _FACTS = (
     None,
@@ -172,8 +168,6 @@ def serves(engine: Engine) -> None:
 def check_forged(folder: Path, snapshot: Snapshot, seed: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether a forged snapshot is refused by a SnapshotError; False where it serves. Raises for anything else."""
     given, what = forged(np.random.default_rng(seed), snapshot)
-    # Most of a load of so small a snapshot, and always the same.
-    monkeypatch.setattr(bank, "bloom_size", _SIZE)
     monkeypatch.setattr(storage, "read_snapshot", lambda *_: given)
     try:
         engine = Engine.load(folder)

@@ -125,7 +125,7 @@ def test_counts_are_told_where_they_are_asked_for(snapshot: Path) -> None:
 
 @pytest.mark.slow
 def test_a_reader_may_leave_early(snapshot: Path) -> None:
-    users = ",".join(map(str, range(5000)))
+    users = ",".join(map(str, range(600)))
     words = ["headrace", "recommend", "--snapshot", str(snapshot), "--users", users]
     code = f"import sys; from headrace.cli import app; sys.argv = {words!r}; app()"
     with subprocess.Popen(

@@ -239,7 +239,7 @@ for scan in SCANS:
 # An item that is not finite is in no answer.
 items[7], items[8, 1] = torch.inf, torch.nan
 found = torch.ops.headrace.topk(queries, items, 3, "ip", None, "gpu", 0)
-expected = topk(queries, items, 3, "ip", bits((np.arange(300) != 7) & (np.arange(300) != 8)), "reference")
+expected = topk(queries, items, 3, "ip", bits((np.arange(300) != 7) & (np.arange(300) != 8)), backend="reference")
 assert torch.equal(found[1], expected[1])
 """
     )

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace.exposure import ExposureFilter
+from headrace.data import UNKNOWN
+from headrace.exposure import ExposureFilter, Stock
 from headrace.exposure.filter import DAY_MS
 from headrace.state import State
 
@@ -172,3 +173,18 @@ def test_windows_that_cannot_be_are_refused(window_days: float) -> None:
 def test_a_time_that_is_no_integer_is_refused() -> None:
     with pytest.raises(TypeError):
         ExposureFilter().record(longs(1), longs(1), float("nan"))  # type: ignore[arg-type]
+
+
+def test_an_item_is_too_old_by_the_time_of_its_list() -> None:
+    published = torch.tensor([UNKNOWN, 0, 50, 100, 2**62])
+    stock = Stock(torch.arange(5), published, recall_ms=60)
+    for times in ([110, 110, 110], [110, 60, 200], [-(2**60), 61, 2**61]):
+        for width in (2, 5, 30):  # fewer pairs than items, and more
+            item = torch.arange(3 * width) % 5
+            offsets = torch.tensor([0, width, width, 3 * width])
+            got = stock.old(torch.tensor(times), offsets, item)
+            time = [times[0]] * width + [times[2]] * 2 * width
+            known = [int(published[one]) for one in item]
+            assert got.tolist() == [p != UNKNOWN and p < t - 60 for p, t in zip(known, time, strict=True)]
+    none = torch.zeros(0, dtype=torch.int64)
+    assert len(stock.old(none, torch.zeros(1, dtype=torch.int64), none)) == 0
