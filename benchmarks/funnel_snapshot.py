@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +20,15 @@ from headrace.data import Dataset, generate
 from headrace.exposure import Bars, Stock
 from headrace.kernels import atomic
 from headrace.ranking import train_ranker
-from headrace.ranking.negatives import with_unshown
+from headrace.ranking.negatives import Unshown
+from headrace.ranking.samples import Samples
+from headrace.ranking.settings import RankerTrain
 from headrace.reranking import Reranker
 from headrace.settings import Settings
 from headrace.storage import assemble, save
 from headrace.training.build import Build
-from headrace.training.loop import FitReport, TrainSettings
+from headrace.training.loop import FitReport
+from headrace.training.settings import TrainSettings
 from headrace.version import __version__
 
 CACHE = Path("runs/bench-cache")
@@ -45,11 +49,17 @@ class SampledBuild(Build):
     sample: int = SAMPLE
 
     def train(
-        self, model: nn.Module, rows: int, loss_of: Callable[[Tensor], Tensor], settings: TrainSettings, label: str
+        self,
+        model: nn.Module,
+        rows: int,
+        loss_of: Callable[[Tensor], Tensor],
+        settings: TrainSettings,
+        label: str,
+        **more: Any,
     ) -> FitReport:
         drawn = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed))[: self.sample]
         large = settings.model_copy(update={"batch_size": 4096})
-        return super().train(model, len(drawn), lambda index: loss_of(drawn[index]), large, label)
+        return super().train(model, len(drawn), lambda index: loss_of(drawn[index]), large, label, **more)
 
 
 def snapshot_of(items: int) -> Path:
@@ -82,12 +92,13 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
     reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     _say("  exposures indexed")
     every = np.arange(0, len(dataset.log), max(len(dataset.log) // sample, 1))
-    taught = with_unshown(dataset.log.take(every), len(dataset.catalogue), settings.unshown, settings.seed)
-    train = {"train": TrainSettings(batch_size=4096, learning_rate=2e-3, embedding_learning_rate=1e-2)}
+    unshown = Unshown(settings.unshown, len(dataset.catalogue), settings.seed)
+    samples = Samples(job.store, dataset.log.take(every), unshown)
+    train = {"train": RankerTrain(batch_size=4096, learning_rate=2e-3, embedding_learning_rate=1e-2)}
     whole = Build(dataset, settings.seed)
     whole.store = job.store
     preranker, ranker = (
-        train_ranker(whole, one.model_copy(update=train), log=taught, fusion=settings.fusion)
+        train_ranker(whole, one.model_copy(update=train), samples=samples, fusion=settings.fusion)
         for one in (settings.preranker, settings.ranker)
     )
     _say("  pre-ranking and ranking trained")

@@ -15,11 +15,11 @@ from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset, check_plausible
 from headrace.data.words import realigned
 from headrace.exposure import Bars, ExposureFilter, Stock
-from headrace.features import TrainingSet
 from headrace.features.families.words import Words
 from headrace.fingerprint import fingerprint
 from headrace.ranking import check_interest, check_objectives, train_ranker
-from headrace.ranking.negatives import with_unshown
+from headrace.ranking.negatives import Unshown
+from headrace.ranking.samples import Samples
 from headrace.reranking import Reranker
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
@@ -82,8 +82,8 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
     with job.step("features"):
         store = job.store
     share = min(settings.unshown, settings.unshown_most / len(dataset.log))
-    shown = with_unshown(dataset.log, len(dataset.catalogue), share, settings.seed)
-    unlearnt = check_objectives(shown, (settings.preranker, settings.ranker), settings.fusion)
+    unshown = Unshown(share, len(dataset.catalogue), settings.seed)
+    unlearnt = check_objectives(dataset.log, (settings.preranker, settings.ranker), settings.fusion, drawn=share > 0)
     channels = fit_channels(job, settings.channels)
     if not channels:
         why = "; ".join(f"{name}: {lack}" for name, lack in job.left_out.items()) or "no quota above 0"
@@ -92,9 +92,9 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
         bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset, settings.exposure.recall_days))
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
     with job.step("training rows"):
-        rows = TrainingSet(store, shown)
+        samples = Samples.of(store, dataset.log, unshown, settings.validation, ordered=True)
     preranker, ranker = (
-        train_ranker(job, one, log=shown, rows=rows, fusion=settings.fusion, maps=maps)
+        train_ranker(job, one, samples=samples, fusion=settings.fusion, maps=maps)
         for one in (settings.preranker, settings.ranker)
     )
     funnel = assemble(channels, bars, preranker, ranker, reranker, settings)

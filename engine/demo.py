@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.progress import Progress
 
 from headrace.build import Built, build
@@ -25,12 +24,11 @@ from headrace.report.model import Curve, DatasetSummary, Report, Training
 from headrace.serving import Engine
 from headrace.settings import Settings
 from headrace.training.loop import FitReport
+from headrace.training.split import cut_of
 from headrace.version import __version__
 
-_DAY_MS = 86_400_000
 #: Held-out users that the quality is measured on.
 _ASKED = 2000
-_HELD_OUT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -71,13 +69,13 @@ def run_demo(
 
 
 def split_last_days(log: InteractionLog) -> tuple[InteractionLog, InteractionLog, str]:
-    """The log before and after a cut: the fewest whole last days that hold a tenth of the rows."""
-    days = 1 + np.arange(max(1, int(log.time[-1] - log.time[0]) // _DAY_MS))
-    held = len(log) - np.searchsorted(log.time, log.time[-1] - days * _DAY_MS, "right")
-    chosen = int(days[np.argmax(held >= _HELD_OUT_SHARE * len(log))])
-    cut = int(log.time[-1]) - chosen * _DAY_MS + 1
-    if cut <= log.time[0]:  # a log of less than a day
-        cut = int(log.time[int(len(log) * (1 - _HELD_OUT_SHARE))])
+    """The log before and after a cut: the fewest whole last days that hold a tenth of the rows, as `cut_of` finds them.
+    Raises ValueError where all times are alike."""
+    cut = cut_of(log.time)
+    if cut is None:
+        raise ValueError(
+            f"log: expected times that part its last rows from the others, got {log.time[0]} to {log.time[-1]}"
+        )
     train, test = split_at(log, cut)
     moment = datetime.datetime.fromtimestamp(cut / 1000, datetime.timezone.utc)
     return train, test, f"the rows from {moment:%Y-%m-%d %H:%M} UTC on, {len(test):,} of {len(log):,}"

@@ -23,6 +23,7 @@ from headrace.features import FeatureSettings
 from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.section import Section, first_problem
+from headrace.training.split import SHARE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -107,6 +108,13 @@ class Settings(Section):
         description="rows of items never shown that the ranking models see for each row of the log",
     )
     unshown_most: int = Field(default=1_000_000, ge=0, description="the most of them")
+    validation: float = Field(
+        default=SHARE,
+        ge=0,
+        le=0.5,
+        description="share of the log's rows, by the fewest whole last days, that ranking is first trained without: "
+        "their loss ends training, then they are learnt too; 0 trains for all epochs",
+    )
     channels: Annotated[dict[str, SerializeAsAny[ChannelSettings]], BeforeValidator(_by_registry)] = Field(
         default_factory=lambda: _by_registry({}), description="each recall channel, by name"
     )

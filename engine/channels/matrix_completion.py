@@ -23,7 +23,7 @@ from headrace.channels.shared.vector_index import (
 from headrace.kernels import TopKIndex
 from headrace.state import State
 from headrace.training.build import Build
-from headrace.training.loop import TrainSettings
+from headrace.training.settings import TrainSettings
 from headrace.types import Candidates, Requests
 
 #: One point each; an exposure without any of them counts 0.

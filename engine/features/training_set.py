@@ -9,6 +9,7 @@ from torch import Tensor
 from headrace.data.dataset import InteractionLog
 from headrace.features.arrays import tensor_of
 from headrace.features.store import FeatureStore, requests_of
+from headrace.types import Requests
 
 
 class TrainingSet:
@@ -19,10 +20,17 @@ class TrainingSet:
 
     def __init__(self, store: FeatureStore, log: InteractionLog, rows: NDArray[np.int64] | None = None) -> None:
         part = log if rows is None else log.take(rows)
-        self._store = store
-        self.requests = requests_of(part)
-        self.item = tensor_of(part.item).long()
-        self._costly = store.costly_columns(self.requests, self.item)
+        self._fill(store, requests_of(part), tensor_of(part.item).long())
+
+    def _fill(self, store: FeatureStore, requests: Requests, item: Tensor) -> None:
+        self._store, self.requests, self.item = store, requests, item
+        self._costly = store.costly_columns(requests, item)
+
+    def with_items(self, rows: Tensor, item: Tensor) -> TrainingSet:
+        """The requests of some rows (int64 [m]) with other items (int64 [m])."""
+        new = TrainingSet.__new__(TrainingSet)
+        new._fill(self._store, self.requests.take(rows), item)
+        return new
 
     def __len__(self) -> int:
         return len(self.item)

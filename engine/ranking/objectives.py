@@ -11,6 +11,7 @@ from headrace.data.signals import INTEREST
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.fusion import FORMULAS, FusionSettings
 from headrace.ranking.heads import Heads
+from headrace.ranking.negatives import as_shown
 from headrace.ranking.settings import RankerSettings
 from headrace.ranking.targets import remaining, taught, untaught
 
@@ -22,13 +23,17 @@ def check_interest(log: InteractionLog) -> None:
         raise ValueError(f"log: expected a 1 in some row of {', '.join(INTEREST)} to learn from, got {held}")
 
 
-def check_objectives(log: InteractionLog, rankers: Sequence[RankerSettings], fusion: FusionSettings) -> dict[str, str]:
+def check_objectives(
+    log: InteractionLog, rankers: Sequence[RankerSettings], fusion: FusionSettings, drawn: bool
+) -> dict[str, str]:
     """Target or formula -> why it has no say in the score, of those that could have one.
 
-    log: what the rankers would learn from. Raises ValueError, naming the columns, where some ranker has nothing to
-    learn that the score is made of.
+    log: what the rankers would learn from. drawn: whether unshown items are drawn beside it. Raises ValueError, naming
+    the columns, where some ranker has nothing to learn that the score is made of.
     """
-    missing, names = untaught(log), taught(log)
+    if drawn:
+        log = as_shown(log)
+    missing, names = untaught(log, drawn), taught(log, drawn)
     out = {f"target {name}": why for name, why in missing.items()}
     for settings in rankers:
         learnt = remaining(names, settings.leave_out)

@@ -11,7 +11,7 @@ from headrace.features import Columns
 from headrace.models import MODELS, WithPrior
 from headrace.ranking.targets import Target
 from headrace.section import Section, first_problem, one_of
-from headrace.training.loop import TrainSettings
+from headrace.training.settings import TrainSettings
 
 #: Of units, layers, experts and whatever else a network has in numbers.
 _MOST = 1 << 16
@@ -46,6 +46,14 @@ class NetworkSettings(Section):
         return WithPrior(MODELS[self.model](columns, targets, self.network), targets).float()
 
 
+class RankerTrain(TrainSettings):
+    """How long and how fast a ranking model is trained; the rows kept back by `validation` end it."""
+
+    patience: int = Field(
+        default=2, ge=1, description="validations in a row without a lower loss after which training ends"
+    )
+
+
 class RankerSettings(NetworkSettings):
     """The ranker, and how it is trained."""
 
@@ -61,7 +69,7 @@ class RankerSettings(NetworkSettings):
         "calibrated back; those of play_time that are left weigh more instead",
     )
     weights: dict[Target, float] = Field(default={}, description="target -> weight of its loss, 1 where absent")
-    train: TrainSettings | None = Field(
+    train: RankerTrain | None = Field(
         default=None, description="how long and how fast to train; none: chosen by the size of the log"
     )
 
@@ -86,10 +94,11 @@ class PreRankerSettings(RankerSettings):
     theta: float = Field(default=0.7, ge=0, le=1, description="weight of the score against variety in that rest")
 
 
-def train_settings(settings: RankerSettings, rows: int) -> TrainSettings:
-    """The given training settings, or such as give a log of `rows` rows some hundreds of steps: batches of 512 to 8192
-    rows."""
+def train_settings(settings: RankerSettings, rows: int, watched: bool = True) -> RankerTrain:
+    """The given training settings, or such as give a log of `rows` rows some hundreds of steps an epoch, in batches of
+    512 to 8192 rows, for as many epochs as it takes; 3 where no validation watches it."""
     if settings.train is not None:
         return settings.train
     batch = min(max(1 << (max(rows, 1) // 256).bit_length() - 1, 512), 8192) if rows >= 256 else 512
-    return TrainSettings(epochs=1, batch_size=batch, learning_rate=1e-3, embedding_learning_rate=5e-3)
+    epochs = 20 if watched else 3
+    return RankerTrain(epochs=epochs, batch_size=batch, learning_rate=1e-3, embedding_learning_rate=5e-3)

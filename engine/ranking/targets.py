@@ -64,16 +64,20 @@ def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labe
     return Labels(kept, value, torch.from_numpy(np.stack([k for _, k in pairs], 1)).float())
 
 
-def taught(log: InteractionLog) -> tuple[str, ...]:
-    """The targets that `labels_of(log)` has, in order; none where it would raise."""
-    return tuple(name for name, column in _columns(log).items() if _varies(*column))
+def taught(log: InteractionLog, drawn: bool = False) -> tuple[str, ...]:
+    """The targets that `labels_of(log)` has, in order; none where it would raise.
+
+    drawn: whether unshown items are drawn beside the log, which teach what is shown though all its rows were.
+    """
+    columns = _columns(log).items()
+    return tuple(name for name, column in columns if _varies(*column) or (drawn and name == IMPRESSION))
 
 
-def untaught(log: InteractionLog) -> dict[str, str]:
-    """Target -> why the log cannot teach it, of those whose column it has."""
+def untaught(log: InteractionLog, drawn: bool = False) -> dict[str, str]:
+    """Target -> why the log cannot teach it, of those whose column it has; `drawn` as in `taught`."""
     out = {}
     for name, (value, known) in _columns(log).items():
-        if not _varies(value, known):
+        if not _varies(value, known) and not (drawn and name == IMPRESSION):
             only = f"only {value[known][0]:g} in {int(known.sum())} rows" if known.any() else "no row that records it"
             out[name] = f"log: {name}: expected two outcomes to learn from, got {only}"
     return out

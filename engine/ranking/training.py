@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from headrace.data.dataset import InteractionLog
-from headrace.data.signals import COMPLETION, PLAY_TIME
+from headrace.data.signals import COMPLETION, IMPRESSION, PLAY_TIME
 from headrace.features import FeatureStore, TrainingSet
-from headrace.models import WithPrior
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.fusion import FusionSettings
 from headrace.ranking.heads import Heads
+from headrace.ranking.negatives import Unshown
 from headrace.ranking.ranker import Ranker
+from headrace.ranking.rounds import Rounds, Validation
+from headrace.ranking.samples import Batch, Epoch, Samples
 from headrace.ranking.settings import RankerSettings, train_settings
 from headrace.ranking.targets import Labels, labels_of, sample_weights
 from headrace.ranking.warm_start import CodeMaps, copy_embeddings, copy_layers
 from headrace.training.build import Build
+from headrace.training.split import SHARE
+
+#: The most rows that a validation reads: more would tell it no better.
+_VALIDATED = 50_000
+#: The epoch of the draws that validate, and of those beside the rows that were kept back.
+_HELD, _LAST = -1, 1 << 20
 
 
 def soft_labels(value: Tensor, timed: Tensor) -> Tensor:
@@ -40,57 +49,108 @@ def train_ranker(
     build: Build,
     settings: RankerSettings | None = None,
     *,
-    log: InteractionLog | None = None,
-    rows: TrainingSet | None = None,
+    samples: Samples | None = None,
     fusion: FusionSettings | None = None,
     maps: CodeMaps | None = None,
 ) -> Ranker:
-    """Trains a ranker or, by `PreRankerSettings`, a pre-ranker, with features as `build.store` would have served them.
+    """Trains a ranker or, by `PreRankerSettings`, a pre-ranker, with features as `build.store` would have served them:
+    first on the rows that are not kept back, watched by those, then once over those.
 
-    log: what it learns from; the dataset's own where none is given. rows: the features of that log, if they are at
-    hand. maps: which of the codes of the ranker in `build.warm` today's codes were (see `copy_embeddings`); its other
-    weights are taken over where it is the same model of the same targets.
+    samples: what it learns from; the rows of the dataset's own log, with no unshown items, where none are given. maps:
+    which of the codes of the ranker in `build.warm` today's codes were (see `copy_embeddings`); its other weights are
+    taken over where it is the same model of the same targets.
     Raises ValueError when the log teaches none of the targets.
     """
-    settings, store = settings or RankerSettings(), build.store
-    log = build.dataset.log if log is None else log
-    labels = labels_of(log).without(settings.leave_out)
-    rows = rows or TrainingSet(store, log)
-    known = sample_weights(labels, settings.negative_rate, build.seed)
-    timed = torch.tensor([name == PLAY_TIME for name in labels.names])
-    with build.seeded():
-        network = settings.build(store.columns, len(labels.names))
-    rate = (soft_labels(labels.value, timed) * known).sum(0) / known.sum(0).clamp_min(1)
-    network.set_prior(rate.clamp(1e-4, 1 - 1e-4).logit())
-    if (earlier := build.warm.get(settings.part)) is not None:
-        copy_embeddings(network, earlier.network, maps)
-        if (settings.model, labels.names) == (earlier.settings.model, earlier.heads.targets):
-            copy_layers(network, earlier.network)
-    loss = _Loss(network, rows, labels, known, timed, settings)
-    build.train(network, len(loss.used), loss, train_settings(settings, len(rows)), settings.part)
-    return Ranker(store, network, settings, _heads(store, rows, labels, settings, fusion))
+    dataset = build.dataset
+    samples = samples or Samples.of(build.store, dataset.log, Unshown(0, len(dataset.catalogue), build.seed), SHARE)
+    training = RankerTraining(build, settings or RankerSettings(), samples, fusion, maps)
+    training.fit()
+    training.finish()
+    return training.ranker
 
 
-class _Loss:
-    """The loss of some of the rows that are a sample of at least one target. used: int64, these rows."""
+class RankerTraining:
+    """The training of one ranker in its two parts, `fit` and `finish`; `ranker` is what it has come to.
+
+    share: of unshown items for each row of the log.
+    """
 
     def __init__(
         self,
-        network: WithPrior,
-        rows: TrainingSet,
-        labels: Labels,
-        known: Tensor,
-        timed: Tensor,
+        build: Build,
         settings: RankerSettings,
+        samples: Samples,
+        fusion: FusionSettings | None = None,
+        maps: CodeMaps | None = None,
     ) -> None:
-        self._network, self._rows, self._labels, self._known, self._timed = network, rows, labels, known, timed
-        self._weights = torch.tensor([settings.weights.get(name, 1.0) for name in labels.names], dtype=torch.float32)
-        self.used = known.any(1).nonzero()[:, 0]
+        self._build, self._settings, self._samples = build, settings, samples
+        self._train = train_settings(settings, len(samples.log), watched=samples.split is not None)
+        labels = labels_of(samples.log, samples.names).without(settings.leave_out)
+        known = sample_weights(labels, settings.negative_rate, build.seed)
+        self._labels = Labels(labels.names, labels.value, known)
+        self._used = known.any(1).numpy()
+        drawn = samples.unshown.share * settings.negative_rate.get(IMPRESSION, 1.0)
+        self.share = drawn if IMPRESSION in labels.names else 0.0
+        self._timed = torch.tensor([name == PLAY_TIME for name in labels.names])
+        weights = [settings.weights.get(name, 1.0) for name in labels.names]
+        self._weights = torch.tensor(weights, dtype=torch.float32)
+        with build.seeded():
+            network = settings.build(build.store.columns, len(labels.names))
+        network.set_prior(self._prior())
+        if (earlier := build.warm.get(settings.part)) is not None:
+            copy_embeddings(network, earlier.network, maps)
+            if (settings.model, labels.names) == (earlier.settings.model, earlier.heads.targets):
+                copy_layers(network, earlier.network)
+        heads = _heads(build.store, samples.rows, labels, settings, fusion)
+        self.ranker = Ranker(build.store, network, settings, heads)
 
-    def __call__(self, index: Tensor) -> Tensor:
-        index = self.used[index]
-        logits = self._network(self._rows.columns(index))
-        return targets_loss(logits, self._labels.value[index], self._known[index], self._timed, self._weights)
+    def fit(self) -> None:
+        """Trains on the rows that are not kept back, until the loss of those that are stops falling."""
+        settings, train, held = self._settings, self._train, self._used_of(self._samples.held)
+        validate = None
+        if len(held):
+            chosen = held[:: -(-len(held) // _VALIDATED)]
+            validate = Validation(self._epoch(chosen, _HELD), self._loss, self._labels.names)
+        used = self._used_of(self._samples.trained)
+        rows = Rounds(lambda number: self._epoch(used, number), self._loss)
+        self._build.train(
+            self.ranker.network, self._rows_of(used), rows.loss, train, settings.part,
+            begin=rows.begin, validate=validate, patience=train.patience,
+        )  # fmt: skip
+
+    def finish(self) -> None:
+        """One pass over the rows that were kept back."""
+        held = self._used_of(self._samples.held)
+        if len(held):
+            rows = Rounds(lambda _: self._epoch(held, _LAST), self._loss)
+            once = self._train.model_copy(update={"epochs": 1})
+            label = f"{self._settings.part}_last_rows"
+            self._build.train(self.ranker.network, self._rows_of(held), rows.loss, once, label, begin=rows.begin)
+
+    def _used_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some rows that are a sample of at least one target."""
+        used: NDArray[np.int64] = rows[self._used[rows]]
+        return used
+
+    def _rows_of(self, used: NDArray[np.int64]) -> int:
+        """How many rows an epoch over `used` rows of the log has."""
+        return len(used) + int(self.share * len(used))
+
+    def _prior(self) -> Tensor:
+        """float32 [T]: the log-odds of the overall rates, drawn rows among them."""
+        value, known = soft_labels(self._labels.value, self._timed), self._labels.known
+        count = known.sum(0)
+        drawn = [self.share * len(known) * (name == IMPRESSION) for name in self._labels.names]
+        rate = (value * known).sum(0) / (count + torch.tensor(drawn, dtype=torch.float32)).clamp_min(1)
+        return rate.clamp(1e-4, 1 - 1e-4).logit()
+
+    def _epoch(self, used: NDArray[np.int64], number: int) -> Epoch:
+        return Epoch(self._samples, self._labels, used, self.share, number)
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss, and the logits it is of."""
+        logits = self.ranker.network(batch.columns)
+        return targets_loss(logits, batch.value, batch.known, self._timed, self._weights), logits
 
 
 def _heads(

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from headrace.data.dataset import Dataset, InteractionLog
 from headrace.features import FeatureSettings, FeatureStore
-from headrace.training.loop import FitReport, TrainSettings, fit
+from headrace.training.loop import FitReport, Validated, fit
+from headrace.training.settings import TrainSettings
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -69,7 +70,16 @@ class Build:
             yield
 
     def train(
-        self, model: nn.Module, rows: int, loss_of: Callable[[Tensor], Tensor], settings: TrainSettings, label: str
+        self,
+        model: nn.Module,
+        rows: int,
+        loss_of: Callable[[Tensor], Tensor],
+        settings: TrainSettings,
+        label: str,
+        *,
+        begin: Callable[[int], None] | None = None,
+        validate: Callable[[], Validated] | None = None,
+        patience: int = 1,
     ) -> FitReport:
         """`headrace.training.loop.fit` with the build's seed, progress and a checkpoint named by `label`, which no
         other training of the build has; what it reports is kept in `fits`."""
@@ -80,6 +90,9 @@ class Build:
             settings,
             seed=self.seed,
             label=label,
+            begin=begin,
+            validate=validate,
+            patience=patience,
             progress=self.progress,
             checkpoint=self.work / f"{label}.pt" if self.work else None,
         )

@@ -19,8 +19,16 @@ sys.path.append(str(Path(__file__).parent))
 def small_settings() -> Settings:
     quotas = {"itemcf": 60, "two_tower": 80, "author_latest": 40, "popular_in_category": 40, "popular": 60}
     channels = {name: {"quota": quota} for name, quota in quotas.items()}
+    # Enough passes to learn something, too few to wait for.
+    train = {"epochs": 3, "batch_size": 512, "embedding_learning_rate": 5e-3}
     return Settings.model_validate(
-        {"channels": channels, "merge": {"total": 200}, "page": {"ranked": 100, "shown": 20}}
+        {
+            "channels": channels,
+            "merge": {"total": 200},
+            "page": {"ranked": 100, "shown": 20},
+            "preranker": {"train": train},
+            "ranker": {"train": train},
+        }
     )
 
 

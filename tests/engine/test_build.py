@@ -10,9 +10,8 @@ import pytest
 
 import headrace.build as building
 from headrace.build import build
-from headrace.data import Dataset, IdMap, generate, split_by_time
+from headrace.data import Dataset, IdMap, split_by_time
 from headrace.ranking import RankerSettings
-from headrace.ranking.negatives import with_unshown
 from headrace.serving import Engine
 from headrace.settings import Settings, load_settings
 from headrace.training.build import Build
@@ -41,7 +40,7 @@ def test_an_interrupted_build_goes_on(
             build(small_log, small_settings, tmp_path / "cut")
     (work,) = (tmp_path / "cut").glob("work-*")
     left = {path.name for path in work.glob("*.pt")}
-    assert left == {"two_tower.pt", "preranker.pt"}
+    assert left == {"two_tower.pt", "preranker.pt", "preranker_last_rows.pt"}
     again = build(small_log, small_settings, tmp_path / "cut")
     assert not list((tmp_path / "cut").glob("work-*"))
     assert pages(again.engine, small_log) == pages(whole, small_log)
@@ -70,19 +69,6 @@ def test_string_ids_go_in_and_come_out(tmp_path: Path, small_log: Dataset, small
     assert page.known
     assert not stranger.known
     assert all(isinstance(item, str) and item.startswith("item-") for item in page.items + stranger.items)
-
-
-def test_unshown_rows_are_told_apart() -> None:
-    log = generate(20, 50, 500, seed=2).dataset.log
-    more = with_unshown(log, 50, 0.5, seed=3)
-    fresh = more.signals["impression"] == 0
-    assert fresh.sum() == len(log) // 2
-    assert np.array_equal(more.item[~fresh], log.item)
-    assert (np.diff(more.time) >= 0).all()
-    assert (more.signals["click"][fresh] == -1).all()
-    assert more.play_time_ms is not None
-    assert (more.play_time_ms[fresh] == -1).all()
-    assert with_unshown(log, 50, 0.0, seed=3) is log
 
 
 def test_a_file_names_the_networks(tmp_path: Path, small_log: Dataset, small_settings: Settings) -> None:

@@ -13,7 +13,7 @@ from headrace.channels.two_tower.listwise import log_inclusion, mean_listwise_lo
 from headrace.channels.two_tower.model import TwoTowerModel
 from headrace.features import FeatureStore
 from headrace.jagged import gather_rows, segment_of
-from headrace.training.loop import TrainSettings
+from headrace.training.settings import TrainSettings
 
 
 class TwoTowerSettings(TrainSettings, VectorSettings):

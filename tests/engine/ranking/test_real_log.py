@@ -9,6 +9,8 @@ from headrace.data import read_kuairand, split_by_time
 from headrace.evaluation.ranking import auc, calibration
 from headrace.features import TrainingSet
 from headrace.ranking import PreRankerSettings, RankerSettings, train_ranker
+from headrace.ranking.negatives import Unshown
+from headrace.ranking.samples import Samples
 from headrace.training.build import Build
 from headrace.types import Requests
 
@@ -30,7 +32,7 @@ def test_models_beat_the_naive_rates_on_the_last_two_days():
     train, test = split_by_time(dataset.log, test_days=2)
     cut = dataset.with_log(train)
     build = Build(cut)
-    rows = TrainingSet(build.store, train)
+    samples = Samples.of(build.store, train, Unshown(0, len(dataset.catalogue)), 0.1)
     click, label = (train.signals["click"] == 1).astype(float), test.signals["click"] == 1
     item, user, tab = (
         smoothed_log_odds(old, click, size)[new]
@@ -44,7 +46,7 @@ def test_models_beat_the_naive_rates_on_the_last_two_days():
     asked = TrainingSet(build.store, test)
     offsets = torch.arange(len(test) + 1)
     for settings in (RankerSettings(), PreRankerSettings()):
-        model = train_ranker(build, settings, rows=rows)
+        model = train_ranker(build, settings, samples=samples)
         p_click = model.predict(asked.requests, offsets, asked.item)["p_click"]
         assert isinstance(asked.requests, Requests)
         assert auc(label, p_click.numpy()) > naive + 0.01

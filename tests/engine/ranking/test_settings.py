@@ -3,8 +3,7 @@ from pydantic import ValidationError
 
 from headrace.models import MODELS
 from headrace.ranking import PreRankerSettings, RankerSettings
-from headrace.ranking.settings import train_settings
-from headrace.training.loop import TrainSettings
+from headrace.ranking.settings import RankerTrain, train_settings
 
 
 def test_the_defaults_are_the_models():
@@ -48,5 +47,6 @@ def test_what_is_not_known_is_refused(given, words):
 @pytest.mark.parametrize(("rows", "batch"), [(0, 512), (255, 512), (200_000, 512), (1 << 19, 2048), (1 << 24, 8192)])
 def test_training_by_the_size_of_the_log(rows, batch):
     assert train_settings(RankerSettings(), rows).batch_size == batch
-    given = TrainSettings(batch_size=7)
+    assert train_settings(RankerSettings(), rows).epochs > train_settings(RankerSettings(), rows, watched=False).epochs
+    given = RankerTrain(batch_size=7)
     assert train_settings(RankerSettings(train=given), rows) == given

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from headrace.training.checkpoint import read_checkpoint, write_checkpoint
-from headrace.training.loop import TrainSettings, fit
+from headrace.training.loop import fit
+from headrace.training.settings import TrainSettings
 
 STATE = {"weights": torch.arange(500.0), "steps": 3, "settings": {"rate": 0.1, "names": ["a", "b"]}}
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headrace.training.checkpoint import read_checkpoint
-from headrace.training.loop import FitReport, TrainSettings, fit
+from headrace.training.loop import FitReport, fit
+from headrace.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(epochs=3, batch_size=16)
 
@@ -169,3 +170,77 @@ def test_no_rows_is_an_error(rows: int) -> None:
 def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"{next(iter(wrong))}\n  Input should be"):
         TrainSettings(**wrong)  # type: ignore[arg-type]
+
+
+def watched(model: Net, losses: list[float], checkpoint: Path | None = None, stop: int | None = None) -> FitReport:
+    """Trains for at most 9 epochs of 50 steps; the validations' losses are given, so the third, say, is the best."""
+    settings, asked = TrainSettings(epochs=9, batch_size=2), iter(losses)
+    path = checkpoint
+
+    def validate() -> dict[str, float]:
+        assert not model.training
+        torch.rand(3)  # its own draws change no step
+        value = next(asked)
+        if value == stop:
+            raise KeyboardInterrupt
+        return {"loss": value, "AUC": 0.5}
+
+    return fit(
+        model, 100, model.loss, settings, label="net", validate=validate, patience=2, checkpoint=path,
+        checkpoint_every=0.0,
+    )  # fmt: skip
+
+
+def test_training_ends_when_it_is_done_and_the_best_weights_are_kept(tmp_path: Path) -> None:
+    model, best = net(), net()
+    report = watched(model, [3.0, 2.0, 1.0, 1.0, 1.5, 0.0])
+    assert [step for step, _ in report.validations] == [50, 100, 150, 200, 250]
+    assert (report.steps, report.kept, report.per_epoch) == (250, 150, 50)
+    train(best, TrainSettings(epochs=3, batch_size=2))
+    assert_same(model, best)
+    assert report.network == "Net"
+    assert report.warning is None
+
+
+@pytest.mark.parametrize("stop", [2.0, 1.1, 1.6])
+def test_a_resumed_run_keeps_the_same_best_weights(tmp_path: Path, stop: float) -> None:
+    losses = [3.0, 2.0, 1.0, 1.1, 1.6]
+    whole, resumed = net(), net()
+    expected = watched(whole, losses)
+    with pytest.raises(KeyboardInterrupt):
+        watched(net(), losses, tmp_path / "net.pt", stop)
+    report = watched(resumed, losses[losses.index(stop) :], tmp_path / "net.pt")
+    assert_same(whole, resumed)
+    assert (report.losses, report.validations) == (expected.losses, expected.validations)
+    again = net()
+    assert watched(again, [], tmp_path / "net.pt").steps == expected.steps
+    assert_same(whole, again)
+
+
+def test_a_validation_loss_that_only_rises_is_said() -> None:
+    report = watched(net(), [1.0, 2.0, 3.0])
+    assert report.kept == 50
+    assert report.warning is not None
+    assert "net: the validation loss rose from 1.0000 to 3.0000 while the training loss fell" in report.warning
+
+
+def test_a_validation_loss_that_is_not_finite_names_the_step() -> None:
+    with pytest.raises(FloatingPointError, match="net: the validation loss is nan at step 100"):
+        watched(net(), [1.0, float("nan")])
+
+
+@pytest.mark.parametrize(("rows", "batch", "steps"), [(100, 25, [40]), (1000, 2, [167, 334, 500, 667, 834, 1000])])
+def test_validations_are_neither_rare_nor_dense(rows: int, batch: int, steps: list[int]) -> None:
+    model = net()
+    settings = TrainSettings(epochs=10 if rows == 100 else 2, batch_size=batch)
+    report = fit(model, rows, model.loss, settings, label="net", validate=lambda: {"loss": 1.0}, patience=99)
+    assert [step for step, _ in report.validations] == steps
+
+
+@pytest.mark.parametrize(("after", "expected"), [(0, [0, 1, 2]), (3, [0, 1, 2]), (7, [1, 2]), (9, [1, 2])])
+def test_every_epoch_begins_once_also_when_resumed(tmp_path: Path, after: int, expected: list[int]) -> None:
+    path, begun, model = tmp_path / "net.pt", [], net()
+    if after:
+        interrupted(path, after, 0.0)
+    fit(model, 100, model.loss, SETTINGS, label="net", begin=begun.append, checkpoint=path)
+    assert begun == expected
