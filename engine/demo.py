@@ -13,6 +13,7 @@ from headrace.build import Built, build
 from headrace.console import say
 from headrace.data import Dataset, InteractionLog, generate, read, split_at
 from headrace.doctor import machine_record
+from headrace.evaluation.evaluate import yardsticks
 from headrace.evaluation.exposures import measure_exposure
 from headrace.evaluation.held_out import held_out
 from headrace.evaluation.offline import measure_diversity, measure_quality, run_held_out
@@ -87,7 +88,8 @@ def measure(
     """Every section of the report, from the engine as loaded."""
     funnel, settings, items = engine.funnel, engine.settings, len(dataset.catalogue)
     question = held_out(past.log, test, items, _ASKED, settings.seed)
-    served = run_held_out(funnel, question, items, settings.page.shown, progress=progress)
+    beside = yardsticks(funnel, past, settings.seed)
+    served = run_held_out(funnel, question, settings.page.shown, progress=progress, beside=beside)
     report = Report(
         title=f"Headrace on {dataset.name}",
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -95,7 +97,7 @@ def measure(
         machine=machine_record(),
         dataset=DatasetSummary.of(dataset),
         funnel=measure_funnel(funnel, question, settings.page.shown),
-        quality=measure_quality(served, funnel, question, items, words),
+        quality=measure_quality(served, funnel, question, words, beside=beside),
         targets=measure_targets(funnel.ranker, past.log, test, items),
         diversity=measure_diversity(served, funnel, dataset.catalogue),
         exposure=measure_exposure(served, funnel, past.log, question, items),

@@ -17,6 +17,8 @@ from headrace.types import FILL, Candidates, Requests
 _SLACK, _MOST_SLACK = 4, 96
 #: Lists that are short for all that are asked for anew, twice as long each time, up to so many quotas.
 _DEEPEST = 8
+#: Items that one channel is asked for at most.
+_WIDEST = 1 << 16
 #: Pairs that the last resort looks at in a round, at least and at most.
 _FIRST, _MOST = 512, 1 << 22
 
@@ -47,11 +49,24 @@ def sift(
     parts = _split(lists, len(found))
     if bool(short.any()):
         for c, rows in enumerate(short.view(len(found), -1)):
-            parts[c] = _deeper(requests, channels[c], quotas[c], parts[c], rows.nonzero().squeeze(1), bars)
+            again = rows.nonzero().squeeze(1)
+            parts[c] = _deeper(requests, channels[c], quotas[c], parts[c], again, bars, _DEEPEST * quotas[c])
         lists = _joined(parts)
         free, first = _free(lists)
     item, score = lists.item.index_select(0, free), lists.score.index_select(0, free)
     return _split(Candidates(first, item, score, _no_channels(item)), len(found)), parts
+
+
+def alone(requests: Requests, channel: Channel, k: int, bars: Bars) -> Candidates:
+    """What one channel would show by itself: its first `k` for each request that may be shown.
+
+    A list is shorter only where the channel knows no more, or bars take nearly all of `_WIDEST` items that it gave.
+    """
+    found = bars.marked(requests, channel.recall(requests, asked(k)))
+    short = (_free(found)[1].diff() < k) & (found.counts >= asked(k))
+    deepest = min(len(bars.stock), _WIDEST)
+    found = _deeper(requests, channel, k, found, short.nonzero().squeeze(1), bars, deepest)
+    return cut(found.keep(found.columns["why"] == 0), k)
 
 
 def cut(lists: Candidates, quota: int) -> Candidates:
@@ -99,12 +114,12 @@ def fill(
 
 
 def _deeper(
-    requests: Requests, channel: Channel, quota: int, found: Candidates, rows: Tensor, bars: Bars
+    requests: Requests, channel: Channel, quota: int, found: Candidates, rows: Tensor, bars: Bars, deepest: int
 ) -> Candidates:
-    """`found` with the lists of the requests `rows` (int64 [m]) asked for anew."""
+    """`found` with the lists of the requests `rows` (int64 [m]) asked for anew, until `deepest` were asked for."""
     depth = asked(quota)
-    while len(rows) and depth < _DEEPEST * quota:
-        depth *= 2
+    while len(rows) and depth < deepest:
+        depth = min(2 * depth, _WIDEST)
         some = requests.take(rows)
         longer = bars.marked(some, channel.recall(some, depth))
         grown = longer.counts > found.counts[rows]

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from headrace.cli import bench, funnel, load, profile, rerank
+from headrace.cli import bench, evaluate, funnel, load, profile, rerank
 
 # Read when torch loads: threads that spin while they wait cost several times the work on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -24,6 +24,8 @@ for command in (
     funnel.build,
     funnel.recommend,
     funnel.demo,
+    evaluate.split,
+    evaluate.evaluate,
     load.load,
     profile.profile,
     rerank.rerank,

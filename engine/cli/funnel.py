@@ -15,9 +15,10 @@ from headrace.console import say, tell
 
 if TYPE_CHECKING:
     from headrace.data import RowReport
+    from headrace.serving import Engine
 
 
-def _print_rows(name: str, rows: RowReport) -> None:
+def print_rows(name: str, rows: RowReport) -> None:
     dropped = "".join(f", dropped {count:,} ({reason})" for reason, count in rows.dropped.items())
     unit = f", times in {rows.unit}" if rows.unit != "milliseconds" else ""
     late = f", {rows.late:,} out of order" if rows.late else ""
@@ -78,9 +79,9 @@ def build(
         check_folder(out)  # before a log is read that may take minutes
         chosen = load_settings(settings) if settings else Settings()
         dataset = read(log, most_rows=chosen.log_rows)
-        _print_rows(dataset.name, dataset.rows)
+        print_rows(dataset.name, dataset.rows)
         if dataset.history_rows is not None:
-            _print_rows(f"{dataset.name}, history", dataset.history_rows)
+            print_rows(f"{dataset.name}, history", dataset.history_rows)
         for note in dataset.notes:
             tell(note)
         built = make(dataset, chosen, out, progress, Engine.load(warm) if warm else None)
@@ -99,30 +100,58 @@ def recommend(
     user: Annotated[
         list[str] | None, typer.Option(help="One user id, taken as it stands; may be given many times.")
     ] = None,
+    all_users: Annotated[
+        bool, typer.Option("--all-users", help="Every user of the snapshot; the lists go to --out.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="With --all-users: a Parquet file of user, rank, item, score, channels.")
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="Lists of this recall channel alone, with its scores, e.g. itemcf.")
+    ] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", min=1, help="Items a page.")] = None,
     reasons: Annotated[bool, typer.Option(help="Add stage scores and what was removed.")] = False,
     overlay: OverlayFile = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say on standard error what was counted.")] = False,
 ) -> None:
-    """Print one JSON line a user: the page's items, scores and channels."""
+    """Print one JSON line a user: the page's items, scores and channels. Or write the pages of all users to a file."""
     from headrace.serving import Engine
 
     with friendly():
+        if all_users != (out is not None):
+            raise ValueError(f"out: expected both --all-users and --out, got only {'--out' if out else '--all-users'}")
+        if all_users and (users is not None or user or reasons):
+            raise ValueError("all-users: expected it without --users, --user and --reasons, got both")
+        if reasons and channel is not None:
+            raise ValueError("reasons: expected it without --channel, got both")
         engine = Engine.load(snapshot, overlay=overlay)
+        if out is not None:
+            _write_all(engine, out, k, channel)
+            return
         words = list(user or [])
         if users == "-":
             words += sys.stdin.read().split()
         elif users is not None:
             words += [word.strip() for word in users.split(",") if word.strip()]
         elif not words:
-            raise ValueError("users: expected --users or --user, got neither")
-        for page in engine.recommend(engine.parse_ids(words), k, reasons=reasons):
+            raise ValueError("users: expected --users, --user or --all-users, got none")
+        ids = engine.parse_ids(words)
+        pages = engine.recommend(ids, k, reasons=reasons) if channel is None else engine.recall(ids, channel, k)
+        for page in pages:
             row = dataclasses.asdict(page)
             if page.reasons is None:
                 del row["reasons"]
             print(json.dumps(row))
         if verbose:
             tell(", ".join(f"{name}: {count}" for name, count in engine.counters.items()))
+
+
+def _write_all(engine: Engine, out: Path, k: int | None, channel: str | None) -> None:
+    from headrace.serving.export import write_lists
+
+    with progress_bar() as progress:
+        rows = write_lists(engine, out, k, channel=channel, progress=progress)
+    say(f"wrote {rows:,} rows of {len(engine.users):,} users to {out}")
 
 
 def demo(

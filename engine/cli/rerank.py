@@ -123,7 +123,9 @@ def _any_users(engine: Engine, requests: int, seed: int) -> HeldOut:
 
     count = min(requests, len(engine.users))
     rows = np.sort(np.random.default_rng(seed).choice(len(engine.users), count, replace=False))
-    return HeldOut(engine.requests(rows), torch.zeros(count + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+    nothing = torch.zeros(0, dtype=torch.int64)
+    offsets = torch.zeros(count + 1, dtype=torch.int64)
+    return HeldOut(engine.requests(rows), offsets, nothing, nothing.double(), np.zeros(len(engine.items), np.int64), 0)
 
 
 def _names(engine: Engine, snapshot: Path) -> Names:
@@ -151,8 +153,8 @@ def _names(engine: Engine, snapshot: Path) -> Names:
 
 def _explained(engine: Engine, question: HeldOut, names: Names, users: str | None, k: int) -> tuple[list[Section], str]:
     import numpy as np
+    import torch
 
-    from headrace.evaluation.held_out import take
     from headrace.report.reranking import explained_headline, explained_sections
     from headrace.reranking.explain import explain
 
@@ -164,11 +166,11 @@ def _explained(engine: Engine, question: HeldOut, names: Names, users: str | Non
             tell(f"user {words[place]} is unknown: popular items")
         asked = engine.requests(rows)
     else:
-        first = take(question.requests, slice(0, _BATCH))
+        first = next(question.batches(_BATCH))
         page = funnel.run(first, k).page
         overruled = page.columns["overruled"][page.offsets[:-1].clamp_max(len(page) - 1)]
         chosen = int(overruled.argmax())
-        asked = take(first, slice(chosen, chosen + 1))
+        asked = first.take(torch.tensor([chosen]))
         words = [str(one) for one in engine.users.external(asked.user.numpy()).tolist()]
     told = explain(funnel.reranker, funnel.run(asked, k).ranked, k)
     return explained_sections(words, told, funnel.reranker, names), explained_headline(told, funnel.reranker)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,16 +13,17 @@ from rich.progress import Progress
 
 from headrace.channels import Channel
 from headrace.data import Catalogue
+from headrace.evaluation.bootstrap import intervals
 from headrace.evaluation.held_out import HeldOut, best, in_order
+from headrace.exposure import Bars
 from headrace.funnel import Funnel
 from headrace.jagged import top_per_segment
+from headrace.recall import alone as lone
 from headrace.report.model import Diversity, DiversityRow, Kind, Quality, QualityRow
 from headrace.reranking.variety import page_diversity
 from headrace.types import Candidates, Requests
 
 _BATCH = 128
-#: Items asked of a lone channel, so that enough are left after the exposure filter.
-_ASKED = 1000
 #: Field of the trace -> its row in the table.
 _STAGES: dict[str, tuple[str, Kind]] = {
     "merged": ("merge", "merge"),
@@ -34,8 +37,9 @@ _STAGES: dict[str, tuple[str, Kind]] = {
 class Pass:
     """What came out for every held-out request, in their order; lists are int64 with -1 padding.
 
-    alone: channel -> [B, k]. after: field of the trace -> [B, k]. random: [B, k]. page, plain: [B, shown], re-ranked
-    and best by score. page_reward, plain_reward: float64 [B], mean ranking score of each; NaN for a short page.
+    alone: channel, of the funnel or beside it -> [B, k]. after: field of the trace -> [B, k]. random: [B, k].
+    page, plain: [B, shown], re-ranked and best by score. page_reward, plain_reward: float64 [B], mean ranking score of
+    each; NaN for a short page.
     """
 
     alone: dict[str, NDArray[np.int64]]
@@ -48,19 +52,25 @@ class Pass:
 
 
 def run_held_out(
-    funnel: Funnel, question: HeldOut, n_items: int, shown: int, k: int = 50, progress: Progress | None = None
+    funnel: Funnel,
+    question: HeldOut,
+    shown: int,
+    k: int = 50,
+    progress: Progress | None = None,
+    beside: Mapping[str, Channel] | None = None,
 ) -> Pass:
-    """Asks every channel alone, and the whole funnel, for each held-out request."""
-    alone: dict[str, list[NDArray[np.int64]]] = {channel.name: [] for channel in funnel.channels}
+    """Asks every channel alone, and the whole funnel, for each held-out request. beside: channels that the funnel does
+    not have, by a name of their own."""
+    channels = {**{channel.name: channel for channel in funnel.channels}, **(beside or {})}
+    alone: dict[str, list[NDArray[np.int64]]] = {name: [] for name in channels}
     after: dict[str, list[NDArray[np.int64]]] = {field: [] for field in _STAGES}
     random: list[NDArray[np.int64]] = []
     pages: list[tuple[NDArray[np.int64], NDArray[np.int64], Candidates, Candidates]] = []
     task = progress.add_task("held-out requests", total=len(question.requests)) if progress else None
     for requests in question.batches(_BATCH):
-        for channel in funnel.channels:
-            found, _ = funnel.exposure.filter(channel.recall(requests, _ASKED), requests)
-            alone[channel.name].append(best(found, k))
-        random.append(in_order(_random(funnel, requests, n_items, k), k))
+        for name, channel in channels.items():
+            alone[name].append(in_order(lone(requests, channel, k, funnel.bars), k))
+        random.append(in_order(_random(funnel.bars, requests, k), k))
         trace = funnel.run(requests, max(shown, k))
         for field, lists in after.items():
             # A page is picked one by one, so its first k are the page of k.
@@ -81,18 +91,52 @@ def run_held_out(
     )
 
 
+class NamedLists(NamedTuple):
+    """A row of the tables. lists: int64 [B, k]."""
+
+    name: str
+    kind: Kind
+    personalised: bool
+    lists: NDArray[np.int64]
+
+
+def named_lists(seen: Pass, funnel: Funnel, beside: Mapping[str, Channel]) -> list[NamedLists]:
+    """Each channel alone, the funnel after each stage, and baselines; beside: as `run_held_out` had them."""
+    rows = [NamedLists(*_channel_row(channel), seen.alone[channel.name]) for channel in funnel.channels]
+    rows += [NamedLists(name, kind, True, seen.after[field]) for field, (name, kind) in _STAGES.items()]
+    rows += [NamedLists(name, "baseline", channel.personalised, seen.alone[name]) for name, channel in beside.items()]
+    return [*rows, NamedLists("random", "baseline", False, seen.random)]
+
+
 def measure_quality(
-    seen: Pass, funnel: Funnel, question: HeldOut, n_items: int, held_out_words: str, k: int = 50
+    seen: Pass,
+    funnel: Funnel,
+    question: HeldOut,
+    held_out_words: str,
+    k: int = 50,
+    beside: Mapping[str, Channel] | None = None,
 ) -> Quality:
-    """Recall, NDCG, hit rate and coverage at k: each channel alone, the funnel after each stage, and two baselines."""
-    named = [(seen.alone[channel.name], *_channel_row(channel)) for channel in funnel.channels]
-    named += [(seen.after[field], name, kind, True) for field, (name, kind) in _STAGES.items()]
-    named.append((seen.random, "random", "baseline", False))
+    """Recall and NDCG with intervals, hit rate, coverage and novelty at k: of each channel alone, of the funnel after
+    each stage, and of two baselines."""
     rows = []
-    for lists, name, kind, personalised in named:
-        found = question.judge(lists, k, n_items)
-        rows.append(QualityRow(name, kind, personalised, found.recall, found.ndcg, found.hit_rate, found.coverage))
-    truth = "items clicked after the cut and not seen before it"
+    for one in named_lists(seen, funnel, beside or {}):
+        (found,) = question.judge(one.lists, [k])
+        recall, ndcg = intervals(np.stack([found.values["recall"], found.values["ndcg"]]))
+        rows.append(
+            QualityRow(
+                one.name,
+                one.kind,
+                one.personalised,
+                recall.mean,
+                ndcg.mean,
+                found.hit_rate,
+                found.coverage,
+                found.mean("novelty"),
+                (recall.low, recall.high),
+                (ndcg.low, ndcg.high),
+            )
+        )
+    truth = "items of interest after the cut and not seen before it"
     return Quality(rows, len(question.requests), held_out_words, k, truth)
 
 
@@ -125,14 +169,17 @@ def _channel_row(channel: Channel) -> tuple[str, Kind, bool]:
     return channel.name.replace("_", " "), "channel", channel.personalised
 
 
-def _random(funnel: Funnel, requests: Requests, n_items: int, k: int) -> Candidates:
-    """k distinct unseen items for each request, drawn uniformly; the same for the same first user."""
+def _random(bars: Bars, requests: Requests, k: int) -> Candidates:
+    """k distinct items for each request that may be shown, drawn uniformly; the same for the same first user."""
     generator = torch.Generator().manual_seed(int(requests.user[0]) if len(requests) else 0)
-    asked = min(2 * k, n_items)
+    n_items = len(bars.stock)
+    known = max((int(offsets.diff().max()) for offsets, _ in requests.blocked.values()), default=0)
+    asked = min(2 * k + known, n_items)
     item = torch.rand(len(requests), n_items, generator=generator, dtype=torch.float32).topk(asked, 1).indices.flatten()
     offsets = torch.arange(len(requests) + 1) * asked
     drawn = Candidates(offsets, item, torch.zeros(len(item), dtype=torch.float32), torch.zeros_like(item))
-    return funnel.exposure.filter(drawn, requests)[0]
+    found = bars.marked(requests, drawn)
+    return found.keep(found.columns["why"] == 0)
 
 
 def _top(candidates: Candidates, k: int) -> tuple[torch.Tensor, torch.Tensor]:

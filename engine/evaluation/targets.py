@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from headrace.data import InteractionLog
 from headrace.data.signals import IMPRESSION, PLAY_TIME
-from headrace.evaluation.ranking import auc, calibration, gauc, reliability
+from headrace.evaluation.errors import rmse
+from headrace.evaluation.ranking import auc, calibration, gauc, log_loss, reliability
 from headrace.ranking.ranker import Ranker
 from headrace.ranking.targets import labels_of
 from headrace.report.model import ReliabilityBin, Target
@@ -89,6 +90,8 @@ def _target(
         len(label),
         baselines,
         [ReliabilityBin(*column) for column in columns],
+        log_loss(label, predicted),
+        rmse(label, predicted),
     )
 
 

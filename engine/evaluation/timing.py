@@ -7,7 +7,7 @@ import time
 import numpy as np
 import torch
 
-from headrace.evaluation.held_out import HeldOut, take
+from headrace.evaluation.held_out import HeldOut
 from headrace.funnel import Funnel
 from headrace.report.model import Funnel as FunnelReport
 from headrace.report.model import Stage
@@ -21,7 +21,7 @@ def measure_funnel(
     traces, seconds = [], []
     for number in range(batches + 2):
         index = (np.arange(batch_size) + number * batch_size) % total
-        requests = take(question.requests, torch.from_numpy(index))
+        requests = question.requests.take(torch.from_numpy(index))
         start = time.perf_counter()
         trace = funnel.run(requests, shown)
         if number >= 2:

@@ -61,6 +61,10 @@ def day(milliseconds: int | None) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).strftime("%Y-%m-%d")
 
 
+def minute(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M")
+
+
 def milliseconds(values: list[float | None]) -> list[str]:
     """A column of times with as many decimals as the shortest needs for two significant digits."""
     known = [abs(v) for v in values if finite(v) and v]

@@ -56,7 +56,9 @@ class Funnel:
 @dataclass(frozen=True)
 class QualityRow:
     """Retrieval metrics at the quality's `k` of one list-maker. kind: what it is; `personalised`: whether two users
-    can get different lists. The rows named "popularity" and "random" that aren't set the mark for the others."""
+    can get different lists. The rows named "popularity" and "random" that aren't set the mark for the others.
+    novelty: mean bits of surprise of an item. recall_95, ndcg_95: the bounds of 95 % intervals of the means, by the
+    bootstrap over users."""
 
     name: str
     kind: Kind
@@ -65,6 +67,9 @@ class QualityRow:
     ndcg: Number
     hit_rate: Number
     coverage: Number
+    novelty: Number = None
+    recall_95: tuple[Number, Number] | None = None
+    ndcg_95: tuple[Number, Number] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ class ReliabilityBin:
 @dataclass(frozen=True)
 class Target:
     """One head of the ranking model on held-out rows. baselines: name -> AUC (say, "item popularity", "user mean").
-    calibration: mean prediction over mean label."""
+    calibration: mean prediction over mean label. log_loss: in nats. rmse: of predicted probabilities."""
 
     name: str
     auc: Number
@@ -100,6 +105,8 @@ class Target:
     rows: int
     baselines: dict[str, Number] = field(default_factory=dict)
     reliability: list[ReliabilityBin] = field(default_factory=list)
+    log_loss: Number = None
+    rmse: Number = None
 
 
 @dataclass(frozen=True)

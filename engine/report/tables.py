@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from headrace.report import formats as f
-from headrace.report.model import Machine, Report
+from headrace.report.model import Machine, Report, Target
 from headrace.report.page import Section, Table
 from headrace.report.verdicts import reward_given_up
 
@@ -15,7 +15,7 @@ def sections(report: Report) -> list[Section]:
     made = [
         Section("funnel", "The funnel", [_funnel(report)] if report.funnel else []),
         Section("quality", "Retrieval quality", [_quality(report)] if report.quality else []),
-        Section("targets", "Ranking targets", [_targets(report)] if report.targets else []),
+        Section("targets", "Ranking targets", [targets_table(report.targets)] if report.targets else []),
         Section("diversity", "Diversity", [_diversity(report)] if report.diversity else []),
         Section("exposure", "Exposure filter", _exposure(report) if report.exposure else []),
         Section("training", "Training", [_training(report)] if report.training else []),
@@ -66,8 +66,9 @@ def _quality(report: Report) -> Table:
     return Table(f"Lists of {k} on held-out days", columns, rows, 3, best, f"best recall@{k}", note)
 
 
-def _targets(report: Report) -> Table:
-    names = list(dict.fromkeys(name for target in report.targets for name in target.baselines))
+def targets_table(targets: list[Target]) -> Table:
+    """How well each target is predicted, beside its baselines."""
+    names = list(dict.fromkeys(name for target in targets for name in target.baselines))
     rows = [
         [
             target.name,
@@ -75,12 +76,24 @@ def _targets(report: Report) -> Table:
             f.fixed(target.gauc),
             *(f.fixed(target.baselines.get(name)) for name in names),
             f.fixed(target.calibration),
+            f.fixed(target.log_loss),
+            f.fixed(target.rmse),
             f.count(target.positives),
             f.count(target.rows),
         ]
-        for target in report.targets
+        for target in targets
     ]
-    columns = ["target", "AUC", "GAUC", *(f"AUC {name}" for name in names), "pred./obs.", "positives", "rows"]
+    columns = [
+        "target",
+        "AUC",
+        "GAUC",
+        *(f"AUC {name}" for name in names),
+        "pred./obs.",
+        "log loss",
+        "RMSE",
+        "positives",
+        "rows",
+    ]
     note = "GAUC: mean AUC inside a user's rows, weighted by rows. pred./obs.: mean prediction over observed rate."
     return Table("Ranking targets on held-out rows", columns, rows, note=note)
 

@@ -11,18 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headrace.channels import Channel
 from headrace.data.ids import IdMap
 from headrace.funnel import Funnel, Trace
 from headrace.kernels.forks import Lock
 from headrace.overlay import Overlay
+from headrace.recall import alone
 from headrace.reranking.rules import name_of
 from headrace.serving.arguments import blocked_of, page_size, request_time, shown_items
 from headrace.serving.checks import check_call
 from headrace.serving.contexts import context_codes
-from headrace.serving.pages import broken_of, pages_of
+from headrace.serving.pages import broken_of, pages_of, plain_pages
 from headrace.settings import Settings
 from headrace.storage import load
-from headrace.types import Page, Requests
+from headrace.types import Candidates, Page, Requests
 
 
 class Engine:
@@ -88,11 +90,8 @@ class Engine:
         an unknown name or codes out of range; nothing is recorded then.
         """
         ids = check_call(user_ids, context, reasons, record, strings=self.users.ids.dtype.kind == "U")
-        shown = self.settings.page.shown if k is None else page_size(k)
-        rows = self.users.rows(ids)
-        stock = self.funnel.bars.stock
-        barred = {} if blocked is None else blocked_of(blocked, len(rows), self.items, stock)
-        requests = replace(self.requests(rows, at, context), blocked=barred)
+        shown = self._size(k)
+        requests = self._asked(ids, at, context, blocked)
         if not ids:
             return []
         trace = self.funnel.run(requests, shown)
@@ -100,6 +99,38 @@ class Engine:
             self._record(requests.user[trace.page.request], trace.page.item, int(requests.time[0]))
         self._count(requests, trace, shown)
         return pages_of(ids, requests, trace, self.items, self.funnel.channels, self._rules, reasons)
+
+    def recall(
+        self,
+        user_ids: Sequence[int] | Sequence[str] | NDArray[np.int64],
+        channel: str,
+        k: int | None = None,
+        *,
+        at: int | None = None,
+        context: Mapping[str, Sequence[int] | Sequence[str]] | None = None,
+        blocked: Sequence[Mapping[str, Sequence[int] | Sequence[str]]] | None = None,
+    ) -> list[Page]:
+        """The first k items that one recall channel has for each user and that may be shown, with its own scores.
+
+        Nothing of the funnel after recall runs. channel: its name. Else as `recommend`, and raises as it does, and
+        ValueError for a channel that the snapshot lacks. A user of whom the channel knows nothing gets an empty page.
+        """
+        ids = check_call(user_ids, context, False, False, strings=self.users.ids.dtype.kind == "U")
+        one, size = self._channel(channel), self._size(k)
+        requests = self._asked(ids, at, context, blocked)
+        if not ids:
+            return []
+        return plain_pages(ids, requests, alone(requests, one, size, self.funnel.bars), self.items, channel)
+
+    def lists(
+        self, rows: NDArray[np.int64], k: int | None = None, *, channel: str | None = None, at: int | None = None
+    ) -> Candidates:
+        """As `recommend`, or `recall` where a channel is named, in dense rows and without counting."""
+        requests, size = self.requests(rows, at), self._size(k)
+        if channel is None:
+            return self.funnel.run(requests, size).page
+        found = alone(requests, self._channel(channel), size, self.funnel.bars)
+        return replace(found, channels=torch.ones_like(found.item))
 
     def confirm(self, page: Page, shown: Sequence[int] | Sequence[str] | None = None) -> None:
         """Remembers that the user saw the page, so that the next ones have other items; twice is as good as once.
@@ -129,6 +160,26 @@ class Engine:
             with self._lock:
                 self.counters["unknown context words"] += strange
         return Requests(torch.from_numpy(rows), time, codes)
+
+    def _size(self, k: int | None) -> int:
+        return self.settings.page.shown if k is None else page_size(k)
+
+    def _channel(self, name: str) -> Channel:
+        known = {one.name: one for one in self.funnel.channels}
+        if name not in known:
+            raise ValueError(f"channel: expected one of {', '.join(known)}, which the snapshot has, got {name!r:.60}")
+        return known[name]
+
+    def _asked(
+        self,
+        ids: Sequence[int] | Sequence[str],
+        at: int | None,
+        context: Mapping[str, Sequence[int] | Sequence[str]] | None,
+        blocked: Sequence[Mapping[str, Sequence[int] | Sequence[str]]] | None,
+    ) -> Requests:
+        rows = self.users.rows(ids)
+        barred = {} if blocked is None else blocked_of(blocked, len(rows), self.items, self.funnel.bars.stock)
+        return replace(self.requests(rows, at, context), blocked=barred)
 
     def _record(self, user: Tensor, item: Tensor, at: int) -> None:
         # The engine has checked this time.

@@ -49,6 +49,18 @@ def pages_of(
     ]
 
 
+def plain_pages(
+    user_ids: Sequence[Any], requests: Requests, found: Candidates, items: IdMap, channel: str
+) -> list[Page]:
+    """One page a request of what one channel found, as it stands."""
+    external, scores = items.external(found.item.numpy()).tolist(), found.score.tolist()
+    known, at, bounds = (requests.user >= 0).tolist(), requests.time.tolist(), found.offsets.tolist()
+    return [
+        Page(user, external[a:b], scores[a:b], [[channel]] * (b - a), known[i], at[i])
+        for i, (user, (a, b)) in enumerate(zip(user_ids, pairwise(bounds), strict=True))
+    ]
+
+
 def _channel_names(bits: int, names: Mapping[int, str]) -> list[str]:
     return [name for place, name in names.items() if bits >> place & 1]
 

@@ -20,7 +20,7 @@ import headrace.build as building
 from headrace.build import build
 from headrace.channels import CHANNELS
 from headrace.cli import app
-from headrace.cli.funnel import _print_rows
+from headrace.cli.funnel import print_rows
 from headrace.data import RowReport, read
 from headrace.features.families.contexts import Contexts
 from headrace.funnel import Funnel, Trace
@@ -189,14 +189,14 @@ def test_any_id_can_be_asked_for_on_the_command_line(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in run.stdout.splitlines()]
     assert [(row["user"], row["known"]) for row in rows] == [("-", True), ("plain", True), ("nobody", False)]
     run = CliRunner().invoke(app, command)
-    assert (run.exit_code, "users: expected --users or --user, got neither" in run.output) == (2, True)
+    assert (run.exit_code, "users: expected --users, --user or --all-users, got none" in run.output) == (2, True)
 
 
 def test_what_reading_did_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_rows("log", RowReport(1000, 990, {"time_in_future": 10}, "seconds", 7))
+    print_rows("log", RowReport(1000, 990, {"time_in_future": 10}, "seconds", 7))
     said = "log: read 1,000 rows, times in seconds, kept 990, 7 out of order, dropped 10 (time_in_future)"
     assert capsys.readouterr().err.strip() == said
-    _print_rows("log", RowReport(1000, 1000))
+    print_rows("log", RowReport(1000, 1000))
     assert capsys.readouterr().err.strip() == "log: read 1,000 rows, kept 1,000"
 
 

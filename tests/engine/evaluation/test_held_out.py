@@ -62,8 +62,8 @@ def test_an_engine_is_measured(engine: Engine, small_log: Dataset) -> None:
     train, test = split_by_time(small_log.log, 2.0)
     items = len(small_log.catalogue)
     question = held_out(train, test, items, limit=50)
-    served = run_held_out(engine.funnel, question, items, shown=10, k=10)
-    quality = measure_quality(served, engine.funnel, question, items, "the last 2 days", k=10)
+    served = run_held_out(engine.funnel, question, shown=10, k=10)
+    quality = measure_quality(served, engine.funnel, question, "the last 2 days", k=10)
     rows = {row.name: row for row in quality.rows}
     assert {"itemcf", "two tower", "popularity", "random", "merge", "after ranking", "after re-ranking"} <= set(rows)
     assert all(row.recall is not None and 0 <= row.recall <= 1 for row in quality.rows)
