@@ -110,7 +110,8 @@ def run(
         learnt = Dataset("training", Users(engine.users), Catalogue(engine.items), past)
         beside, masked = yardsticks(engine.funnel, learnt, asked.seed), question.blocking(known)
         judged = evaluate(engine, masked, asked.ks, beside, without_filter(engine.funnel), progress)
-        targets = measure_targets(engine.funnel.ranker, past, future, items) if len(past) else []
+        ranker = engine.funnel.ranker
+        targets = measure_targets(ranker, past, future, items) if len(past) and ranker is not None else []
     if asked.ks[-1] > items:
         notes.append(
             f"Lists of {asked.ks[-1]:,} were asked for of a catalogue of {items:,} items: none can be that long."

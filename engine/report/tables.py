@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from headrace.report import formats as f
-from headrace.report.model import Machine, Report, Target
+from headrace.report.model import Machine, Quality, Rehearsal, Report, Target
 from headrace.report.page import Section, Table
 from headrace.report.verdicts import reward_given_up
 
@@ -14,7 +14,8 @@ def sections(report: Report) -> list[Section]:
     """The parts that were measured, in reading order."""
     made = [
         Section("funnel", "The funnel", [_funnel(report)] if report.funnel else []),
-        Section("quality", "Retrieval quality", [_quality(report)] if report.quality else []),
+        Section("quality", "Retrieval quality", _qualities(report)),
+        Section("rehearsal", "Rehearsal", _rehearsal(report.rehearsal) if report.rehearsal else []),
         Section("targets", "Ranking targets", [targets_table(report.targets)] if report.targets else []),
         Section("diversity", "Diversity", [_diversity(report)] if report.diversity else []),
         Section("exposure", "Exposure filter", _exposure(report) if report.exposure else []),
@@ -43,9 +44,13 @@ def _funnel(report: Report) -> Table:
     return Table("Stages: mean items per request, and time", columns, rows, note=note)
 
 
-def _quality(report: Report) -> Table:
-    quality = report.quality
-    assert quality is not None
+def _qualities(report: Report) -> list[Table]:
+    if report.quality is None:
+        return []
+    return [_quality(report.quality), *([_gains(report.quality)] if report.quality.gains else [])]
+
+
+def _quality(quality: Quality) -> Table:
     rows = [
         [
             row.name,
@@ -64,6 +69,43 @@ def _quality(report: Report) -> Table:
     note = f"Held out: {quality.held_out}. Means over {f.count(quality.requests)} requests with a truth.{truth}"
     best = _largest([row.recall for row in quality.rows])
     return Table(f"Lists of {k} on held-out days", columns, rows, 3, best, f"best recall@{k}", note)
+
+
+def _gains(quality: Quality) -> Table:
+    k = quality.k
+    rows = [
+        [one.stage, one.before, *_difference(one.recall, one.recall_95), *_difference(one.ndcg, one.ndcg_95)]
+        for one in quality.gains
+    ]
+    columns = ["stage", "against", f"recall@{k}", "95 % interval", f"NDCG@{k}", "95 % interval"]
+    note = "Differences of the same users' values, in hundredths; intervals by the bootstrap over users."
+    return Table("What each stage adds", columns, rows, 2, note=note)
+
+
+def _difference(value: float | None, bounds: tuple[float | None, float | None]) -> list[str]:
+    def points(x: float | None) -> str:
+        return f"{100 * x:+.2f}" if f.finite(x) else f.DASH
+
+    return [points(value), f"{points(bounds[0])} to {points(bounds[1])}"]
+
+
+def _rehearsal(rehearsal: Rehearsal) -> list[Table]:
+    parts = list(rehearsal.quality)
+    ways = list(dict.fromkeys(way for part in parts for way in rehearsal.quality[part]))
+    rows = [[way, *(f.fixed(rehearsal.quality[part].get(way), 4) for part in parts)] for way in ways]
+    note = (
+        f"The funnel as it stood before {f.day(rehearsal.day_ms)}, asked for {f.count(rehearsal.requests)} users, who "
+        f"chose {f.count(rehearsal.chosen)} of its candidates. The blend is judged on users that it was not taught by."
+    )
+    if f.finite(rehearsal.lost):
+        note += f" Pre-ranking leaves out {f.percent(rehearsal.lost)} of the ranker's first 50."
+    tables = [Table("Ways to score the candidates, mean NDCG@50", ["scored by", *parts], rows, note=note)]
+    inputs = list(dict.fromkeys(name for part in rehearsal.weights.values() for name in part))
+    if inputs:
+        learnt = list(rehearsal.weights)
+        weights = [[name, *(f.fixed(rehearsal.weights[part].get(name), 3) for part in learnt)] for name in inputs]
+        tables.append(Table("Weights of the learnt blend", ["input", *learnt], weights))
+    return tables
 
 
 def targets_table(targets: list[Target]) -> Table:

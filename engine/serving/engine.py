@@ -155,7 +155,7 @@ class Engine:
     ) -> Requests:
         """Requests of user rows (-1 unknown), checked."""
         time = torch.full((len(rows),), self.as_of if at is None else request_time(at, self.as_of), dtype=torch.int64)
-        codes, strange = context_codes(self.funnel.ranker.store, context or {}, len(rows))
+        codes, strange = context_codes(self.funnel.store, context or {}, len(rows))
         if strange:
             with self._lock:
                 self.counters["unknown context words"] += strange
