@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from headrace.channels import CHANNELS, Channel, ChannelSettings
 from headrace.data import Dataset, check_plausible
+from headrace.data.order import in_some_order
 from headrace.data.words import realigned
 from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.features.families.words import Words
@@ -38,6 +39,7 @@ class Built:
 
     left_out: channels. unlearnt: targets that the log cannot teach, and the fusion where it has none of its columns.
     rehearsal: of the log's last days; None where they are too few.
+    said: what the build found of the log.
     """
 
     engine: Engine
@@ -45,6 +47,12 @@ class Built:
     left_out: dict[str, str]
     unlearnt: dict[str, str] = field(default_factory=dict)
     rehearsal: Rehearsal | None = None
+    said: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing of the log's order and of the trainings, a sentence each, without its full stop."""
+        return [*self.said, *(fit.warning for fit in self.fits if fit.warning)]
 
     @property
     def slow(self) -> dict[str, str]:
@@ -75,12 +83,15 @@ def build(
     for time in dataset.log.time[[0, -1]].tolist():
         check_plausible("log.time", time)
     check_interest(dataset.log)
+    log, said = in_some_order(dataset.log, settings.seed)
+    dataset = dataset.with_log(log)
     parts = _parts(warm)
     if warm and (words := warm.funnel.store.family(Words)):
         dataset = realigned(dataset, words.vocabulary())
     with work_folder(out, fingerprint(dataset, settings, {name: part.state() for name, part in parts.items()})) as work:
         job = Build(dataset, settings.seed, settings.features, progress=progress, work=work, warm=parts)
-        return _build(job, settings, out, _moved_codes(warm, dataset) if warm else None)
+        built = _build(job, settings, out, _moved_codes(warm, dataset) if warm else None)
+    return replace(built, said=(said,)) if said else built
 
 
 def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tensor] | None) -> Built:
@@ -94,7 +105,7 @@ def _build(job: Build, settings: Settings, out: Path, maps: dict[str, torch.Tens
     unlearnt = check_objectives(log, used, settings.fusion, drawn=share > 0)
     _check_channels(dataset, settings.channels)
     with job.step("training rows"):
-        samples = Samples.of(store, log, unshown, settings.validation, ordered=True)
+        samples = Samples.of(store, log, unshown, settings.validation)
     trainings = {one.part: RankerTraining(job, one, samples, settings.fusion, maps) for one in used}
     for training in trainings.values():
         training.fit()

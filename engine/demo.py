@@ -22,10 +22,10 @@ from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
 from headrace.kernels import atomic
 from headrace.report import page, print_report, write_html
-from headrace.report.model import Curve, DatasetSummary, Rehearsal, Report, Training
+from headrace.report.model import Curve, DatasetSummary, Number, Rehearsal, Report, Training
 from headrace.serving import Engine
 from headrace.settings import Settings
-from headrace.training.loop import FitReport
+from headrace.training.loop import LOSS, FitReport
 from headrace.training.split import cut_of
 from headrace.version import __version__
 
@@ -52,7 +52,7 @@ def run_demo(
     """Reads `data` (or generates a log of `sizes` users, items, events), builds, measures, and writes `out`/<stamp>."""
     page.environment()  # a missing extra should be told before the work, not after it
     started = time.monotonic()
-    dataset = read(data, most_rows=settings.log_rows) if data else generate(*sizes, seed=settings.seed).dataset
+    dataset = _dataset(data, sizes, settings)
     train, test, words = split_last_days(dataset.log)
     seconds = {"read": time.monotonic() - started}
     folder = out / time.strftime("%Y%m%d-%H%M%S")
@@ -68,6 +68,12 @@ def run_demo(
         part.write_text(report.to_json())
     write_html(report, folder / "report.html")
     return DemoRun(folder, report)
+
+
+def _dataset(data: Path | None, sizes: tuple[int, int, int], settings: Settings) -> Dataset:
+    if data is None:
+        return generate(*sizes, seed=settings.seed).dataset
+    return read(data, most_rows=settings.log_rows, positive=settings.positive_rating)
 
 
 def split_last_days(log: InteractionLog) -> tuple[InteractionLog, InteractionLog, str]:
@@ -109,6 +115,7 @@ def measure(
     report.notes.extend(f"Channel {name} was left out: {why}." for name, why in built.left_out.items())
     report.notes.extend(f"The {name} has no say: {why}." for name, why in built.unlearnt.items())
     report.notes.extend(f"The {name} is served by torch, not by the kernel: {why}." for name, why in built.slow.items())
+    report.notes.extend(f"{words}." for words in built.notes)
     report.notes.append(f"Trained on the rows before the cut; measured on {words}.")
     report.notes.append(
         "Statistics are frozen at the cut, as a snapshot serves them; nothing after the cut enters any feature."
@@ -130,6 +137,19 @@ def _rehearsal(one: rehearsal.Rehearsal) -> Rehearsal:
 
 
 def _training(fit: FitReport) -> Training:
-    curve = Curve(fit.label, [float(step) for step, _ in fit.losses], [value for _, value in fit.losses])
-    last = fit.losses[-1][1] if fit.losses else None
-    return Training(fit.label, fit.parameters, fit.rows, fit.seconds, last, [curve])
+    curves = [Curve("training", [float(step) for step, _ in fit.losses], [value for _, value in fit.losses])]
+    if fit.validations:
+        checked: list[Number] = [found[LOSS] for _, found in fit.validations]
+        curves.append(Curve("validation", [float(step) for step, _ in fit.validations], checked))
+    return Training(
+        fit.label,
+        fit.parameters,
+        fit.rows * fit.steps // fit.per_epoch,
+        fit.seconds,
+        fit.losses[-1][1] if fit.losses else None,
+        curves,
+        network=fit.network,
+        epochs=fit.steps / fit.per_epoch,
+        kept_epochs=fit.kept / fit.per_epoch,
+        validation=dict(next((found for step, found in fit.validations if step == fit.kept), {})),
+    )

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from headrace.channels import CHANNELS, ChannelSettings
+from headrace.data.feedback import POSITIVE
 from headrace.data.files import MOST_ROWS
 from headrace.features import FeatureSettings
 from headrace.ranking import BlendSettings, FusionSettings, PreRankerSettings, RankerSettings
@@ -113,6 +114,9 @@ class Settings(Section):
         ge=1,
         description="the most rows of a Parquet file of the log; one with more is refused; reading takes some 200 "
         "bytes of memory a row",
+    )
+    positive_rating: float = Field(
+        default=POSITIVE, allow_inf_nan=False, description="of a log of ratings, those from here on are clicks"
     )
     unshown: float = Field(
         default=2.0,

@@ -78,7 +78,7 @@ def build(
     with friendly(), progress_bar() as progress:
         check_folder(out)  # before a log is read that may take minutes
         chosen = load_settings(settings) if settings else Settings()
-        dataset = read(log, most_rows=chosen.log_rows)
+        dataset = read(log, most_rows=chosen.log_rows, positive=chosen.positive_rating)
         print_rows(dataset.name, dataset.rows)
         if dataset.history_rows is not None:
             print_rows(f"{dataset.name}, history", dataset.history_rows)
@@ -91,6 +91,8 @@ def build(
             tell(f"{name} has no say: {why}")
         for name, why in built.slow.items():
             tell(f"{name} is served by torch, not by the network kernel: {why}")
+        for words in built.notes:
+            tell(words)
         say(f"wrote snapshot {out}")
 
 

@@ -17,9 +17,10 @@ from headrace.data.clock import clock
 from headrace.data.codes import encode, encode_lists, plain
 from headrace.data.columns import by_id
 from headrace.data.dataset import UNKNOWN, Catalogue, Dataset, Users
+from headrace.data.feedback import POSITIVE
 from headrace.data.files import MOST_ROWS, in_file, read_csv, read_table
 
-CLICK, LIKE = 4, 5
+LIKE = 5
 RATINGS = ("ratings.parquet", "ratings.dat")
 MOVIES, USERS = "movies.dat", "users.dat"
 _NO_GENRES = "(no genres listed)"
@@ -29,11 +30,14 @@ _USER_COLUMNS = {"user_id": _ID, "gender": _TEXT, "age": _ID, "occupation": _ID,
 
 
 def read_movielens(
-    folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop", most_rows: int = MOST_ROWS
+    folder: str | Path,
+    on_bad: Literal["drop", "refuse"] = "drop",
+    most_rows: int = MOST_ROWS,
+    positive: float = POSITIVE,
 ) -> Dataset:
     """MovieLens-1M from its download: movies.dat, users.dat, and ratings.dat (or ratings.parquet in its place).
 
-    Every rating is an impression; click = rating >= 4, like = rating >= 5. There is no play time and no author.
+    Every rating is an impression; click = rating >= `positive`, like = rating >= 5. No play time, no author.
     Order: by timestamp, then by time_rank (the true order within a user) where ratings.parquet has it.
     Items: all genres as category (none for "(no genres listed)"), 1 January of the title's year (UTC) as publish_time.
     Users: gender, age, occupation.
@@ -52,7 +56,7 @@ def read_movielens(
         users = _users(_dat(path / USERS, _USER_COLUMNS))
     with in_file(source):
         raw = read_table(source, most_rows) if source.suffix == ".parquet" else _dat(source, _RATING_COLUMNS)
-        cleaned = clean(_log_table(raw), items=catalogue.ids, users=users.ids, on_bad=on_bad)
+        cleaned = clean(_log_table(raw, positive), items=catalogue.ids, users=users.ids, on_bad=on_bad)
     log = replace(cleaned.log, context=clock(cleaned.log.time))
     return Dataset("ml-1m", users, catalogue, log, rows=cleaned.rows)
 
@@ -69,7 +73,7 @@ def _dat(path: Path, columns: dict[str, pa.DataType]) -> pa.Table:
     )
 
 
-def _log_table(raw: pa.Table) -> pa.Table:
+def _log_table(raw: pa.Table, positive: float) -> pa.Table:
     for name in ("user_id", "movie_id", "rating", "timestamp"):
         if name not in raw.column_names:
             raise ValueError(f"{name}: required column is missing, got {', '.join(raw.column_names)}")
@@ -86,7 +90,7 @@ def _log_table(raw: pa.Table) -> pa.Table:
             "item": raw["movie_id"],
             "time": raw["timestamp"],
             "impression": pa.array(np.ones(raw.num_rows, np.int8)),
-            "click": pc.greater_equal(rating, CLICK),
+            "click": pc.greater_equal(rating, positive),
             "like": pc.greater_equal(rating, LIKE),
         }
     )

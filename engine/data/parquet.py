@@ -17,6 +17,7 @@ from headrace.data.clock import published
 from headrace.data.codes import decode, decode_lists, encode, encode_lists, plain
 from headrace.data.columns import by_id
 from headrace.data.dataset import KIND, UNKNOWN, Catalogue, Dataset, InteractionLog, Users
+from headrace.data.feedback import POSITIVE, with_feedback
 from headrace.data.files import MOST_ROWS, in_file, read_table
 from headrace.data.folder import of_one_replacement, replace_files
 
@@ -31,10 +32,16 @@ _LONGEST = 2**31 - 1
 
 
 @of_one_replacement(_FILES)
-def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop", most_rows: int = MOST_ROWS) -> Dataset:
+def read_parquet(
+    folder: str | Path,
+    on_bad: Literal["drop", "refuse"] = "drop",
+    most_rows: int = MOST_ROWS,
+    positive: float = POSITIVE,
+) -> Dataset:
     """The dataset in `folder`.
 
-    log.parquet: the columns that `clean` takes; rows are dropped for its reasons. Signals not there stay absent.
+    log.parquet: the columns that `clean` takes, or ratings, or no feedback at all (see `with_feedback`, which is told
+        `positive`); rows are dropped for its reasons. Signals not there stay absent.
     history.parquet (optional): older interactions, the same columns but no context, cleaned the same way.
     catalogue.parquet (optional): item; any of author, city (integer or string), category, keyword (one value or a
         list, most specific first), publish_time (int64 ms or timestamp), duration_ms (integer), vector (list of
@@ -61,11 +68,15 @@ def read_parquet(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop",
             users = _users(read_table(path / USERS, most_rows))
     ids = {"items": catalogue.ids if catalogue else None, "users": users.ids if users else None}
     with in_file(path / LOG):
-        cleaned = clean(read_table(path / LOG, most_rows), on_bad=on_bad, **ids)
+        told, words = with_feedback(read_table(path / LOG, most_rows), positive)
+        notes += [f"log: {words}"] if words else []
+        cleaned = clean(told, on_bad=on_bad, **ids)
     older: Cleaned | None = None
     if (path / HISTORY).exists():
         with in_file(path / HISTORY):
             table = read_table(path / HISTORY, most_rows)
+            if words:
+                table, _ = with_feedback(table, positive)
             table = table.select([name for name in table.column_names if not name.startswith(CONTEXT)])
             older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad)
     return Dataset(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from headrace.data import kuairand, movielens, parquet
 from headrace.data.dataset import Dataset
+from headrace.data.feedback import POSITIVE
 from headrace.data.files import MOST_ROWS
 from headrace.data.folder import settle
 
@@ -46,9 +47,17 @@ def detect(folder: str | Path) -> Format:
     raise ValueError(f"{path}: no known log. Expected one of {needs}. Found: {', '.join(sorted(found)) or 'nothing'}")
 
 
-def read(folder: str | Path, on_bad: Literal["drop", "refuse"] = "drop", most_rows: int = MOST_ROWS) -> Dataset:
-    """The dataset in `folder`, whichever of the known formats it is in; most_rows: of each Parquet file.
+def read(
+    folder: str | Path,
+    on_bad: Literal["drop", "refuse"] = "drop",
+    most_rows: int = MOST_ROWS,
+    positive: float = POSITIVE,
+) -> Dataset:
+    """The dataset in `folder`, whichever of the known formats it is in; most_rows: of each Parquet file; positive: the
+    rating from which on one is a click, where the log has ratings.
 
     Raises as `detect` and that reader do.
     """
-    return _READERS[detect(folder)](folder, on_bad, most_rows)
+    form = detect(folder)
+    rated = {} if form == "kuairand" else {"positive": positive}
+    return _READERS[form](folder, on_bad, most_rows, **rated)

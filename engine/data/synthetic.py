@@ -21,7 +21,10 @@ BY_INTEREST, BY_POPULARITY, BY_CITY, BY_CIRCLE = 0.6, 0.3, 0.05, 0.2
 CONTENT_DIM = 64
 _DEVICES, _AGES, _GENDERS = ["desktop", "phone", "tablet"], ["18-24", "25-34", "35-44", "45+", "<18"], ["f", "m"]
 _HOURS = np.array([3, 2, 1, 1, 1, 1, 2, 4, 5, 5, 5, 6, 8, 7, 5, 5, 5, 6, 8, 10, 12, 13, 11, 7], np.float64)
-#: Of 1000 clicks of average affinity, about how many also get each; the closer the item, the more.
+#: How far users, and leaf categories, are apart in how readily a click becomes each of the following: the standard
+#: deviations of its logarithm.
+BY_USER, BY_LEAF = 0.7, 0.9
+#: Of 1000 clicks, about how many also get each; the closer the item, the more.
 _PER_CLICK = {"like": 90, "collect": 40, "share": 20, "follow": 10, "comment": 30}
 
 
@@ -234,10 +237,13 @@ def _feedback(
     hit = np.flatnonzero(click)
     affinity = truth.affinity(user[hit], item[hit])
     signals = {"impression": np.ones(count, np.int8), "click": click.astype(np.int8)}
-    warmth = np.exp(affinity - affinity.mean()) if len(hit) else affinity
+    warmth = np.exp(affinity)
+    who, leaf = user[hit], truth.cluster.take(item[hit])
     for name, share in _PER_CLICK.items():
+        ready = BY_USER * normal(rng, len(truth.mood))[who] + BY_LEAF * normal(rng, int(truth.cluster.max()) + 1)[leaf]
+        chance = warmth * np.exp(ready)
         signals[name] = np.zeros(count, np.int8)
-        signals[name][hit] = rng.random(len(hit), np.float32) * 1000 < share * warmth
+        signals[name][hit] = rng.random(len(hit), np.float32) * 1000 * chance.sum() < share * len(hit) * chance
     play = np.zeros(count, np.int32)
     play[hit] = _play(rng, affinity, duration[hit])
     signals["completion"] = (play.astype(np.int64) * 5 >= duration.astype(np.int64) * 4).astype(np.int8)

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headrace.data.dataset import InteractionLog
-from headrace.data.signals import IMPRESSION
 from headrace.features import FeatureStore, TrainingSet
 from headrace.ranking.negatives import Unshown, as_shown
-from headrace.ranking.targets import Labels, taught
+from headrace.ranking.targets import Labels, taught, told_by_draws
 from headrace.training.split import Split, split_of
 
 
@@ -36,13 +35,18 @@ class Samples:
     def of(
         cls, store: FeatureStore, log: InteractionLog, unshown: Unshown, share: float, ordered: bool = True
     ) -> Samples:
-        """share: of the rows that are kept back. ordered: whether the times of the log mean anything."""
-        return cls(store, log, unshown, split_of(log.time, share, ordered=ordered, seed=unshown.seed))
+        """share: of the rows that are kept back."""
+        return cls(store, log, unshown, split_of(log.time, share, unshown.seed))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The targets that are taught."""
         return taught(self.log, drawn=self.unshown.share > 0)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Those that a drawn item is a negative of."""
+        return told_by_draws(self.log) if self.unshown.share else ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Epoch:
         unshown = Unshown(share, samples.unshown.items, samples.unshown.seed)
         source, item = unshown.draw(used, number) if share else (used[:0], used[:0])
         self._drawn = samples.rows.with_items(torch.from_numpy(source), torch.from_numpy(item))
-        self._negative = torch.tensor([[name == IMPRESSION for name in labels.names]], dtype=torch.float32)
+        self._negative = torch.tensor([[name in samples.drawn for name in labels.names]], dtype=torch.float32)
 
     def __len__(self) -> int:
         return len(self._used) + len(self._drawn)

@@ -67,20 +67,41 @@ def labels_of(log: InteractionLog, names: tuple[str, ...] | None = None) -> Labe
 def taught(log: InteractionLog, drawn: bool = False) -> tuple[str, ...]:
     """The targets that `labels_of(log)` has, in order; none where it would raise.
 
-    drawn: whether unshown items are drawn beside the log, which teach what is shown though all its rows were.
+    drawn: whether unshown items are drawn beside the log. They teach `told_by_draws` too, though the log has one
+    outcome of each.
     """
-    columns = _columns(log).items()
-    return tuple(name for name, column in columns if _varies(*column) or (drawn and name == IMPRESSION))
+    extra = told_by_draws(log) if drawn else ()
+    return tuple(name for name, column in _columns(log).items() if name in extra or _varies(*column))
 
 
 def untaught(log: InteractionLog, drawn: bool = False) -> dict[str, str]:
     """Target -> why the log cannot teach it, of those whose column it has; `drawn` as in `taught`."""
+    extra = told_by_draws(log) if drawn else ()
     out = {}
     for name, (value, known) in _columns(log).items():
-        if not _varies(value, known) and not (drawn and name == IMPRESSION):
+        if name not in extra and not _varies(value, known):
             only = f"only {value[known][0]:g} in {int(known.sum())} rows" if known.any() else "no row that records it"
             out[name] = f"log: {name}: expected two outcomes to learn from, got {only}"
+    if IMPRESSION not in extra and extra:
+        out.pop(IMPRESSION, None)
     return out
+
+
+def told_by_draws(log: InteractionLog) -> tuple[str, ...]:
+    """The targets that a drawn unshown item is a negative of.
+
+    What is shown is one, where the log records it (see `as_shown`). So is interest of which the log holds positives
+    alone, as logs of clicks, purchases or check-ins do: clicks or, without any click, whatever else there is. Where
+    that is known of every row and every row was shown, it is the same question, and asked once.
+    """
+    columns = _columns(log)
+    interest = (CLICK,) if log.gave(CLICK) else POST_CLICK
+    found = {name: columns[name] for name in interest if name in columns}
+    positive = tuple(name for name, (value, known) in found.items() if known.any() and value[known].min() == 1)
+    whole = any(bool(found[name][1].all()) for name in positive)
+    if IMPRESSION not in columns or (whole and not _varies(*columns[IMPRESSION])):
+        return positive
+    return (IMPRESSION, *positive)
 
 
 def _columns(log: InteractionLog) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from headrace.data.signals import COMPLETION, IMPRESSION, PLAY_TIME
+from headrace.data.signals import COMPLETION, PLAY_TIME
 from headrace.features import FeatureStore, TrainingSet
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.fusion import FusionSettings
@@ -89,8 +89,11 @@ class RankerTraining:
         known = sample_weights(labels, settings.negative_rate, build.seed)
         self._labels = Labels(labels.names, labels.value, known)
         self._used = known.any(1).numpy()
-        drawn = samples.unshown.share * settings.negative_rate.get(IMPRESSION, 1.0)
-        self.share = drawn if IMPRESSION in labels.names else 0.0
+        self._drawn = [name in samples.drawn for name in labels.names]
+        rates = [
+            settings.negative_rate.get(n, 1.0) for n, drawn in zip(labels.names, self._drawn, strict=True) if drawn
+        ]
+        self.share = samples.unshown.share * max(rates, default=0.0)
         self._timed = torch.tensor([name == PLAY_TIME for name in labels.names])
         weights = [settings.weights.get(name, 1.0) for name in labels.names]
         self._weights = torch.tensor(weights, dtype=torch.float32)
@@ -115,7 +118,7 @@ class RankerTraining:
         rows = Rounds(lambda number: self._epoch(used, number), self._loss)
         self._build.train(
             self.ranker.network, self._rows_of(used), rows.loss, train, settings.part,
-            begin=rows.begin, validate=validate, patience=train.patience,
+            begin=rows.begin, validate=validate, patience=train.patience, average=True,
         )  # fmt: skip
 
     def finish(self) -> None:
@@ -125,7 +128,9 @@ class RankerTraining:
             rows = Rounds(lambda _: self._epoch(held, _LAST), self._loss)
             once = self._train.model_copy(update={"epochs": 1})
             label = f"{self._settings.part}_last_rows"
-            self._build.train(self.ranker.network, self._rows_of(held), rows.loss, once, label, begin=rows.begin)
+            self._build.train(
+                self.ranker.network, self._rows_of(held), rows.loss, once, label, begin=rows.begin, average=True
+            )
 
     def _used_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of some rows that are a sample of at least one target."""
@@ -140,8 +145,8 @@ class RankerTraining:
         """float32 [T]: the log-odds of the overall rates, drawn rows among them."""
         value, known = soft_labels(self._labels.value, self._timed), self._labels.known
         count = known.sum(0)
-        drawn = [self.share * len(known) * (name == IMPRESSION) for name in self._labels.names]
-        rate = (value * known).sum(0) / (count + torch.tensor(drawn, dtype=torch.float32)).clamp_min(1)
+        drawn = self.share * len(known) * torch.tensor(self._drawn, dtype=torch.float32)
+        rate = (value * known).sum(0) / (count + drawn).clamp_min(1)
         return rate.clamp(1e-4, 1 - 1e-4).logit()
 
     def _epoch(self, used: NDArray[np.int64], number: int) -> Epoch:

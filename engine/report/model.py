@@ -231,7 +231,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Training:
-    """One trained model. rows: samples seen, over all epochs. step_unit: what the curves' steps count."""
+    """One trained model. rows: samples seen, over all epochs. step_unit: what the curves' steps count. network: its
+    class. epochs: passes over the rows that were made; kept_epochs: those after which its weights were kept, the best
+    by validation. validation: what that said then, by name."""
 
     model: str
     parameters: int
@@ -241,6 +243,10 @@ class Training:
     curves: list[Curve] = field(default_factory=list)
     step_unit: str = "step"
     loss: str = "loss"
+    network: str = ""
+    epochs: Number = None
+    kept_epochs: Number = None
+    validation: dict[str, Number] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

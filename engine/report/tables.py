@@ -183,18 +183,24 @@ def _exposure(report: Report) -> list[Table]:
 
 
 def _training(report: Report) -> Table:
+    named = list(dict.fromkeys(name for run in report.training for name in run.validation))
     rows = [
         [
             run.model,
+            run.network or f.DASH,
             f.count(run.parameters),
             f.count(run.rows),
             f.duration(run.seconds),
             f"{f.count(run.rows / run.seconds)}" if run.seconds > 0 else f.DASH,
-            f"{f.fixed(run.final_loss, 4)}",
+            f.fixed(run.epochs, 1),
+            f.fixed(run.kept_epochs, 1),
+            f.fixed(run.final_loss, 4),
+            *(f.fixed(run.validation.get(name), 4) for name in named),
         ]
         for run in report.training
     ]
-    return Table("Trained models", ["model", "parameters", "rows seen", "time", "rows/s", "final loss"], rows)
+    columns = ["model", "network", "parameters", "rows seen", "time", "rows/s", "epochs", "kept after", "final loss"]
+    return Table("Trained models", [*columns, *(f"validation {name}" for name in named)], rows)
 
 
 def _dataset(report: Report) -> list[Table]:

@@ -92,6 +92,7 @@ class Build:
         begin: Callable[[int], None] | None = None,
         validate: Callable[[], Validated] | None = None,
         patience: int = 1,
+        average: bool = False,
     ) -> FitReport:
         """`headrace.training.loop.fit` with the build's seed, progress and a checkpoint named by `label`, which no
         other training of the build has; what it reports is kept in `fits`."""
@@ -106,6 +107,7 @@ class Build:
             begin=begin,
             validate=validate,
             patience=patience,
+            average=average,
             progress=self.progress,
             checkpoint=self.work / f"{label}.pt" if self.work else None,
         )

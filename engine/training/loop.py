@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from headrace.training.average import Average
 from headrace.training.checkpoint import read_checkpoint, write_checkpoint
 from headrace.training.optimizers import Optimizers
 from headrace.training.settings import TrainSettings
@@ -79,6 +80,7 @@ def fit(
     begin: Callable[[int], None] | None = None,
     validate: Callable[[], Validated] | None = None,
     patience: int = 1,
+    average: bool = False,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: float = 30.0,
@@ -88,7 +90,8 @@ def fit(
     seed: of the order of the rows and of every draw. begin: called with the number of each epoch (from 0) before its
     first step, also of one that is resumed; what it draws should depend on that number alone. validate: asked after
     every epoch, more often in long ones and less often in short ones, with the model in evaluation mode; training ends
-    once its loss was not better `patience` times in a row, and the weights of the best are kept.
+    once its loss was not better `patience` times in a row, and the weights of the best are kept. average: whether the
+    weights that are validated and kept are the mean of the last ones (see `Average`).
 
     With `checkpoint` the state is written there atomically about every `checkpoint_every` seconds and at the end of
     every epoch, and a run that finds one goes on from it and ends with the same weights as an unbroken run; where it is
@@ -103,10 +106,11 @@ def fit(
     total = per_epoch * settings.epochs
     parameters = sum(p.numel() for p in model.parameters())
     report = FitReport(label, rows, parameters, _network(model), per_epoch)
-    told = {**settings.model_dump(), "seed": seed, "patience": patience if validate else None}
+    told = {**settings.model_dump(), "seed": seed, "patience": patience if validate else None, "average": average}
     best: Weights = {}
+    mean = Average(model) if average else None
     if checkpoint and checkpoint.exists():
-        best = _resume(checkpoint, model, optimizers, told, report)
+        best = _resume(checkpoint, model, optimizers, mean, told, report)
     model.train()
     task = progress.add_task(label, total=total, completed=report.steps) if progress else None
     started, before, last_saved = time.monotonic(), report.seconds, time.monotonic()
@@ -129,25 +133,31 @@ def fit(
             optimizers.step()
             recent.append(loss.detach())
             report.steps += 1
+            if mean:
+                mean.update(report.steps)
             ends_epoch = report.steps % per_epoch == 0
             watched = validate is not None and (report.steps == total or _due(report.steps, per_epoch))
             if len(recent) == window or ends_epoch or watched:
                 report.losses.append((report.steps, _smoothed(recent, report.steps, total, label)))
                 recent.clear()
             if validate is not None and watched:
-                report.validations.append((report.steps, _validated(model, validate, report.steps, label)))
-                if report.kept == report.steps:
-                    best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+                with mean.in_place() if mean else nullcontext():
+                    report.validations.append((report.steps, _validated(model, validate, report.steps, label)))
+                    if report.kept == report.steps:
+                        best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             report.seconds = before + time.monotonic() - started
             if progress and task is not None:
                 progress.advance(task)
             # Only where no loss is pending: a resumed run then reports the same losses, and never saves a bad one.
             if checkpoint and not recent and (ends_epoch or time.monotonic() - last_saved > checkpoint_every):
                 state = {"model": model.state_dict(), "optimizers": optimizers.state_dict(), "best": best}
+                state["mean"] = mean.state_dict() if mean else []
                 write_checkpoint(checkpoint, {**state, "settings": told, "report": vars(report)})
                 last_saved = time.monotonic()
     if best:
         model.load_state_dict(best)
+    elif mean:
+        mean.put()
     if progress and task is not None:
         progress.update(task, total=report.steps)
     model.eval()
@@ -198,7 +208,9 @@ def _smoothed(losses: list[Tensor], step: int, total: int, label: str) -> float:
     return float(values.mean())
 
 
-def _resume(path: Path, model: nn.Module, optimizers: Optimizers, told: dict[str, Any], report: FitReport) -> Weights:
+def _resume(
+    path: Path, model: nn.Module, optimizers: Optimizers, mean: Average | None, told: dict[str, Any], report: FitReport
+) -> Weights:
     """The best weights so far, where there are any; all else is put in its place."""
     try:
         state = read_checkpoint(path)
@@ -214,6 +226,8 @@ def _resume(path: Path, model: nn.Module, optimizers: Optimizers, told: dict[str
     try:
         model.load_state_dict(state["model"])
         optimizers.load_state_dict(state["optimizers"])
+        if mean:
+            mean.load_state_dict(state["mean"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(f"checkpoint {path}: expected the weights of {report.label}, got others: {error}") from error
     report.steps, report.seconds = saved["steps"], saved["seconds"]

@@ -24,18 +24,18 @@ class Split:
     cut: int | None
 
 
-def split_of(time: NDArray[np.int64], share: float = SHARE, *, ordered: bool = True, seed: int = 0) -> Split | None:
+def split_of(time: NDArray[np.int64], share: float = SHARE, seed: int = 0) -> Split | None:
     """Which rows of a log validate; None where that would be fewer than `LEAST`, or share is 0.
 
-    time: int64 [n], ms, ascending. ordered: whether the times mean anything; if not, rows are drawn by `seed`. So they
-    are where all times are so alike that no moment leaves enough rows on either side.
+    time: int64 [n], ms, ascending. Where times are so alike that no moment leaves enough rows on either side, the rows
+    are drawn by `seed`.
     Raises ValueError for a share outside 0 to 0.5.
     """
     if not 0 <= share <= 0.5:
         raise ValueError(f"share: expected 0 to 0.5, got {share}")
     if share * len(time) < LEAST:
         return None
-    cut = cut_of(time, share) if ordered else None
+    cut = cut_of(time, share)
     if cut is not None:
         return Split(time >= cut, cut)
     held = np.zeros(len(time), np.bool_)

@@ -108,6 +108,18 @@ def test_deeper_feedback_needs_a_click(world):
     assert done[click & longer].mean() < done[click & ~longer].mean()
 
 
+@pytest.mark.parametrize("name", ["like", "collect", "share", "follow", "comment"])
+def test_what_follows_a_click_can_be_told_from_the_category(world, name):
+    """The rate of each category in one half of the clicks tells those of the other half from each other."""
+    log, leaf = world.dataset.log, world.truth.cluster
+    clicks = np.flatnonzero(log.signals["click"] == 1)
+    early, late = clicks[::2], clicks[1::2]
+    kinds = int(leaf.max()) + 1
+    of = leaf[log.item[early]]
+    rate = (np.bincount(of, log.signals[name][early], kinds) + 1) / (np.bincount(of, minlength=kinds) + 50)
+    assert auc(rate[leaf[log.item[late]]], log.signals[name][late] == 1) > 0.6
+
+
 def test_popularity_is_skewed(world):
     shown = np.sort(np.bincount(world.dataset.log.item, minlength=10_000))[::-1]
     assert shown[:100].sum() > 0.08 * shown.sum()

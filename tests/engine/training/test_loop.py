@@ -172,7 +172,9 @@ def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
         TrainSettings(**wrong)  # type: ignore[arg-type]
 
 
-def watched(model: Net, losses: list[float], checkpoint: Path | None = None, stop: int | None = None) -> FitReport:
+def watched(
+    model: Net, losses: list[float], checkpoint: Path | None = None, stop: float | None = None, average: bool = False
+) -> FitReport:
     """Trains for at most 9 epochs of 50 steps; the validations' losses are given, so the third, say, is the best."""
     settings, asked = TrainSettings(epochs=9, batch_size=2), iter(losses)
     path = checkpoint
@@ -187,7 +189,7 @@ def watched(model: Net, losses: list[float], checkpoint: Path | None = None, sto
 
     return fit(
         model, 100, model.loss, settings, label="net", validate=validate, patience=2, checkpoint=path,
-        checkpoint_every=0.0,
+        checkpoint_every=1e9, average=average,
     )  # fmt: skip
 
 
@@ -202,18 +204,19 @@ def test_training_ends_when_it_is_done_and_the_best_weights_are_kept(tmp_path: P
     assert report.warning is None
 
 
+@pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("stop", [2.0, 1.1, 1.6])
-def test_a_resumed_run_keeps_the_same_best_weights(tmp_path: Path, stop: float) -> None:
+def test_a_resumed_run_keeps_the_same_best_weights(tmp_path: Path, stop: float, average: bool) -> None:
     losses = [3.0, 2.0, 1.0, 1.1, 1.6]
     whole, resumed = net(), net()
-    expected = watched(whole, losses)
+    expected = watched(whole, losses, average=average)
     with pytest.raises(KeyboardInterrupt):
-        watched(net(), losses, tmp_path / "net.pt", stop)
-    report = watched(resumed, losses[losses.index(stop) :], tmp_path / "net.pt")
+        watched(net(), losses, tmp_path / "net.pt", stop, average)
+    report = watched(resumed, losses[losses.index(stop) :], tmp_path / "net.pt", average=average)
     assert_same(whole, resumed)
     assert (report.losses, report.validations) == (expected.losses, expected.validations)
     again = net()
-    assert watched(again, [], tmp_path / "net.pt").steps == expected.steps
+    assert watched(again, [], tmp_path / "net.pt", average=average).steps == expected.steps
     assert_same(whole, again)
 
 
@@ -244,3 +247,22 @@ def test_every_epoch_begins_once_also_when_resumed(tmp_path: Path, after: int, e
         interrupted(path, after, 0.0)
     fit(model, 100, model.loss, SETTINGS, label="net", begin=begun.append, checkpoint=path)
     assert begun == expected
+
+
+def test_the_mean_of_the_last_weights_is_kept_and_does_not_change_the_run() -> None:
+    plain, averaged, expected = net(), net(), None
+    seen: list[Tensor] = []
+
+    def loss(rows: Tensor) -> Tensor:
+        seen.append(plain.out.weight.detach().clone())
+        return plain.loss(rows)
+
+    one = fit(plain, 100, loss, SETTINGS, label="net")
+    two = train(averaged, average=True)
+    assert one.losses == two.losses
+    after = [*seen[1:], plain.out.weight.detach()]  # those of steps 1 to 21
+    for count, step in enumerate(range(5, 22, 5), 1):
+        weight = min(1.0, 5 / (count + 4))
+        expected = after[step - 1] if expected is None else (1 - weight) * expected + weight * after[step - 1]
+    assert expected is not None
+    assert torch.allclose(averaged.out.weight, expected, atol=1e-6)

@@ -59,13 +59,6 @@ def test_times_that_are_alike_draw_the_rows(time: np.ndarray) -> None:
     assert not np.array_equal(split.held, parts(split_of(time, seed=4)).held)
 
 
-def test_times_that_mean_nothing_draw_the_rows() -> None:
-    split = parts(split_of(even(1000, 30 * DAY), ordered=False))
-    assert split.cut is None
-    assert split.held.sum() == 100
-    assert split.held[:500].sum() > 30
-
-
 def test_too_few_rows_are_not_split() -> None:
     assert split_of(even(LEAST * 10 - 1, 30 * DAY)) is None
     assert split_of(even(LEAST * 10, 30 * DAY)) is not None
