@@ -11,14 +11,12 @@ import typer
 
 from headrace.cli.funnel import print_rows
 from headrace.cli.shared import OverlayFile, SettingsFile, friendly, progress_bar
-from headrace.console import say
+from headrace.console import say, tell
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from headrace.data import Dataset
     from headrace.data.holdout import Split
-    from headrace.serving import Engine
+    from headrace.settings import Settings
 
 _WAYS = "time, last, share, leave-one-out, random, fold or bootstrap"
 LogFolder = Annotated[Path, typer.Option(help="A KuaiRand-Pure, MovieLens-1M or Headrace folder; detected.")]
@@ -28,11 +26,11 @@ Cut = Annotated[
 ]
 Days = Annotated[float | None, typer.Option(help="With --by time: the test is the last so many days.")]
 Share = Annotated[
-    float | None, typer.Option(help="With --by time, share or random: the share that is held out [default: 0.2]")
+    float | None, typer.Option(help="With --by time, share or random: the share that is held out; 0.2 without.")
 ]
 N = Annotated[int | None, typer.Option("-n", "--n", help="With --by last: held-out positives of each user.")]
-Folds = Annotated[int | None, typer.Option(help="With --by fold: into how many parts [default: 10]")]
-Fold = Annotated[int | None, typer.Option(help="With --by fold: which part is the test, from 0 [default: 0]")]
+Folds = Annotated[int | None, typer.Option(help="With --by fold: into how many parts; 10 without.")]
+Fold = Annotated[int | None, typer.Option(help="With --by fold: which part is the test, from 0; 0 without.")]
 PositiveRows = Annotated[
     str,
     typer.Option("--positive", help='Rows that count as wanted: a signal ("click"), or "interest>=2" and the like.'),
@@ -52,21 +50,22 @@ def split(
     fold: Fold = None,
     seed: Annotated[int, typer.Option(help="Of the draws of random, fold and bootstrap.")] = 0,
     positive: PositiveRows = INTEREST,
+    settings: SettingsFile = None,
 ) -> None:
     """Part a log into a training and a test folder: build on the one, evaluate on the other."""
     from dataclasses import replace
 
-    from headrace.data import read, write_parquet
+    from headrace.data import write_parquet
     from headrace.kernels import atomic
     from headrace.report.evaluation import split_table
     from headrace.report.terminal import plain_console, rich_table
+    from headrace.settings import Settings, load_settings
 
     with friendly():
         way = _way(by, cut, days, share, n, folds, fold, seed, positive)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise FileExistsError(f"{out}: expected no such folder yet, or an empty one")
-        dataset = read(log)
-        print_rows(dataset.name, dataset.rows)
+        dataset = _read(log, load_settings(settings) if settings else Settings())
         train, test = way.apply(dataset.log)
         wanted = [int(way.positive.of(side).sum()) for side in (train, test)]
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +82,7 @@ def evaluate(
         Path | None, typer.Option(help="A snapshot folder; without one, an engine is built on the training part.")
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(help="The log; with --test or --snapshot alone, the training log.")
+        Path | None, typer.Option(help="What the engine is or was trained on; with --by, what is parted.")
     ] = None,
     test: Annotated[
         Path | None, typer.Option(help="What users went on to do: a log's folder, or one Parquet file of its rows.")
@@ -116,10 +115,13 @@ def evaluate(
     there is left out exactly, and yardsticks are fitted on it. Or give --log and --by: a part is held out, and the
     engine is built on the rest. docs/evaluation.md says what is measured.
     """
+    from headrace.build import build
     from headrace.evaluation.run import Asked, run
     from headrace.kernels import atomic
     from headrace.report.evaluation import evaluation_sections, evaluation_verdicts
     from headrace.report.terminal import plain_console, print_sections, print_sentences
+    from headrace.serving import Engine
+    from headrace.settings import Settings, load_settings
 
     with friendly():
         asked = Asked.of(k, positive, at, users, seed)
@@ -131,14 +133,14 @@ def evaluate(
         _check_sources(snapshot, log, test, way, settings, overlay, out)
         with ExitStack() as stack:
             progress = stack.enter_context(progress_bar())
-            train, future, words = _parts(log, test, way)
-            if snapshot is None:
+            engine = None if snapshot is None else Engine.load(snapshot, overlay=overlay)
+            chosen = engine.settings if engine else load_settings(settings) if settings else Settings(seed=seed)
+            train, future, words = _parts(log, test, way, chosen)
+            if engine is None:
                 folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "snapshot"
                 assert train is not None
-                _built(train, settings, seed, folder, progress)
-            else:
-                folder = snapshot
-            engine = _engine(folder, overlay)
+                build(train, chosen, folder, progress)
+                engine = Engine.load(folder, overlay=overlay)
             found = run(engine, str(snapshot or out or "built here"), train, future, words, asked, progress)
         print_sections(plain_console(), evaluation_sections(found))
         print_sentences(plain_console(), evaluation_verdicts(found), found.notes)
@@ -169,35 +171,33 @@ def _check_sources(
         raise ValueError(f"{name}: expected it where an engine is built, got --snapshot too")
 
 
-def _parts(log: Path | None, test: Path | None, way: Split | None) -> tuple[Dataset | None, Dataset, str]:
+def _parts(
+    log: Path | None, test: Path | None, way: Split | None, settings: Settings
+) -> tuple[Dataset | None, Dataset, str]:
     """The training log, if it is known, the test log, and the split in words."""
-    from headrace.data import read
     from headrace.evaluation.rows import read_rows
 
-    dataset = read(log) if log is not None else None
-    if dataset is not None:
-        print_rows(dataset.name, dataset.rows)
+    dataset = None if log is None else _read(log, settings)
     if way is not None:
         assert dataset is not None
         train, future = way.apply(dataset.log)
         return dataset.with_log(train), dataset.with_log(future), way.words()
     assert test is not None
-    given = read_rows(test)
+    given = read_rows(test, settings.log_rows, settings.positive_rating)
     print_rows(str(test), given.rows)
+    for note in given.notes:
+        tell(note)
     return dataset, given, f"the rows of {test}"
 
 
-def _built(train: Dataset, settings: Path | None, seed: int, folder: Path, progress: Progress) -> None:
-    from headrace.build import build
-    from headrace.settings import Settings, load_settings
+def _read(log: Path, settings: Settings) -> Dataset:
+    from headrace.data import read
 
-    build(train, load_settings(settings) if settings else Settings(seed=seed), folder, progress)
-
-
-def _engine(folder: Path, overlay: Path | None) -> Engine:
-    from headrace.serving import Engine
-
-    return Engine.load(folder, overlay=overlay)
+    dataset = read(log, most_rows=settings.log_rows, positive=settings.positive_rating)
+    print_rows(dataset.name, dataset.rows)
+    for note in dataset.notes:
+        tell(note)
+    return dataset
 
 
 def _way(

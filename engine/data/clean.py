@@ -49,6 +49,7 @@ def clean(
     users: IdMap | None = None,
     on_bad: Literal["drop", "refuse"] = "drop",
     compare: pa.Table | None = None,
+    apart: bool = True,
 ) -> Cleaned:
     """Check a table of interactions and turn it into dense rows, in time order (ties keep the table's order).
 
@@ -57,6 +58,7 @@ def clean(
         any of SIGNALS (integer or boolean, null where not recorded), play_time_ms, duration_ms (integer) and
         context_<name> (non-negative integers kept as they are, or strings turned into codes). No other column.
     items, users: the ids that exist. None: those of the kept rows.
+    apart: whether rows whose time lies apart from all others are dropped.
     compare: the source's full rows, in the same order, where `table` holds only some of their columns.
 
     A bad row is dropped for the first of these reasons: `null_id` (user or item), `long_id` (of more than 256
@@ -78,6 +80,8 @@ def clean(
     user, item = id_column(table["user"], "user"), id_column(table["item"], "item")
     given = time_column(table["time"])
     unit, stamp, unbelieved = believed(ints(given), bools(given.is_valid()))
+    if not apart:
+        unbelieved.pop("time_apart", None)
     if unit != "milliseconds" and pa.types.is_timestamp(table.schema.field("time").type):
         raise ValueError(f"time: expected plausible moments, got {table.schema.field('time').type} that are {unit}")
     time = pa.array(stamp)

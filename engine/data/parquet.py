@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,11 @@ from headrace.data.dataset import KIND, UNKNOWN, Catalogue, Dataset, Interaction
 from headrace.data.feedback import POSITIVE, with_feedback
 from headrace.data.files import MOST_ROWS, in_file, read_table
 from headrace.data.folder import of_one_replacement, replace_files
+from headrace.data.ids import IdMap
 
 LOG, HISTORY, CATALOGUE, USERS = "log.parquet", "history.parquet", "catalogue.parquet", "users.parquet"
 _FILES = (LOG, HISTORY, CATALOGUE, USERS)
-_NAME = b"headrace.dataset"
+_NAME, _TIMES = b"headrace.dataset", b"headrace.times"
 _ITEM_COLUMNS = (
     "item", "author", "category", "keyword", "city", "publish_time", "duration_ms", "vector", "marked", "latitude",
     "longitude",
@@ -67,18 +69,17 @@ def read_parquet(
         with in_file(path / USERS):
             users = _users(read_table(path / USERS, most_rows))
     ids = {"items": catalogue.ids if catalogue else None, "users": users.ids if users else None}
-    with in_file(path / LOG):
-        told, words = with_feedback(read_table(path / LOG, most_rows), positive)
-        notes += [f"log: {words}"] if words else []
-        cleaned = clean(told, on_bad=on_bad, **ids)
+    cleaned, words = read_log(path / LOG, on_bad, most_rows, positive, **ids)
+    notes += [f"log: {words}"] if words else []
     older: Cleaned | None = None
     if (path / HISTORY).exists():
         with in_file(path / HISTORY):
             table = read_table(path / HISTORY, most_rows)
+            written = _as_written(table)
             if words:
                 table, _ = with_feedback(table, positive)
             table = table.select([name for name in table.column_names if not name.startswith(CONTEXT)])
-            older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad)
+            older = clean(table, items=cleaned.items, users=cleaned.users, on_bad=on_bad, apart=not written)
     return Dataset(
         path.name,
         users or Users(cleaned.users),
@@ -90,6 +91,24 @@ def read_parquet(
         older.rows if older else None,
         tuple(notes),
     )
+
+
+def read_log(
+    path: Path,
+    on_bad: Literal["drop", "refuse"] = "drop",
+    most_rows: int = MOST_ROWS,
+    positive: float = POSITIVE,
+    items: IdMap | None = None,
+    users: IdMap | None = None,
+) -> tuple[Cleaned, str | None]:
+    """One file of log rows, and what `with_feedback` made of it. items, users: as `clean` takes them.
+
+    Raises ValueError naming the file, and the column and row that are wrong.
+    """
+    with in_file(path):
+        table = read_table(path, most_rows)
+        told, words = with_feedback(table, positive)
+        return clean(told, on_bad=on_bad, apart=not _as_written(table), items=items, users=users), words
 
 
 def write_parquet(dataset: Dataset, folder: str | Path) -> None:
@@ -109,6 +128,8 @@ def write_parquet(dataset: Dataset, folder: str | Path) -> None:
     def write(part: Path) -> None:
         for name, table in tables.items():
             known = {**(table.schema.metadata or {}), _NAME: dataset.name.encode()}
+            if name in (LOG, HISTORY):
+                known[_TIMES] = _mark(table["time"])
             pq.write_table(table.replace_schema_metadata(known), part / name)
 
     replace_files(Path(folder), _FILES, write)
@@ -126,6 +147,18 @@ def check_replaceable(folder: str | Path, dataset: str) -> None:
                 known = {}
             if known.get(_NAME) != dataset.encode():
                 raise FileExistsError(f"{path}: expected none, or one of a {dataset} log, got another's")
+
+
+def _mark(time: pa.ChunkedArray) -> bytes:
+    """What tells these times from others. Those of a log that was read once were believed then: of a part of it, which
+    may have gaps that the whole had not, none is doubted anew."""
+    return f"{len(time)} {zlib.crc32(plain(time).to_numpy(zero_copy_only=False).tobytes())}".encode()
+
+
+def _as_written(table: pa.Table) -> bool:
+    """Whether the times are those that `write_parquet` wrote."""
+    mark = (table.schema.metadata or {}).get(_TIMES)
+    return mark is not None and "time" in table.column_names and mark == _mark(table["time"])
 
 
 def _users(table: pa.Table) -> Users:

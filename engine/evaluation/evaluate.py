@@ -26,7 +26,7 @@ from headrace.report.evaluation import Against, Estimate, ListRow
 from headrace.serving import Engine
 from headrace.training.build import Build
 
-#: Items of a catalogue for which EASE is fitted as a yardstick: it takes 32 bytes times their square.
+#: Items of a catalogue for which EASE is fitted as a yardstick: a larger one has much beyond the items that EASE takes.
 _EASE = 8192
 #: Longer than any history.
 _WHOLE = 1 << 30
@@ -50,14 +50,14 @@ def without_filter(funnel: Funnel) -> Funnel:
 
 def yardsticks(funnel: Funnel, dataset: Dataset, seed: int) -> dict[str, Channel]:
     """Name -> a channel fitted on `dataset`, its training log, of those that the funnel lacks: popularity without
-    decay, ItemCF with its defaults, and EASE over whole histories where the catalogue has at most 8,192 items."""
+    decay, ItemCF with its defaults, and EASE of whole histories where the catalogue has at most 8,192 items."""
     build = Build(dataset, seed, FeatureSettings())
     out: dict[str, Channel] = {ALL_TIME: Popular.fit(build, Popular.Settings(half_life_days=float("inf")))}
     had, items = {channel.name for channel in funnel.channels}, len(dataset.catalogue)
     if ItemCF.name not in had:
         out["itemcf"] = ItemCF.fit(build, ItemCF.Settings())
     if Ease.name not in had and items <= _EASE:
-        out["EASE"] = Ease.fit(build, Ease.Settings(most=max(items, 1), last=_WHOLE))
+        out["EASE"] = Ease.fit(build, Ease.Settings(last=_WHOLE))
     return out
 
 

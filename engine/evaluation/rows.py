@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headrace.data import Catalogue, Dataset, InteractionLog, Users, clean, read
-from headrace.data.files import MOST_ROWS, in_file, read_table
+from headrace.data import Catalogue, Dataset, InteractionLog, Users, read
+from headrace.data.feedback import POSITIVE
+from headrace.data.files import MOST_ROWS
+from headrace.data.parquet import read_log
 from headrace.features.families.words import Words
 from headrace.serving import Engine
 
@@ -23,18 +25,22 @@ class Aligned(NamedTuple):
     left_out: dict[str, int]
 
 
-def read_rows(path: str | Path, most_rows: int = MOST_ROWS) -> Dataset:
+def read_rows(path: str | Path, most_rows: int = MOST_ROWS, positive: float = POSITIVE) -> Dataset:
     """The dataset of a folder that `read` takes, or of one Parquet file of log rows (columns as in `log.parquet`).
+
+    most_rows: of each file. positive: ratings from here on are clicks.
 
     Raises FileNotFoundError where there is nothing, ValueError, naming the file, for what cannot be read.
     """
     source = Path(path)
     if not source.is_file():
-        return read(source, most_rows=most_rows)
-    with in_file(source):
-        found = clean(read_table(source, most_rows))
+        return read(source, most_rows=most_rows, positive=positive)
+    found, words = read_log(source, "drop", most_rows, positive)
     users, items = Users(found.users), Catalogue(found.items)
-    return Dataset(source.stem, users, items, found.log, rows=found.rows, context_names=found.context_names)
+    notes = (f"{source.name}: {words}",) if words else ()
+    return Dataset(
+        source.stem, users, items, found.log, rows=found.rows, context_names=found.context_names, notes=notes
+    )
 
 
 def aligned(dataset: Dataset, engine: Engine, name: str) -> Aligned:

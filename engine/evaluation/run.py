@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import numpy as np
+import torch
 from rich.progress import Progress
 
 from headrace.data import Catalogue, Dataset, InteractionLog, Users
 from headrace.data.clock import DAY_MS
 from headrace.data.positive import Positive
 from headrace.evaluation.evaluate import evaluate, without_filter, yardsticks
-from headrace.evaluation.held_out import held_out, known_pairs
+from headrace.evaluation.held_out import HeldOut, held_out, known_pairs
 from headrace.evaluation.rows import aligned
 from headrace.evaluation.targets import measure_targets
 from headrace.report.evaluation import Evaluation
@@ -85,7 +86,7 @@ def run(
     wanted = int(asked.positive.of(future).sum())
     if not wanted:
         raise ValueError(f"test: expected at least 1 row that is {asked.positive}, got none of {len(future):,}")
-    past, foreign = (None, {}) if train is None else aligned(train, engine, "log")
+    past = None if train is None else _training(train, engine)
     items, at = len(engine.items), asked.time(engine)
     before = future.take(slice(0, 0)) if past is None else past
     question = held_out(before, future, items, asked.users, asked.seed, asked.positive, at)
@@ -106,12 +107,13 @@ def run(
         judged = evaluate(engine, question, asked.ks, {}, progress=progress)
         targets: list[Target] = []
     else:
-        notes += _overlap(known, future, items, foreign)
+        notes += _overlap(known, future, items)
         learnt = Dataset("training", Users(engine.users), Catalogue(engine.items), past)
         beside, masked = yardsticks(engine.funnel, learnt, asked.seed), question.blocking(known)
         judged = evaluate(engine, masked, asked.ks, beside, without_filter(engine.funnel), progress)
         ranker = engine.funnel.ranker
         targets = measure_targets(ranker, past, future, items) if len(past) and ranker is not None else []
+    notes += _too_old(engine, question, at)
     if asked.ks[-1] > items:
         notes.append(
             f"Lists of {asked.ks[-1]:,} were asked for of a catalogue of {items:,} items: none can be that long."
@@ -135,19 +137,38 @@ def run(
     )
 
 
-def _overlap(known: np.ndarray, future: InteractionLog, items: int, foreign: dict[str, int]) -> list[str]:
-    """Sentences on a test that shares pairs with the training log, and on a training log that is another's."""
+def _training(train: Dataset, engine: Engine) -> InteractionLog:
+    """The training log in the snapshot's rows. Raises ValueError for one that the snapshot cannot be built on."""
+    past, unknown = aligned(train, engine, "log")
+    if lost := sum(unknown.values()):
+        raise ValueError(
+            f"log: expected the log that the snapshot was built on, got {train.name}, in which {lost:,} of "
+            f"{len(train.log):,} rows are of users or items that the snapshot does not have"
+        )
+    return past
+
+
+def _too_old(engine: Engine, question: HeldOut, at: int) -> list[str]:
+    stock = engine.funnel.bars.stock
+    old = int(stock.old(question.items, torch.full_like(question.items, at)).sum()) if stock.recall_ms else 0
+    if not old:
+        return []
+    return [
+        f"{old:,} of the {len(question.items):,} items wanted are then older than the {stock.recall_ms // DAY_MS} days "
+        "that the snapshot recalls items (exposure.recall_days): no list can hold them."
+    ]
+
+
+def _overlap(known: np.ndarray, future: InteractionLog, items: int) -> list[str]:
+    """A sentence on a test that shares pairs with the training log."""
     pairs = np.unique(future.user.astype(np.int64) * items + future.item)
     shared = int(np.isin(pairs, known, assume_unique=True).sum())
-    out = []
-    if shared:
-        out.append(
-            f"{shared:,} of the {len(pairs):,} pairs of user and item in the test are in training too: they are known, "
-            "so they are neither shown nor asked for."
-        )
-    if lost := sum(foreign.values()):
-        out.append(f"{lost:,} rows of the training log are of users or items that the snapshot does not have.")
-    return out
+    if not shared:
+        return []
+    return [
+        f"{shared:,} of the {len(pairs):,} pairs of user and item in the test are in training too: they are known, so "
+        "they are neither shown nor asked for."
+    ]
 
 
 def _lengths(text: str) -> tuple[int, ...]:

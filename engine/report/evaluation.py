@@ -117,7 +117,7 @@ def _tables(found: Evaluation, k: int) -> list[Table]:
         second[-1].append(f.fixed(at["novelty"].mean, 2) if "novelty" in at else f.DASH)
     recalls = [row.at[k]["recall"].mean for row in found.rows]
     known = [value for value in recalls if f.finite(value)]
-    best = [place for place, value in enumerate(recalls) if known and value == max(known)]
+    best = [place for place, value in enumerate(recalls) if known and value == max(known) > 0]
     columns = ["lists from", f"recall@{k}", "95 %", f"NDCG@{k}", "95 %", "hit", "precision", "F1"]
     more = ["lists from", f"graded NDCG@{k}", "MAP", "MRR", "coverage", "novelty, bits"]
     return [Table(f"Lists of {k}", columns, first, 1, best, "best recall"), Table(f"Lists of {k}, more", more, second)]

@@ -40,6 +40,12 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return DASH if not finite(value) else f"{100 * value:,.{decimals}f}%"
 
 
+def between(bounds: tuple[float | None, float | None] | None) -> str:
+    """The bounds of an interval of shares: 21.1-22.3."""
+    low, high = bounds or (None, None)
+    return f"{100 * low:.1f}-{100 * high:.1f}" if finite(low) and finite(high) else DASH
+
+
 def rate(value: float | None) -> str:
     """A small share with three significant digits: 0.00981 -> 0.981%."""
     return DASH if not finite(value) else f"{significant(100 * value)}%"

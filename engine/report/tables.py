@@ -57,14 +57,16 @@ def _quality(quality: Quality) -> Table:
             row.kind,
             "yes" if row.personalised else "no",
             f.percent(row.recall),
+            f.between(row.recall_95),
             f.fixed(row.ndcg),
             f.percent(row.hit_rate),
             f.percent(row.coverage),
+            f.fixed(row.novelty, 1),
         ]
         for row in quality.rows
     ]
     k = quality.k
-    columns = ["lists from", "kind", "personalised", f"recall@{k}", f"NDCG@{k}", f"hit rate@{k}", "coverage"]
+    columns = ["lists from", "kind", "personal", f"recall@{k}", "95 %", f"NDCG@{k}", f"hit@{k}", "coverage", "novelty"]
     truth = f" A request's truth: {quality.truth}." if quality.truth else ""
     note = f"Held out: {quality.held_out}. Means over {f.count(quality.requests)} requests with a truth.{truth}"
     best = _largest([row.recall for row in quality.rows])
@@ -119,23 +121,13 @@ def targets_table(targets: list[Target]) -> Table:
             *(f.fixed(target.baselines.get(name)) for name in names),
             f.fixed(target.calibration),
             f.fixed(target.log_loss),
-            f.fixed(target.rmse),
             f.count(target.positives),
             f.count(target.rows),
         ]
         for target in targets
     ]
-    columns = [
-        "target",
-        "AUC",
-        "GAUC",
-        *(f"AUC {name}" for name in names),
-        "pred./obs.",
-        "log loss",
-        "RMSE",
-        "positives",
-        "rows",
-    ]
+    columns = ["target", "AUC", "GAUC", *(f"AUC {name}" for name in names)]
+    columns += ["pred./obs.", "log loss", "positives", "rows"]
     note = "GAUC: mean AUC inside a user's rows, weighted by rows. pred./obs.: mean prediction over observed rate."
     return Table("Ranking targets on held-out rows", columns, rows, note=note)
 

@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -195,3 +195,28 @@ def test_no_category_at_all(tmp_path):
     data = read_parquet(write(tmp_path, log=LOG, catalogue={"item": ["a", "b"], "category": [None, None]}))
     assert isinstance(data.catalogue.category, Jagged)
     assert data.catalogue.first_category().tolist() == [-1, -1]
+
+
+def gapped(rows, last):
+    """Rows a minute apart, and one that lies a year behind them."""
+    return {"user": [0] * rows, "item": list(range(rows)), "time": [T + 60_000 * n for n in range(rows - 1)] + [last]}
+
+
+def test_times_that_were_believed_are_believed_in_every_part(tmp_path):
+    far = T + 365 * 86_400_000
+    plain = write(tmp_path, log=gapped(40, far), history=gapped(40, far))
+    whole = read_parquet(plain)
+    assert (whole.rows.dropped, whole.history_rows.dropped) == ({"time_apart": 1}, {"time_apart": 1})
+    # The same rows, as part of a log in which there was no gap.
+    times = np.array(gapped(40, far)["time"])
+    log = InteractionLog(np.zeros(40, np.int32), np.arange(40, dtype=np.int32), times, {"click": np.ones(40, np.int8)})
+    catalogue = replace(whole.catalogue, ids=IdMap(list(range(40))))
+    write_parquet(replace(whole, catalogue=catalogue, log=log, history=log), tmp_path / "part")
+    again = read_parquet(tmp_path / "part")
+    assert (again.rows.dropped, again.history_rows.dropped) == ({}, {})
+    assert_same(again.log, log)
+    # Whoever changes the times is doubted again.
+    table = pq.read_table(tmp_path / "part" / "log.parquet")
+    moved = table.set_column(2, "time", pa.array([*gapped(40, far)["time"][:-1], far + 1]))
+    pq.write_table(moved.replace_schema_metadata(table.schema.metadata), tmp_path / "part" / "log.parquet")
+    assert read_parquet(tmp_path / "part").rows.dropped == {"time_apart": 1}

@@ -16,11 +16,14 @@ from tiny import write
 from typer.testing import CliRunner
 
 from headrace.cli import app
-from headrace.data import Dataset, read_parquet, split_by_time, write_parquet
+from headrace.data import Catalogue, Dataset, IdMap, Users, read_parquet, split_by_time, write_parquet
 from headrace.data.holdout import WAYS, Split
 from headrace.evaluation.evaluate import without_filter
 from headrace.evaluation.held_out import held_out, known_pairs
 from headrace.evaluation.retrieval import METRICS
+from headrace.evaluation.rows import read_rows
+from headrace.evaluation.run import Asked
+from headrace.evaluation.run import run as evaluate_logs
 from headrace.recall import alone
 from headrace.serving import Engine
 
@@ -165,6 +168,19 @@ def test_a_log_is_parted_and_read_again(way: str, tmp_path: Path, small_log: Dat
     assert "expected no such folder yet, or an empty one" in text
 
 
+def test_ratings_are_clicks_from_the_threshold_of_the_settings_on(tmp_path: Path, snapshot: Path) -> None:
+    rating = np.arange(400) % 5 + 1
+    log = write(tmp_path / "log", rating=rating)
+    (tmp_path / "three.toml").write_text("positive_rating = 3")
+    code, text = run("split", "--log", log, "--out", tmp_path / "parts", "--settings", tmp_path / "three.toml")
+    assert code == 0, text
+    train = read_parquet(tmp_path / "parts" / "train").log
+    assert train.signals["click"].tolist() == (rating[:320] >= 3).tolist()
+    found = read_rows(log / "log.parquet", positive=5)
+    assert found.log.signals["click"].tolist() == (rating == 5).tolist()
+    assert found.notes == ("log.parquet: a rating of 5 or more is taken as a click",)
+
+
 def test_an_engine_is_built_on_the_training_part(tmp_path: Path) -> None:
     click = (np.arange(400) % 3 == 0).astype(np.int8)
     log = write(tmp_path / "log", click=click, impression=np.ones(400, np.int8))
@@ -179,6 +195,23 @@ def test_an_engine_is_built_on_the_training_part(tmp_path: Path) -> None:
     assert code == 0, text
     assert "each user's last one of interest" in text
     assert Engine.load(tmp_path / "kept").as_of < 10**12 + 60_000 * 400
+
+
+def test_wanted_items_that_are_too_old_are_counted(
+    parts: Path, tmp_path: Path, small_log: Dataset, snapshot: Path
+) -> None:
+    engine = Engine.load(snapshot)
+    stock = replace(engine.funnel.bars.stock, recall_ms=5 * 86_400_000)
+    engine.funnel = replace(engine.funnel, bars=replace(engine.funnel.bars, stock=stock))
+    train, test = (read_parquet(parts / side) for side in ("train", "test"))
+    found = evaluate_logs(engine, "it", train, test, "the end", Asked.of("5", "interest", "+30", None, 0))
+    known = set(zip(train.log.user.tolist(), train.log.item.tolist(), strict=True))
+    rows = test.log.take(test.log.interest() > 0)
+    wanted = [pair for pair in set(zip(rows.user.tolist(), rows.item.tolist(), strict=True)) if pair not in known]
+    published = small_log.catalogue.publish_time
+    assert published is not None
+    old = sum(published[item] < found.at_ms - 5 * 86_400_000 for _, item in wanted)
+    assert any(f"{old:,} of the {len(wanted):,} items wanted are then older than the 5 days" in x for x in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +244,14 @@ def test_an_engine_is_built_on_the_training_part(tmp_path: Path) -> None:
             "test: expected positives that users do not know from training, got [0-9,]+ that they know",
         ),
         (["--snapshot", "{snapshot}", "--test", "nowhere"], "nowhere: no such folder"),
+        (
+            ["--snapshot", "{snapshot}", "--test", "{test}", "--log", "{others}"],
+            "log: expected the log that the snapshot was built on, got others, in which 835 of 835 rows are of users",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused(
-    words: list[str], error: str, snapshot: Path, parts: Path, tmp_path: Path
+    words: list[str], error: str, snapshot: Path, parts: Path, tmp_path: Path, small_log: Dataset
 ) -> None:
     table = pq.read_table(parts / "test" / "log.parquet")
     texts = pa.array([f"user {one}" for one in table["user"].to_pylist()])
@@ -230,7 +267,20 @@ def test_what_cannot_be_judged_is_refused(
     }
     for name, one in made.items():
         pq.write_table(one, tmp_path / f"{name}.parquet")
-    paths = {name: tmp_path / f"{name}.parquet" for name in made} | {"test": parts / "test", "train": parts / "train"}
+    write_parquet(
+        Dataset(
+            "others",
+            Users(IdMap(np.arange(400) + 10**6)),
+            Catalogue(IdMap(np.arange(500))),
+            small_log.log.take(np.arange(len(small_log.log)) >= len(small_log.log) - 835),
+        ),
+        tmp_path / "others",
+    )
+    paths = {name: tmp_path / f"{name}.parquet" for name in made} | {
+        "others": tmp_path / "others",
+        "test": parts / "test",
+        "train": parts / "train",
+    }
     code, text = run("evaluate", *(word.format(snapshot=snapshot, **paths) for word in words))
     assert code == 2, text
     assert re.search(error, " ".join(text.split())), text
