@@ -102,7 +102,7 @@ def write(dataset: Dataset, settings: Settings, folder: Path, sample: int = SAMP
         for one in (settings.preranker, settings.ranker)
     )
     _say("  pre-ranking and ranking trained")
-    funnel = assemble(channels, bars, preranker, ranker, reranker, settings)
+    funnel = assemble(channels, bars, whole.store, {"preranker": preranker, "ranker": ranker}, reranker, settings)
     save(funnel, dataset, int(dataset.log.time[-1]) + 1, settings, folder)
     np.savez(folder / EXPOSURES, user=dataset.log.user, item=dataset.log.item)
 

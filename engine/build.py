@@ -18,16 +18,19 @@ from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.features.families.words import Words
 from headrace.fingerprint import fingerprint
 from headrace.funnel import Funnel
-from headrace.ranking import check_interest, check_objectives, train_ranker
+from headrace.ranking import Ranker, check_interest, check_objectives
 from headrace.ranking.negatives import Unshown
 from headrace.ranking.samples import Samples
+from headrace.ranking.training import RankerTraining
+from headrace.rehearsal import Rehearsal, question_of, rehearse
 from headrace.reranking import Reranker
 from headrace.serving.engine import Engine
 from headrace.settings import Settings
 from headrace.snapshot import work_folder
-from headrace.storage import assemble, check_answers, save
+from headrace.storage import RANKERS, assemble, check_answers, save
 from headrace.training.build import Build
 from headrace.training.loop import FitReport
+from headrace.training.split import Split
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Built:
     """A trained engine, what its training reported, and what could not be built -> why.
 
     left_out: channels. unlearnt: targets that the log cannot teach, and the fusion where it has none of its columns.
+    rehearsal: of the log's last days; None where they are too few.
     said: what the build found of the log.
     """
 
@@ -42,6 +46,7 @@ class Built:
     fits: list[FitReport]
     left_out: dict[str, str]
     unlearnt: dict[str, str] = field(default_factory=dict)
+    rehearsal: Rehearsal | None = None
     said: tuple[str, ...] = ()
 
     @property
@@ -53,7 +58,8 @@ class Built:
     def slow(self) -> dict[str, str]:
         """What is served by torch rather than by the network kernel -> why."""
         funnel = self.engine.funnel
-        reasons = {"preranker": funnel.preranker.reason, "ranker": funnel.ranker.reason}
+        rankers = {"preranker": funnel.preranker, "ranker": funnel.ranker}
+        reasons = {name: ranker.reason for name, ranker in rankers.items() if ranker is not None}
         return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
@@ -80,7 +86,7 @@ def build(
     log, said = in_some_order(dataset.log, settings.seed)
     dataset = dataset.with_log(log)
     parts = _parts(warm)
-    if warm and (words := warm.funnel.ranker.store.family(Words)):
+    if warm and (words := warm.funnel.store.family(Words)):
         dataset = realigned(dataset, words.vocabulary())
     with work_folder(out, fingerprint(dataset, settings, {name: part.state() for name, part in parts.items()})) as work:
         stock = Stock.of(dataset, settings.exposure.recall_days)
@@ -98,33 +104,72 @@ def build(
 
 
 def _build(job: Build, stock: Stock, settings: Settings, out: Path, maps: dict[str, torch.Tensor] | None) -> Built:
-    dataset = job.dataset
+    dataset, log = job.dataset, job.dataset.log
     with job.step("features"):
         store = job.store
-    share = min(settings.unshown, settings.unshown_most / len(dataset.log))
+    share = min(settings.unshown, settings.unshown_most / len(log))
     unshown = Unshown(share, len(dataset.catalogue), settings.seed)
-    unlearnt = check_objectives(dataset.log, (settings.preranker, settings.ranker), settings.fusion, drawn=share > 0)
+    stages = ((settings.preranker, settings.stages.preranking), (settings.ranker, settings.stages.ranking))
+    used = tuple(one for one, wanted in stages if wanted)
+    unlearnt = check_objectives(log, used, settings.fusion, drawn=share > 0)
+    _check_channels(dataset, settings.channels)
+    with job.step("training rows"):
+        samples = Samples.of(store, log, unshown, settings.validation)
+    trainings = {one.part: RankerTraining(job, one, samples, settings.fusion, maps) for one in used}
+    for training in trainings.values():
+        training.fit()
+    rankers = {part: training.ranker for part, training in trainings.items()}
+    rehearsed = _rehearsed(job, rankers, samples.split, settings)
     channels = fit_channels(job, settings.channels)
-    if not channels:
-        why = "; ".join(f"{name}: {lack}" for name, lack in job.left_out.items()) or "no quota above 0"
-        raise ValueError(f"channels: expected at least one that can be built, got none ({why})")
     with job.step("exposures"):
         bars = Bars(fit_exposure(dataset, settings), stock)
         reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
-    with job.step("training rows"):
-        samples = Samples.of(store, dataset.log, unshown, settings.validation)
-    preranker, ranker = (
-        train_ranker(job, one, samples=samples, fusion=settings.fusion, maps=maps)
-        for one in (settings.preranker, settings.ranker)
-    )
-    funnel = assemble(channels, bars, preranker, ranker, reranker, settings)
-    as_of = int(dataset.log.time[-1]) + 1
+    for training in trainings.values():
+        training.finish()
+    if rehearsed is not None:
+        for part, verdict in rehearsed.verdicts.items():
+            rankers[part].heads.blend = verdict.blend
+        settings = _decided(settings, rehearsed)
+    funnel = assemble(channels, bars, store, rankers, reranker, settings)
+    as_of = int(log.time[-1]) + 1
     with job.step("first answers"):
         _check_answers(funnel, int(dataset.log.user[-1]), as_of, settings.page.shown)
     with job.step("snapshot"):
         save(funnel, dataset, as_of, settings, out)
     engine = Engine(funnel, dataset.users.ids, dataset.catalogue.ids, as_of, settings)
-    return Built(engine, job.fits, job.left_out, unlearnt)
+    return Built(engine, job.fits, job.left_out, unlearnt, rehearsed)
+
+
+def _rehearsed(job: Build, rankers: dict[str, Ranker], split: Split | None, settings: Settings) -> Rehearsal | None:
+    """A rehearsal of the rows that the rankers have not learnt from; None where those are not the log's last, or too
+    little is chosen in them, or the rows before them make no channel."""
+    log, blend = job.dataset.log, settings.blend
+    if not blend.use or not rankers or split is None or split.cut is None:
+        return None
+    after = log.take(split.held)
+    if int((after.interest() > 0).sum()) < blend.least:
+        return None
+    past = job.before(split.cut, ", rehearsal")
+    dataset = past.dataset
+    question = question_of(dataset.log, after, len(dataset.catalogue), blend.requests, settings.seed)
+    if not dataset.log.interest().any() or not len(question.requests):
+        return None
+    channels = fit_channels(past, settings.channels)
+    if not channels:
+        return None
+    with job.step("rehearsal"):
+        bars = Bars(fit_exposure(dataset, settings), Stock.of(dataset, settings.exposure.recall_days))
+        reranker = Reranker.from_catalogue(settings.reranking, dataset.catalogue)
+        funnel = assemble(channels, bars, job.store, rankers, reranker, settings)
+        return rehearse(funnel, list(rankers.items()), question, blend, settings.fusion, settings.seed)
+
+
+def _decided(settings: Settings, rehearsed: Rehearsal) -> Settings:
+    """The settings with what the rehearsal decided of them."""
+    if settings.fusion.exposure_power is not None:
+        return settings
+    fusion = settings.fusion.model_copy(update={"exposure_power": rehearsed.power})
+    return settings.model_copy(update={"fusion": fusion})
 
 
 def _check_answers(funnel: Funnel, last: int, as_of: int, shown: int) -> None:
@@ -134,6 +179,14 @@ def _check_answers(funnel: Funnel, last: int, as_of: int, shown: int) -> None:
     everybody = [channel.name for channel in funnel.channels if not channel.personalised]
     if everybody and int(page.counts[0]) == 0:
         raise ValueError(f"build: expected items for an unknown user from {', '.join(everybody)}, got none")
+
+
+def _check_channels(dataset: Dataset, settings: Mapping[str, ChannelSettings]) -> None:
+    """Raises ValueError where no channel with a quota can be built, saying why of each."""
+    lacks = {name: kind.needs(dataset) for name, kind in CHANNELS.items() if any(settings[name].quotas.values())}
+    if all(lacks.values()):
+        why = "; ".join(f"{name}: {lack}" for name, lack in lacks.items()) or "no quota above 0"
+        raise ValueError(f"channels: expected at least one that can be built, got none ({why})")
 
 
 def fit_channels(build: Build, settings: Mapping[str, ChannelSettings]) -> list[Channel]:
@@ -163,10 +216,9 @@ def _parts(warm: Engine | None) -> dict[str, Any]:
         return {}
     funnel = warm.funnel
     return {
-        "features": funnel.ranker.store,
+        "features": funnel.store,
         **{channel.name: channel for channel in funnel.channels},
-        "preranker": funnel.preranker,
-        "ranker": funnel.ranker,
+        **{name: ranker for name in RANKERS if (ranker := getattr(funnel, name)) is not None},
     }
 
 

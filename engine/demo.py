@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from headrace import rehearsal
 from headrace.build import Built, build
 from headrace.console import say
 from headrace.data import Dataset, InteractionLog, generate, read, split_at
@@ -22,7 +23,7 @@ from headrace.evaluation.targets import measure_targets
 from headrace.evaluation.timing import measure_funnel
 from headrace.kernels import atomic
 from headrace.report import page, print_report, write_html
-from headrace.report.model import Curve, DatasetSummary, Number, Report, Training
+from headrace.report.model import Curve, DatasetSummary, Number, Rehearsal, Report, Training
 from headrace.serving import Engine
 from headrace.settings import Settings
 from headrace.training.loop import LOSS, FitReport
@@ -104,9 +105,10 @@ def measure(
         machine=machine_record(),
         dataset=DatasetSummary.of(dataset),
         funnel=measure_funnel(funnel, question, settings.page.shown),
+        rehearsal=None if built.rehearsal is None else _rehearsal(built.rehearsal),
         quality=measure_quality(served, funnel, question, words, beside=beside),
         recall=measure_recall({one.name: served.alone[one.name] for one in funnel.channels}, funnel.quotas, question),
-        targets=measure_targets(funnel.ranker, past.log, test, items),
+        targets=[] if funnel.ranker is None else measure_targets(funnel.ranker, past.log, test, items),
         diversity=measure_diversity(served, funnel, dataset.catalogue),
         exposure=measure_exposure(served, funnel, past.log, question, items),
         training=[_training(fit) for fit in built.fits],
@@ -121,6 +123,19 @@ def measure(
         "Statistics are frozen at the cut, as a snapshot serves them; nothing after the cut enters any feature."
     )
     return report
+
+
+def _rehearsal(one: rehearsal.Rehearsal) -> Rehearsal:
+    blends = {part: verdict.blend for part, verdict in one.verdicts.items() if verdict.blend is not None}
+    return Rehearsal(
+        one.cut,
+        one.requests,
+        one.chosen,
+        {part: dict(verdict.quality) for part, verdict in one.verdicts.items()},
+        {part: blend.weights for part, blend in blends.items()},
+        one.power,
+        one.lost,
+    )
 
 
 def _training(fit: FitReport) -> Training:

@@ -14,7 +14,7 @@ from headrace.settings import Settings, read_toml
 Overlay = Mapping[str, Any] | str | Path
 
 #: Settings, or sections of them, that only say how trained parts are used.
-_FREE = ("merge", "page", "fusion", "reranking", "preranker.by_score", "preranker.theta")
+_FREE = ("merge", "page", "fusion", "blend.use", "stages", "reranking", "preranker.by_score", "preranker.theta")
 #: But these say what was computed from the catalogue.
 _FIXED = ("reranking.attributes", "reranking.clusters")
 

@@ -110,7 +110,12 @@ def fill(
     score = torch.cat([candidates.score, torch.zeros(len(pairs), dtype=torch.float32)])
     channels = torch.cat([candidates.channels, torch.full((len(pairs),), 1 << FILL)])
     offsets = offsets_of(torch.bincount(request, minlength=len(requests)))
-    return Candidates(offsets, item[by_request], score[by_request], channels[by_request])
+    # No channel says anything of what the last resort adds.
+    columns = {
+        name: torch.cat([part, part.new_zeros(len(pairs), *part.shape[1:])])[by_request]
+        for name, part in candidates.columns.items()
+    }
+    return Candidates(offsets, item[by_request], score[by_request], channels[by_request], columns)
 
 
 def _deeper(

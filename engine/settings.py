@@ -20,7 +20,7 @@ from headrace.channels import CHANNELS, ChannelSettings
 from headrace.data.feedback import POSITIVE
 from headrace.data.files import MOST_ROWS
 from headrace.features import FeatureSettings
-from headrace.ranking import FusionSettings, PreRankerSettings, RankerSettings
+from headrace.ranking import BlendSettings, FusionSettings, PreRankerSettings, RankerSettings
 from headrace.reranking import MaxRun, OneInWindow, RerankSettings, Rule
 from headrace.section import Section, first_problem
 from headrace.training.split import SHARE
@@ -61,6 +61,18 @@ class ExposureSettings(Section):
         description="days after its publish time that an item is recalled, 0: for ever; none: 30 where 99 % of the "
         "log's rows show items as young, else 0",
     )
+
+
+class StageSettings(Section):
+    """Which stages a request goes through. What is skipped is not trained either."""
+
+    whole: bool = Field(
+        default=False,
+        description="rank every item that may be shown, not only those that recall found; for small catalogues",
+    )
+    preranking: bool = Field(default=True, description="else all candidates go on to ranking")
+    ranking: bool = Field(default=True, description="else the scores are those of pre-ranking, or of the merge")
+    reranking: bool = Field(default=True, description="else a page is the best scores, without rules or slots")
 
 
 class PageSettings(Section):
@@ -127,6 +139,10 @@ class Settings(Section):
     preranker: PreRankerSettings = Field(default=PreRankerSettings(), description="the pre-ranker")
     ranker: RankerSettings = Field(default=RankerSettings(), description="the ranker")
     fusion: FusionSettings = Field(default=FusionSettings(), description="from predictions to one score")
+    blend: BlendSettings = Field(
+        default=BlendSettings(), description="from predictions and recall to one score, learnt"
+    )
+    stages: StageSettings = Field(default=StageSettings(), description="which stages there are")
     page: PageSettings = Field(default=PageSettings(), description="how many items go from stage to stage")
     reranking: PageRules = Field(default=PageRules(), description="how a page is picked")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,9 @@ from headrace.snapshot import Snapshot, SnapshotError, read_snapshot, write_snap
 from headrace.state import State
 from headrace.types import Candidates, Requests
 
+#: The parts of a funnel that may be absent -> the setting of their stage.
+RANKERS = {"preranker": "preranking", "ranker": "ranking"}
+
 
 class Loaded(NamedTuple):
     """What a snapshot holds: the funnel, the ids, the moment it describes (ms since the epoch), and its settings."""
@@ -41,14 +44,14 @@ class Loaded(NamedTuple):
 def assemble(
     channels: list[Channel],
     bars: Bars,
-    preranker: Ranker,
-    ranker: Ranker,
+    store: FeatureStore,
+    rankers: Mapping[str, Ranker],
     reranker: Reranker,
     settings: Settings,
 ) -> Funnel:
     """The funnel of these parts, used as the settings say; channels whose quota is 0 are left out.
 
-    Raises ValueError when that leaves none.
+    rankers: "preranker" and "ranker". Raises ValueError when no channel is left, and for a stage without its ranker.
     """
     chosen = settings.preranker
     used = [
@@ -60,17 +63,28 @@ def assemble(
     if not used:
         raise ValueError("channels: expected a quota above 0 for at least one, got none")
     variety = Variety(reranker.vectors, chosen.by_score, chosen.theta) if chosen.by_score < 1 else None
-    preranker.heads.fusion = ranker.heads.fusion = settings.fusion
+    names = [one.name for one, _ in used]
+    for part, stage in RANKERS.items():
+        if not getattr(settings.stages, stage):
+            continue
+        if part not in rankers:
+            raise ValueError(f"stages.{stage}: expected a snapshot that was built with it, got one without")
+        heads = rankers[part].heads
+        heads.fusion = settings.fusion
+        heads.blend = heads.blend.of(names) if heads.blend is not None and settings.blend.use else None
     return Funnel(
-        ranker.store.items,
+        store.items,
         [one for one, _ in used],
         [quota for _, quota in used],
         settings.merge.total,
         bars,
-        preranker,
+        store,
+        rankers["preranker"] if settings.stages.preranking else None,
         Select(settings.page.ranked, variety),
-        ranker,
+        rankers["ranker"] if settings.stages.ranking else None,
         reranker,
+        settings.stages.whole,
+        settings.stages.reranking,
     )
 
 
@@ -78,9 +92,8 @@ def save(funnel: Funnel, dataset: Dataset, as_of: int, settings: Settings, folde
     """Writes the funnel as the current version of the snapshot in `folder`; returns the version's folder."""
     sources = {channel.source.name: channel.source for channel in funnel.channels}
     states = {
-        "features": funnel.ranker.store.state(),
-        "preranker": funnel.preranker.state(),
-        "ranker": funnel.ranker.state(),
+        "features": funnel.store.state(),
+        **{name: part.state() for name in RANKERS if (part := getattr(funnel, name)) is not None},
         "exposure": funnel.exposure.state(),
         "stock": funnel.bars.stock.state(),
         "reranker": funnel.reranker.state(),
@@ -135,7 +148,7 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
         # Format 1 has none.
         bars = Bars(exposure, Stock.from_state(states["stock"]) if "stock" in states else Stock.bare(len(items)))
     rankers = {}
-    for name in ("preranker", "ranker"):
+    for name in (one for one in RANKERS if one in states):
         with _part(folder, name):
             rankers[name] = Ranker.from_state(states[name], store)
     with _part(folder, "reranker"):
@@ -146,7 +159,7 @@ def load(folder: Path, verify: bool = True, overlay: Overlay | None = None) -> L
         reranker = Reranker(settings.reranking, reranker.vectors, reranker.kinds, pins, reranker.texts)
     # An overlay's mistakes are not the snapshot's.
     with _part(folder, "settings") if overlay is None else nullcontext():
-        funnel = assemble(channels, bars, rankers["preranker"], rankers["ranker"], reranker, settings)
+        funnel = assemble(channels, bars, store, rankers, reranker, settings)
     with _part(folder, "first answers"):
         check_answers(funnel, range(min(len(users), 1)), as_of, settings.page.shown)
     return Loaded(funnel, users, items, as_of, settings)

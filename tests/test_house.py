@@ -35,7 +35,7 @@ ROOMS = """
     snapshot overlay
     storage
     serving
-    fingerprint build
+    fingerprint rehearsal build
     report
     doctor
     evaluation experiments

@@ -195,7 +195,7 @@ hr_status pool_items() {
     const hr_item_lists all{offsets.data(), lists, batch, item.data(), nullptr, n, limits.data(), 60.0};
     std::vector<int64_t> kept(batch + 1), found(n), bits(n);
     std::vector<float> score(n);
-    return hr_pool_items(&all, k, 1, n, kept.data(), found.data(), score.data(), bits.data());
+    return hr_pool_items(&all, k, 1, n, kept.data(), found.data(), score.data(), bits.data(), nullptr);
 }
 
 // Users with 40 of 2,000 items each, the first more liked than the last.

@@ -74,12 +74,12 @@ class FeatureTables:
         if len(requests) and int(requests.time.min()) < self.store.end:
             raise ValueError(f"requests.time: expected {self.store.end} or later, got {int(requests.time.min())}")
         known = {name: column.index_select(0, requests.user + 1) for name, column in self._users.items()}
-        return {**known, **self._contexts.request(Asked(requests, requests.time, ended=True))}
+        return {**known, **self._contexts.request(Asked(requests, requests.time, ended=True, clock=requests.time))}
 
     def pairs(self, requests: Requests, made: Made, offsets: Tensor, owner: Tensor, item: Tensor) -> Made:
         """The pair side of the candidates `item`, request `owner` of each, whose entries lie between the offsets."""
         user, time = requests.user.index_select(0, owner), requests.time.index_select(0, owner)
-        found = {"age": age_bucket(self._published.index_select(0, item), time)}
+        found = {"age": age_bucket(self._published.index_select(0, item), time.clamp_max(self.store.end))}
         if self._pairs:
             found["statistics"] = torch.cat([table(user, item) for table in self._pairs], 1)
         if self._content is not None and self._content.recent is not None:

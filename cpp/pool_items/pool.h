@@ -40,6 +40,16 @@ class ItemPool {
     // Writes the k highest sums as float32, best first, ties to the lower item, and, where wanted, the lists of each;
     // returns how many there are, or -1 when a sum is NaN.
     int64_t best(int64_t k, int64_t* item, float* score, int64_t* lists);
+    // Where `best` wrote an item that was added, or -1 where it left it out.
+    int64_t place_of(int64_t item) const {
+        const uint64_t half = static_cast<uint64_t>(item) << 32;
+        uint64_t at = static_cast<uint64_t>(item) * 0x9E3779B97F4A7C15u >> shift_;
+        for (uint64_t slot; (slot = slots_[at]) != 0; at = (at + 1) & mask_) {
+            const int64_t group = static_cast<int64_t>(slot & 0xFFFFFFFFu) - 1;
+            if ((slot ^ half) >> 32 == 0 && groups_[group].item == item) return place_[group];
+        }
+        return -1;
+    }
 
   private:
     struct Group {
@@ -53,6 +63,7 @@ class ItemPool {
     int shift_ = 60;
     std::vector<Group> groups_;
     int64_t size_ = 0;
+    std::vector<int32_t> place_;
     std::vector<float> rounded_;
     std::vector<int64_t> tie_;
 };

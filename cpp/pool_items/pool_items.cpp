@@ -63,10 +63,22 @@ void gather(const hr_item_lists& lists, int64_t request, int64_t entries, hr::It
     }
 }
 
+// rank: int32 [kept, lists], of the items that the pool kept.
+void write_ranks(const hr_item_lists& lists, int64_t request, const hr::ItemPool& pool, int64_t kept, int32_t* rank) {
+    std::fill_n(rank, kept * lists.lists, 0);
+    for (int64_t l = 0; l < lists.lists; ++l) {
+        const Span span = span_of(lists, l, request);
+        for (int64_t i = span.last - 1; i >= span.first; --i) {
+            const int64_t place = pool.place_of(lists.item[i]);
+            if (place >= 0) rank[place * lists.lists + l] = static_cast<int32_t>(i - span.first + 1);
+        }
+    }
+}
+
 }  // namespace
 
 hr_status hr_pool_items(const hr_item_lists* lists, int64_t k, int threads, int64_t room, int64_t* out_offsets,
-                        int64_t* out_item, float* out_score, int64_t* out_lists) {
+                        int64_t* out_item, float* out_score, int64_t* out_lists, int32_t* out_rank) {
     return hr::guarded([&] {
         hr::check_pointer("lists", lists);
         check(*lists, k);
@@ -90,6 +102,7 @@ hr_status hr_pool_items(const hr_item_lists* lists, int64_t k, int threads, int6
             const int64_t at = start[b];
             entries[b] = pool.best(k, out_item + at, out_score + at, out_lists + at);
             expect(entries[b] >= 0, "score: expected numbers, got NaN");
+            if (out_rank) write_ranks(*lists, b, pool, entries[b], out_rank + at * lists->lists);
         });
         // Close the gaps that equal items left.
         out_offsets[0] = 0;
@@ -100,6 +113,7 @@ hr_status hr_pool_items(const hr_item_lists* lists, int64_t k, int threads, int6
             std::copy_n(out_item + from, kept, out_item + to);
             std::copy_n(out_score + from, kept, out_score + to);
             std::copy_n(out_lists + from, kept, out_lists + to);
+            if (out_rank) std::copy_n(out_rank + from * lists->lists, kept * lists->lists, out_rank + to * lists->lists);
         }
     });
 }

@@ -7,6 +7,7 @@ from itertools import accumulate
 
 import torch
 
+from headrace.channels.evidence import RANK
 from headrace.kernels.pool_items import pool_items
 from headrace.types import FILL, Candidates
 
@@ -22,7 +23,8 @@ def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Can
     found: what each channel recalled for the same B requests, best first. quotas: how many of each channel's first to
     take. The score is free of the channels' scales: the sum over the channels of 1 / (60 + rank), rank from 1
     (reciprocal rank fusion; Cormack, Clarke, Büttcher, SIGIR 2009), added in float64 in the order of the channels,
-    rounded to float32. `channels` has bit c set where found[c] gave the item. Columns of the channels are dropped.
+    rounded to float32. `channels` has bit c set where found[c] gave the item, and the column `RANK` (of
+    headrace.channels.evidence) its rank there. Columns of the channels are dropped.
     Raises ValueError for no channel or more than 62, batches that differ, quotas or a total below 1, or a channel that
     gives an item twice in a request.
     """
@@ -32,11 +34,13 @@ def merge(found: Sequence[Candidates], quotas: Sequence[int], total: int) -> Can
     starts = [0, *accumulate(len(part) for part in found[:-1])]
     bounds = torch.stack([part.offsets for part in found]) + torch.tensor(starts, device=item.device)[:, None]
     try:
-        offsets, item, score, channels = pool_items(bounds, item, total, limits=quotas, constant=_RANK_OFFSET)
+        offsets, item, score, channels, rank = pool_items(
+            bounds, item, total, limits=quotas, constant=_RANK_OFFSET, ranks=True
+        )
     except ValueError:
         _check_repeats(found)
         raise
-    return Candidates(offsets, item, score, channels)
+    return Candidates(offsets, item, score, channels, {RANK: rank})
 
 
 def _check_repeats(found: Sequence[Candidates]) -> None:

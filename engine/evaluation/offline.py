@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from headrace.exposure import Bars
 from headrace.funnel import Funnel
 from headrace.jagged import top_per_segment
 from headrace.recall import alone as lone
-from headrace.report.model import Diversity, DiversityRow, Kind, Quality, QualityRow
+from headrace.report.model import Diversity, DiversityRow, Gain, Kind, Quality, QualityRow
 from headrace.reranking.variety import page_diversity
 from headrace.types import Candidates, Requests
 
@@ -104,7 +105,11 @@ class NamedLists(NamedTuple):
 def named_lists(seen: Pass, funnel: Funnel, beside: Mapping[str, Channel]) -> list[NamedLists]:
     """Each channel alone, the funnel after each stage, and baselines; beside: as `run_held_out` had them."""
     rows = [NamedLists(*_channel_row(channel), seen.alone[channel.name]) for channel in funnel.channels]
-    rows += [NamedLists(name, kind, True, seen.after[field]) for field, (name, kind) in _STAGES.items()]
+    rows += [
+        NamedLists(name, kind, True, seen.after[field])
+        for field, (name, kind) in _STAGES.items()
+        if field not in funnel.skipped
+    ]
     rows += [NamedLists(name, "baseline", channel.personalised, seen.alone[name]) for name, channel in beside.items()]
     return [*rows, NamedLists("random", "baseline", False, seen.random)]
 
@@ -119,9 +124,11 @@ def measure_quality(
 ) -> Quality:
     """Recall and NDCG with intervals, hit rate, coverage and novelty at k: of each channel alone, of the funnel after
     each stage, and of two baselines."""
-    rows = []
+    rows, stages = [], []
     for one in named_lists(seen, funnel, beside or {}):
         (found,) = question.judge(one.lists, [k])
+        if one.kind in ("merge", "ranking", "reranking"):
+            stages.append((one.name, np.stack([found.values["recall"], found.values["ndcg"]])))
         recall, ndcg = intervals(np.stack([found.values["recall"], found.values["ndcg"]]))
         rows.append(
             QualityRow(
@@ -138,7 +145,13 @@ def measure_quality(
             )
         )
     truth = "items of interest after the cut and not seen before it"
-    return Quality(rows, len(question.requests), held_out_words, k, truth)
+    return Quality(rows, len(question.requests), held_out_words, k, truth, [_gain(*pair) for pair in pairwise(stages)])
+
+
+def _gain(before: tuple[str, NDArray[np.float64]], after: tuple[str, NDArray[np.float64]]) -> Gain:
+    """before, after: the name of a stage, and float64 [2, R], the recall and NDCG of every user."""
+    recall, ndcg = intervals(after[1] - before[1])
+    return Gain(after[0], before[0], recall.mean, (recall.low, recall.high), ndcg.mean, (ndcg.low, ndcg.high))
 
 
 def measure_diversity(seen: Pass, funnel: Funnel, catalogue: Catalogue) -> Diversity:

@@ -71,7 +71,7 @@ def _rows(ids: NDArray[np.generic], engine: Engine, side: str, name: str) -> NDA
 
 def _contexts(dataset: Dataset, engine: Engine, log: InteractionLog) -> dict[str, NDArray[np.int32]]:
     """Codes by name; a word that the snapshot's log did not have, and codes where it had words, are unknown."""
-    words = engine.funnel.ranker.store.family(Words)
+    words = engine.funnel.store.family(Words)
     out = {}
     for name, codes in log.context.items():
         texts = dataset.context_names.get(name)

@@ -111,7 +111,8 @@ def run(
         learnt = Dataset("training", Users(engine.users), Catalogue(engine.items), past)
         beside, masked = yardsticks(engine.funnel, learnt, asked.seed), question.blocking(known)
         judged = evaluate(engine, masked, asked.ks, beside, without_filter(engine.funnel), progress)
-        targets = measure_targets(engine.funnel.ranker, past, future, items) if len(past) else []
+        ranker = engine.funnel.ranker
+        targets = measure_targets(ranker, past, future, items) if len(past) and ranker is not None else []
     notes += _too_old(engine, question, at)
     if asked.ks[-1] > items:
         notes.append(
@@ -149,7 +150,8 @@ def _training(train: Dataset, engine: Engine) -> InteractionLog:
 
 def _too_old(engine: Engine, question: HeldOut, at: int) -> list[str]:
     stock = engine.funnel.bars.stock
-    old = int(stock.old(question.items, torch.full_like(question.items, at)).sum()) if stock.recall_ms else 0
+    every = torch.tensor([0, len(question.items)])
+    old = int(stock.old(torch.tensor([at]), every, question.items).sum()) if stock.recall_ms else 0
     if not old:
         return []
     return [

@@ -21,6 +21,8 @@ from headrace.state import State
 DAY_MS = 86_400_000
 #: A click counts half after so many days in the order of last resort.
 _HALF_LIFE_DAYS = 7.0
+#: After every request.
+_NEVER = 1 << 62
 #: How long items are recalled where the log shows so large a share of such young ones (a month, as feeds do).
 _MONTH_DAYS, _YOUNG = 30, 0.99
 
@@ -31,13 +33,15 @@ class Stock:
 
     order: int64 [N], the order of last resort: by decayed clicks, those without any newest first, ties to the lower.
     published: int64 [N], ms since the epoch, -1 unknown. recall_ms: how long after that an item is recalled, 0: for
-    ever. One of unknown age is never too old. kinds: what else a request may block, by name.
+    ever. One of unknown age is never too old. as_of: ms, the moment that it describes: a later request finds items as
+    old as they were then, or a stock that nobody renews would run empty. kinds: what else a request may block, by name.
     """
 
     order: Tensor
     published: Tensor
     recall_ms: int = 0
     kinds: dict[str, Kind] = field(default_factory=dict)
+    as_of: int = _NEVER
     #: `published`, later than anything where unknown.
     _known: Tensor = field(init=False, repr=False)
 
@@ -54,7 +58,11 @@ class Stock:
         days = default_days(dataset) if recall_days is None else recall_days
         published = np.full(len(catalogue), UNKNOWN) if catalogue.publish_time is None else catalogue.publish_time
         return cls(
-            torch.from_numpy(order), torch.tensor(published, dtype=torch.int64), days * DAY_MS, kinds_of(catalogue)
+            torch.from_numpy(order),
+            torch.tensor(published, dtype=torch.int64),
+            days * DAY_MS,
+            kinds_of(catalogue),
+            int(log.time[-1]) + 1 if len(log) else _NEVER,
         )
 
     @classmethod
@@ -70,13 +78,14 @@ class Stock:
         offsets[l]:offsets[l+1]."""
         if not len(item):
             return torch.zeros(0, dtype=torch.bool)
-        first, last = (int(end) for end in time.aminmax())
+        oldest = time.clamp_max(self.as_of) - self.recall_ms
+        first, last = (int(end) for end in oldest.aminmax())
         if first != last:
-            return self._known.index_select(0, item) < (time - self.recall_ms).repeat_interleave(offsets.diff())
+            return self._known.index_select(0, item) < oldest.repeat_interleave(offsets.diff())
         # Requests that come together are of one time: then each item is asked once, where that is less.
         if len(self) <= len(item):
-            return (self._known < first - self.recall_ms).index_select(0, item)
-        return self._known.index_select(0, item) < first - self.recall_ms
+            return (self._known < first).index_select(0, item)
+        return self._known.index_select(0, item) < first
 
     def codes_of(self, kind: str, item: Tensor) -> tuple[Tensor, Tensor, int]:
         """(pair int64 [m], code int64 [m], a number above all codes): code[j] is one of item[pair[j]]'s."""
@@ -88,7 +97,8 @@ class Stock:
 
     def state(self) -> State:
         kinds = State.of(**{name: kind.state() for name, kind in self.kinds.items()})
-        return State.of(order=self.order, published=self.published, recall_ms=self.recall_ms, kinds=kinds)
+        facts = {"recall_ms": self.recall_ms, "as_of": self.as_of}
+        return State.of(order=self.order, published=self.published, kinds=kinds, **facts)
 
     @classmethod
     def from_state(cls, state: State) -> Stock:
@@ -96,7 +106,9 @@ class Stock:
         order = state.tensor("order", torch.int64, "items", least=0, below="items", distinct=True)
         published = state.tensor("published", torch.int64, len(order))
         recall_ms = state.fact("recall_ms", Annotated[int, Field(ge=0, lt=1 << 60)])
-        return cls(order, published, recall_ms, kinds)
+        # Snapshots of before it was kept let items age.
+        as_of = state.fact("as_of", Annotated[int, Field(gt=-(1 << 62), le=_NEVER)]) if "as_of" in state else _NEVER
+        return cls(order, published, recall_ms, kinds, as_of)
 
 
 def default_days(dataset: Dataset) -> int:

@@ -24,12 +24,15 @@ Made = dict[str, Tensor]
 class Asked:
     """Requests, and the moment whose knowledge serves each.
 
-    moment: int64 [B], ms. ended: whether all are at or after the end of the log, where nothing moves any more.
+    moment: int64 [B], ms. ended: whether all are at or after the end of the log, where nothing moves any more. clock:
+    int64 [B], ms, the requests' own times up to the end of the log: what ages is as old as it was then, since models
+    have seen nothing older.
     """
 
     requests: Requests
     moment: Tensor
     ended: bool
+    clock: Tensor
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -39,7 +42,8 @@ class Asked:
         if offsets is None:
             return self
         owner = segment_of(offsets)
-        return Asked(self.requests.take(owner), self.moment.index_select(0, owner), self.ended)
+        moment, clock = (part.index_select(0, owner) for part in (self.moment, self.clock))
+        return Asked(self.requests.take(owner), moment, self.ended, clock)
 
 
 class Scale:

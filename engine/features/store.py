@@ -141,7 +141,8 @@ class FeatureStore:
         return _joined(family.moved(item, asked) for family in self.families.values())
 
     def _asked(self, requests: Requests) -> Asked:
-        return Asked(requests, self.as_of(requests.time), bool(self.ended(requests).all()))
+        clock = requests.time.clamp_max(self.end)
+        return Asked(requests, self.as_of(requests.time), bool(self.ended(requests).all()), clock)
 
     def item_code(self, name: str, item: Tensor) -> Tensor:
         """int32 [n]: one code of `item` (int64 [n]), 0 where there is no such column."""

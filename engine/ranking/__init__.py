@@ -1,5 +1,6 @@
 """Pre-ranking, selection, multi-target ranking, calibration and fusion."""
 
+from headrace.ranking.blend import Blend, BlendSettings
 from headrace.ranking.fusion import FusionSettings, fuse
 from headrace.ranking.heads import Heads
 from headrace.ranking.objectives import check_interest, check_objectives
@@ -9,6 +10,8 @@ from headrace.ranking.settings import NetworkSettings, PreRankerSettings, Ranker
 from headrace.ranking.training import train_ranker
 
 __all__ = [
+    "Blend",
+    "BlendSettings",
     "FusionSettings",
     "Heads",
     "NetworkSettings",

@@ -9,8 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from headrace.channels.evidence import RANK
 from headrace.data.signals import COMPLETION, PLAY_TIME
 from headrace.features.codes import DURATION_BUCKETS
+from headrace.ranking.blend import FUSED, Blend
 from headrace.ranking.calibration import calibrate_logits
 from headrace.ranking.completion import CompletionCurve
 from headrace.ranking.fusion import FusionSettings, fuse
@@ -26,13 +28,15 @@ class Heads:
     """The targets of a network, in its order.
 
     negative_rate: target -> share of its negatives in training, from which probabilities are calibrated back. curve:
-    f(duration) of the completion. fusion: may be changed at any time.
+    f(duration) of the completion. fusion: may be changed at any time, as may blend, which scores instead of it where
+    it is not None and candidates come with the columns of recall.
     """
 
     targets: tuple[str, ...]
     negative_rate: dict[str, float]
     curve: CompletionCurve
     fusion: FusionSettings
+    blend: Blend | None = None
 
     def predictions(self, logits: Tensor, duration: Tensor) -> dict[str, Tensor]:
         """name -> float32 [n]: p_click, p_like ... (calibrated), play_time (s), p_finish (p_completion / f(duration)).
@@ -53,8 +57,10 @@ class Heads:
         return out
 
     def scored(self, candidates: Candidates, predictions: dict[str, Tensor]) -> Candidates:
-        """The candidates under the fused score, the predictions as columns."""
+        """The candidates under one score, the predictions as columns."""
         score = fuse(predictions, candidates.offsets, candidates.item, self.fusion)
+        if self.blend is not None and RANK in candidates.columns:
+            score = self.blend.score({**candidates.columns, **predictions, FUSED: score})
         return candidates.with_score(score, **predictions)
 
     def state(self) -> State:
@@ -63,6 +69,7 @@ class Heads:
             negative_rate=self.negative_rate,
             curve=self.curve.rate,
             fusion=self.fusion.model_dump(mode="json"),
+            **({} if self.blend is None else {"blend": self.blend.state()}),
         )
 
     @classmethod
@@ -73,7 +80,8 @@ class Heads:
             raise ValueError(f"targets: expected distinct ones, at least one, got {targets}")
         rates = state.fact("negative_rate", dict[str, Annotated[float, Field(gt=0, le=1)]])
         curve = state.tensor("curve", torch.float32, DURATION_BUCKETS, least=torch.finfo(torch.float32).tiny)
-        return cls(tuple(targets), rates, CompletionCurve(curve), fusion)
+        blend = Blend.from_state(state.under("blend")) if "blend/predictions" in state else None
+        return cls(tuple(targets), rates, CompletionCurve(curve), fusion, blend)
 
 
 def _sigmoid(logits: Tensor) -> Tensor:

@@ -73,14 +73,45 @@ class QualityRow:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """What a stage adds to the one `before` it: the differences of recall and NDCG at the quality's `k`, with the
+    bounds of 95 % intervals of the users' mean differences."""
+
+    stage: str
+    before: str
+    recall: Number
+    recall_95: tuple[Number, Number]
+    ndcg: Number
+    ndcg_95: tuple[Number, Number]
+
+
+@dataclass(frozen=True)
 class Quality:
-    """Retrieval on held-out days. held_out: which, in words. requests: those with a truth. truth: what is one."""
+    """Retrieval on held-out days. held_out: which, in words. requests: those with a truth. truth: what is one. gains:
+    of each stage after the merge."""
 
     rows: list[QualityRow]
     requests: int
     held_out: str
     k: int = 50
     truth: str = ""
+    gains: list[Gain] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The funnel as it would have stood before the last days of its own log. day_ms: the first moment of those.
+    requests: users asked for. chosen: items among their candidates that they chose. quality: ranker -> way to score ->
+    mean NDCG@50. weights: ranker -> input -> weight of the blend; none where the plain fusion is used. lost: the share
+    of the ranker's first 50 that pre-ranking leaves out."""
+
+    day_ms: int
+    requests: int
+    chosen: int
+    quality: dict[str, dict[str, Number]]
+    weights: dict[str, dict[str, float]]
+    power: float
+    lost: Number = None
 
 
 @dataclass(frozen=True)
@@ -264,6 +295,7 @@ class Report:
     funnel: Funnel | None = None
     quality: Quality | None = None
     recall: Recall | None = None
+    rehearsal: Rehearsal | None = None
     targets: list[Target] = field(default_factory=list)
     diversity: Diversity | None = None
     exposure: Exposure | None = None

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from headrace.report import formats as f
 from headrace.report.matrix import draw_matrix
-from headrace.report.model import Machine, Report, Target
+from headrace.report.model import Machine, Quality, Rehearsal, Report, Target
 from headrace.report.page import Section, Table
 from headrace.report.verdicts import reward_given_up
 
@@ -15,8 +15,9 @@ def sections(report: Report) -> list[Section]:
     """The parts that were measured, in reading order."""
     made = [
         Section("funnel", "The funnel", [_funnel(report)] if report.funnel else []),
-        Section("quality", "Retrieval quality", [_quality(report)] if report.quality else []),
+        Section("quality", "Retrieval quality", _qualities(report)),
         _recall(report),
+        Section("rehearsal", "Rehearsal", _rehearsal(report.rehearsal) if report.rehearsal else []),
         Section("targets", "Ranking targets", [targets_table(report.targets)] if report.targets else []),
         Section("diversity", "Diversity", [_diversity(report)] if report.diversity else []),
         Section("exposure", "Exposure filter", _exposure(report) if report.exposure else []),
@@ -45,9 +46,13 @@ def _funnel(report: Report) -> Table:
     return Table("Stages: mean items per request, and time", columns, rows, note=note)
 
 
-def _quality(report: Report) -> Table:
-    quality = report.quality
-    assert quality is not None
+def _qualities(report: Report) -> list[Table]:
+    if report.quality is None:
+        return []
+    return [_quality(report.quality), *([_gains(report.quality)] if report.quality.gains else [])]
+
+
+def _quality(quality: Quality) -> Table:
     rows = [
         [
             row.name,
@@ -103,6 +108,43 @@ def _recall(report: Report) -> Section:
         "percent of the row's items, within the quotas, that the column has for the same request",
     )
     return Section("recall", "Recall channels", tables, drawings=[drawing] if len(names) > 1 else [])
+
+
+def _gains(quality: Quality) -> Table:
+    k = quality.k
+    rows = [
+        [one.stage, one.before, *_difference(one.recall, one.recall_95), *_difference(one.ndcg, one.ndcg_95)]
+        for one in quality.gains
+    ]
+    columns = ["stage", "against", f"recall@{k}", "95 % interval", f"NDCG@{k}", "95 % interval"]
+    note = "Differences of the same users' values, in hundredths; intervals by the bootstrap over users."
+    return Table("What each stage adds", columns, rows, 2, note=note)
+
+
+def _difference(value: float | None, bounds: tuple[float | None, float | None]) -> list[str]:
+    def points(x: float | None) -> str:
+        return f"{100 * x:+.2f}" if f.finite(x) else f.DASH
+
+    return [points(value), f"{points(bounds[0])} to {points(bounds[1])}"]
+
+
+def _rehearsal(rehearsal: Rehearsal) -> list[Table]:
+    parts = list(rehearsal.quality)
+    ways = list(dict.fromkeys(way for part in parts for way in rehearsal.quality[part]))
+    rows = [[way, *(f.fixed(rehearsal.quality[part].get(way), 4) for part in parts)] for way in ways]
+    note = (
+        f"The funnel as it stood before {f.day(rehearsal.day_ms)}, asked for {f.count(rehearsal.requests)} users, who "
+        f"chose {f.count(rehearsal.chosen)} of its candidates. The blend is judged on users that it was not taught by."
+    )
+    if f.finite(rehearsal.lost):
+        note += f" Pre-ranking leaves out {f.percent(rehearsal.lost)} of the ranker's first 50."
+    tables = [Table("Ways to score the candidates, mean NDCG@50", ["scored by", *parts], rows, note=note)]
+    inputs = list(dict.fromkeys(name for part in rehearsal.weights.values() for name in part))
+    if inputs:
+        learnt = list(rehearsal.weights)
+        weights = [[name, *(f.fixed(rehearsal.weights[part].get(name), 3) for part in learnt)] for name in inputs]
+        tables.append(Table("Weights of the learnt blend", ["input", *learnt], weights))
+    return tables
 
 
 def targets_table(targets: list[Target]) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.report.formats import count, finite, fixed, percent, rate, significant
-from headrace.report.model import Diversity, DiversityRow, Exposure, Quality, QualityRow, Report, Target
+from headrace.report.model import Diversity, DiversityRow, Exposure, Gain, Quality, QualityRow, Report, Target
 from headrace.report.page import Verdict
 
 #: A prediction this far off the observed rate is called off.
@@ -25,7 +25,7 @@ def headline(report: Report) -> str:
 
 def verdicts(report: Report) -> list[Verdict]:
     """All sentences, in the order of the report's sections."""
-    out = [] if report.quality is None else _quality(report.quality)
+    out = [] if report.quality is None else [*_quality(report.quality), *map(_gain, report.quality.gains)]
     out += [v for target in report.targets for v in _target(target)]
     if report.diversity is not None:
         out += _diversity(report.diversity)
@@ -78,6 +78,17 @@ def _quality(quality: Quality) -> list[Verdict]:
     names, values = _and([row.name for row in won]), _and([percent(row.recall) for row in won])
     together = f"{names} beat popularity: recall@{quality.k} {values} against {percent(popular)}."
     return [Verdict(together, True), *(verdict for row, verdict in judged if row not in won)]
+
+
+def _gain(gain: Gain) -> Verdict:
+    """Judged by recall where its interval leaves no doubt, else by NDCG."""
+    for name, value, (low, high) in (("recall", gain.recall, gain.recall_95), ("NDCG", gain.ndcg, gain.ndcg_95)):
+        if not (finite(value) and finite(low) and finite(high)) or low <= 0 <= high:
+            continue
+        what = "adds to" if low > 0 else "takes away from"
+        change = f"{name} {100 * value:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f})"
+        return Verdict(f"{gain.stage} {what} {gain.before}: {change}.", low > 0)
+    return Verdict(f"{gain.stage}: nothing that these users could tell from {gain.before}.", None)
 
 
 def _and(words: list[str]) -> str:

@@ -1,6 +1,6 @@
 """Re-ranking: page rules, slots and diversity."""
 
-from headrace.reranking.diversity import Reranker
+from headrace.reranking.diversity import Reranker, first
 from headrace.reranking.rules import MaxInPrefix, MaxOnPage, MaxRun, OneInWindow, Rule, Scatter
 from headrace.reranking.settings import RerankSettings
 from headrace.reranking.slots import Pin, Slots
@@ -16,4 +16,5 @@ __all__ = [
     "Rule",
     "Scatter",
     "Slots",
+    "first",
 ]

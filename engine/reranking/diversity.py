@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headrace.data.dataset import KIND, Catalogue
-from headrace.jagged import offsets_of, standardise
+from headrace.jagged import offsets_of, standardise, top_per_segment
 from headrace.kernels.diversity import Picks, Rules
 from headrace.reranking.boosts import boosted, factors_of
 from headrace.reranking.clusters import content_clusters
@@ -157,3 +157,11 @@ class Reranker:
         # Snapshots of before there were boosts have none.
         texts = state.fact("texts", dict[str, list[str]]) if "texts" in state else {}
         return cls(settings, vectors, columns, pins, texts)
+
+
+def first(candidates: Candidates, k: int) -> Candidates:
+    """The `k` candidates of each request with the highest scores, ties to the lower item, as a page that no rule, slot
+    or variety has touched; with the columns of `Reranker.rerank`, gain being the score."""
+    page = candidates.take(*top_per_segment(candidates.offsets, candidates.score, candidates.item, k))
+    untouched = ("pinned", "broken", "relaxed", "overruled")
+    return page.with_score(page.score, gain=page.score, **{name: torch.zeros_like(page.item) for name in untouched})

@@ -163,7 +163,7 @@ class Engine:
         given = context or {}
         told = channel_codes(self.funnel.channels, given, len(rows))
         others = [one.context for one in self.funnel.channels if one.context is not None]
-        codes, strange = context_codes(self.funnel.ranker.store, given, len(rows), others)
+        codes, strange = context_codes(self.funnel.store, given, len(rows), others)
         if strange:
             with self._lock:
                 self.counters["unknown context words"] += strange

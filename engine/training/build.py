@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ class Build:
     none are written. warm: name of a part -> that part of an earlier engine, which training starts from. recall_ms: how
     long after its publish time an item is recalled, 0: for ever. channels: the recall channels so far, in the order of
     their names. fits: what the trainings so far reported. left_out: name of a part that could not be built -> why.
+    purpose: what its trainings are for, beside the name of each.
     """
 
     dataset: Dataset
@@ -44,6 +46,7 @@ class Build:
     channels: dict[str, Any] = field(default_factory=dict)
     fits: list[FitReport] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    purpose: str = ""
     _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -56,6 +59,15 @@ class Build:
     def store(self) -> FeatureStore:
         """The features of the dataset, for every model."""
         return FeatureStore.fit(self.dataset, self.features, self.warm.get("features"))
+
+    def before(self, cut: int, purpose: str) -> Build:
+        """A build on the rows before `cut` (ms) alone, with the features of this one and reporting to it: those tell
+        of no moment what came after it."""
+        log = self.dataset.log
+        past = self.dataset.with_log(log.take(slice(0, int(np.searchsorted(log.time, cut)))))
+        made = replace(self, dataset=past, purpose=purpose, channels={}, left_out={})
+        made.store = self.store
+        return made
 
     def once(self, make: Callable[Concatenate[Build, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """`make(self, ...)`, called once for all fits that ask for the same; the arguments can be hashed."""
@@ -87,6 +99,7 @@ class Build:
     ) -> FitReport:
         """`headrace.training.loop.fit` with the build's seed, progress and a checkpoint named by `label`, which no
         other training of the build has; what it reports is kept in `fits`."""
+        label += self.purpose
         report = fit(
             model,
             rows,

@@ -26,9 +26,10 @@ def pool_items(
     score: Tensor | None = None,
     limits: Sequence[int] | None = None,
     constant: float = 60.0,
+    ranks: bool = False,
     backend: str = "auto",
     threads: int = 0,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """The best `k` distinct items of each request, best first, ties to the lower item.
 
     offsets: int64 [L, B+1], at most 63 lists; list l of request b is item[offsets[l, b] : offsets[l, b+1]], of which
@@ -37,7 +38,8 @@ def pool_items(
     2009). What equal items are worth is added up in float64, list by list, and rounded to float32 (with scores that is
     CombSUM; Fox and Shaw, TREC-2, 1994).
     Returns offsets int64 [B+1], item int64 [m], score float32 [m], and lists int64 [m], bit l set where list l has the
-    item. The native answer is the same for every number of threads.
+    item; with `ranks` also int32 [m, L], the item's rank in each list, from 1, 0 where it is not among those that count
+    (of an item that is twice in a list the first). The native answer is the same for every number of threads.
     Raises ValueError for a NaN sum, k or a limit below 1, offsets that fall or leave the items, wrong shapes or
     devices, and, without scores, for an item that is twice in one list; TypeError for wrong types.
     """
@@ -59,19 +61,30 @@ def pool_items(
     check_number("constant", constant)
     if not constant > -1:
         raise ValueError(f"constant: expected more than -1, got {constant}")
-    inputs = offsets.contiguous(), item.contiguous(), score, list(limits), constant, min(k, 1 << 30)
-    return OP(*inputs, backend=backend, threads=threads)  # type: ignore[no-any-return]
+    inputs = offsets.contiguous(), item.contiguous(), score, list(limits), constant, min(k, 1 << 30), ranks
+    *pooled, rank = OP(*inputs, backend=backend, threads=threads)
+    return (*pooled, rank) if ranks else tuple(pooled)
 
 
-def _fake(offsets: Tensor, item: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _fake(
+    offsets: Tensor,
+    item: Tensor,
+    score: Tensor | None,
+    limits: list[int],
+    constant: float,
+    k: int,
+    ranks: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     found = torch.library.get_ctx().new_dynamic_size()
     pooled = item.new_empty(found)
-    return offsets.new_empty(offsets.shape[1]), pooled, pooled.new_empty(found, dtype=torch.float32), pooled.clone()
+    rank = item.new_empty((found if ranks else 0, offsets.shape[0]), dtype=torch.int32)
+    kept = offsets.new_empty(offsets.shape[1])
+    return kept, pooled, pooled.new_empty(found, dtype=torch.float32), pooled.clone(), rank
 
 
 OP.register(
-    "(Tensor offsets, Tensor item, Tensor? score, int[] limits, float constant, int k)"
-    " -> (Tensor, Tensor, Tensor, Tensor)",
+    "(Tensor offsets, Tensor item, Tensor? score, int[] limits, float constant, int k, bool ranks)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     "offsets int64 L B+1, item int64 n, score float64 n",
     _fake,
 )

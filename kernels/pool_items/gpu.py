@@ -38,8 +38,15 @@ def _sum_kernel(
 
 
 def pool_items(
-    offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float, k: int, threads: int = 0
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    offsets: Tensor,
+    item: Tensor,
+    score: Tensor | None,
+    limits: list[int],
+    constant: float,
+    k: int,
+    ranks: bool,
+    threads: int = 0,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     batch = offsets.shape[1] - 1
     found = reference.entries(offsets, item, score, limits, constant)
     values, rank = torch.unique(found.item, return_inverse=True)
@@ -56,4 +63,7 @@ def pool_items(
     bounds = torch.cat([offsets.new_zeros(1), torch.bincount(groups.request, minlength=batch).cumsum(0)])
     pooled = values[groups.item]
     index, kept = segment_topk(bounds, total, pooled, k)
-    return kept, pooled[index], total[index], bits[index]
+    rank = (
+        reference.ranks_of(groups, found, offsets.shape[0])[index] if ranks else bits.new_zeros((0, len(offsets))).int()
+    )
+    return kept, pooled[index], total[index], bits[index], rank

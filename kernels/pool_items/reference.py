@@ -68,8 +68,15 @@ def entries(offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[in
 
 
 def pool_items(
-    offsets: Tensor, item: Tensor, score: Tensor | None, limits: list[int], constant: float, k: int, threads: int = 0
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    offsets: Tensor,
+    item: Tensor,
+    score: Tensor | None,
+    limits: list[int],
+    constant: float,
+    k: int,
+    ranks: bool,
+    threads: int = 0,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     batch = offsets.shape[1] - 1
     found = entries(offsets, item, score, limits, constant)
     # Items may be any integers; their order is that of their ranks.
@@ -81,7 +88,17 @@ def pool_items(
     first[1:] = (group[1:] != group[:-1]) | (lists[1:] != lists[:-1])
     bits = torch.zeros_like(groups.item).index_add_(0, group[first], 1 << lists[first])
     total = groups.sum(found.worth[groups.order]).float()
-    return select(groups.request, values[groups.item], total, bits, batch, k)
+    rank = ranks_of(groups, found, offsets.shape[0]) if ranks else bits.new_zeros((0, offsets.shape[0])).int()
+    return select(groups.request, values[groups.item], total, bits, rank, batch, k)
+
+
+def ranks_of(groups: Groups, found: Entries, lists: int) -> Tensor:
+    """int32 [m, L]: the rank of each group's item in every list, from 1, 0 where it is not."""
+    missing = torch.iinfo(torch.int32).max
+    rank = torch.full((len(groups.item) * lists,), missing, dtype=torch.int32, device=found.item.device)
+    cell = groups.group * lists + found.list[groups.order]
+    rank.scatter_reduce_(0, cell, found.rank[groups.order].int() + 1, "amin")
+    return rank.masked_fill_(rank == missing, 0).view(-1, lists)
 
 
 def check_repeats(group: Tensor, lists: Tensor, score: Tensor | None) -> None:
@@ -92,11 +109,11 @@ def check_repeats(group: Tensor, lists: Tensor, score: Tensor | None) -> None:
 
 
 def select(
-    request: Tensor, item: Tensor, total: Tensor, bits: Tensor, batch: int, k: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    request: Tensor, item: Tensor, total: Tensor, bits: Tensor, rank: Tensor, batch: int, k: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The best k of each request, from groups in its order."""
     if bool(total.isnan().any()):
         raise ValueError("score: expected numbers, got NaN")
     offsets = torch.cat([request.new_zeros(1), torch.bincount(request, minlength=batch).cumsum(0)])
     index, kept = selection.segment_topk(offsets, total, item, k)
-    return kept, item[index], total[index], bits[index]
+    return kept, item[index], total[index], bits[index], rank[index] if len(rank) else rank

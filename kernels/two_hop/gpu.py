@@ -32,7 +32,7 @@ def two_hop(
     # Only what counts is laid out: a list may be far longer than what its seed gives.
     edge, way = expand(first, torch.minimum(last, first + most.clamp_max(len(item))))
     bounds, found, worth = entries(request, weight, way, edge, place_in_run(way) + 1, items, len(users))
-    return pool_items(bounds, found, worth, [max(len(found), 1)], 0.0, k)[:3]
+    return pool_items(bounds, found, worth, [max(len(found), 1)], 0.0, k, ranks=False)[:3]
 
 
 def _first_by(time: Tensor, first: Tensor, last: Tensor, now: Tensor) -> Tensor:

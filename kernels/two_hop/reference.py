@@ -37,7 +37,7 @@ def two_hop(
     rank = place_in_run(way) + 1
     within = rank <= most[way]
     bounds, found, worth = entries(request, weight, way[within], edge[within], rank[within], items, len(users))
-    return pooling.pool_items(bounds, found, worth, [max(len(found), 1)], 0.0, k)[:3]
+    return pooling.pool_items(bounds, found, worth, [max(len(found), 1)], 0.0, k, ranks=False)[:3]
 
 
 def ways(

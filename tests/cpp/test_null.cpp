@@ -67,7 +67,7 @@ void tables() {
     each_null("pool_items", 8, [](int n) {
         const hr_item_lists lists{in(offsets, n == 0), 1, 1, in(ids, n == 1), nullptr, 2, in(limits, n == 2), 60};
         return hr_pool_items(n == 3 ? nullptr : &lists, 2, 1, 2, to(out_offsets, n == 4), to(out_ids, n == 5),
-                             to(out, n == 6), to(out_bits, n == 7));
+                             to(out, n == 6), to(out_bits, n == 7), nullptr);
     });
     each_null("co_occurrence", 7, [](int n) {
         const hr_likes likes{in(offsets, n == 0), 1, in(ids, n == 1), nullptr, 2, 2};

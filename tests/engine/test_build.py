@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import headrace.build as building
 from headrace.build import build
 from headrace.data import Dataset, IdMap, split_by_time
-from headrace.ranking import RankerSettings
+from headrace.ranking.training import RankerTraining
 from headrace.serving import Engine
 from headrace.settings import Settings, load_settings
-from headrace.training.build import Build
 
 
 def pages(engine: Engine, data: Dataset) -> list[list[int | str]]:
@@ -27,20 +25,20 @@ def test_an_interrupted_build_goes_on(
 ) -> None:
     whole = build(small_log, small_settings, tmp_path / "whole").engine
 
-    train = building.train_ranker
+    fit = RankerTraining.fit
 
-    def cut(job: Build, settings: RankerSettings, **more: object) -> object:
-        if settings.part == "ranker":
+    def cut(self: RankerTraining) -> None:
+        if self.ranker.settings.part == "ranker":
             raise KeyboardInterrupt
-        return train(job, settings, **more)  # type: ignore[arg-type]
+        fit(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(building, "train_ranker", cut)
+        patch.setattr(RankerTraining, "fit", cut)
         with pytest.raises(KeyboardInterrupt):
             build(small_log, small_settings, tmp_path / "cut")
     (work,) = (tmp_path / "cut").glob("work-*")
     left = {path.name for path in work.glob("*.pt")}
-    assert left == {"two_tower.pt", "preranker.pt", "preranker_last_rows.pt"}
+    assert left == {"preranker.pt"}
     again = build(small_log, small_settings, tmp_path / "cut")
     assert not list((tmp_path / "cut").glob("work-*"))
     assert pages(again.engine, small_log) == pages(whole, small_log)

@@ -102,7 +102,7 @@ def pool_items(draw: Draw) -> Call:
     limits = [draw.size(1) for _ in range(lists)] if draw.chance(0.5) else None
     return kernels.pool_items, {
         **{"offsets": offsets, "item": item, "k": draw.size(1), "score": draw.few(count).double() if scored else None},
-        **{"limits": limits, "constant": float(draw.rng.random() * 60)},
+        **{"limits": limits, "constant": float(draw.rng.random() * 60), "ranks": draw.chance(0.5)},
     }
 
 

@@ -136,7 +136,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "mmr": lambda a: kernels.mmr(*lists(a)),
     "mmr_picks": lambda a: kernels.mmr_picks(*lists(a), rules=rules(a)),
     "network": run_network,
-    "pool_items": lambda a: kernels.pool_items(a(OFFSETS[None]), a(ITEMS), 2, score=a(REWARDS.double())),
+    "pool_items": lambda a: kernels.pool_items(a(OFFSETS[None]), a(ITEMS), 2, score=a(REWARDS.double()), ranks=True),
     "save_shards": saved,
     "segment_topk": lambda a: kernels.segment_topk(a(OFFSETS), a(REWARDS), a(ITEMS), 2),
     "similarity.blend": lambda a: similarity.blend([(0.25, a(VECTORS)), (0.75, a(VECTORS))]),

@@ -115,7 +115,39 @@ def test_bad_arguments(backend: str, change: dict[str, object], error: type[Exce
         pool_items(**{**good, **change}, backend=backend)  # type: ignore[arg-type]
 
 
-def test_as_a_torch_operator() -> None:
+@pytest.mark.parametrize("ranks", [False, True])
+def test_as_a_torch_operator(ranks: bool) -> None:
     offsets, item, score = lists_of(3, 2, 5, False)
-    arguments = (offsets, item, score, [4, 4], 60.0, 3, "auto", 0)
+    arguments = (offsets, item, score, [4, 4], 60.0, 3, ranks, "auto", 0)
     torch.library.opcheck(torch.ops.headrace.pool_items, arguments, test_utils=("test_schema", "test_faketensor"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize("k", [3, 500])
+def test_ranks_are_the_first_places_in_each_list(backend: str, scored: bool, k: int) -> None:
+    offsets, item, score = lists_of(7, 5, 33, not scored)
+    limits = [1 + 9 * c for c in range(5)]
+    kept, pooled, *_, rank = pool_items(
+        offsets, item, k, score=score if scored else None, limits=limits, ranks=True, backend=backend
+    )
+    assert rank.dtype == torch.int32
+    assert rank.shape == (len(pooled), 5)
+    for b, (first, last) in enumerate(pairwise(kept.tolist())):
+        for c in range(5):
+            given = item[offsets[c, b] : offsets[c, b + 1]][: limits[c]].tolist()
+            expected = [given.index(one) + 1 if one in given else 0 for one in pooled[first:last].tolist()]
+            assert rank[first:last, c].tolist() == expected
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ranks_change_nothing_else(backend: str) -> None:
+    offsets, item, score = lists_of(9, 3, 20, False)
+    plain = pool_items(offsets, item, 7, score=score, backend=backend)
+    ranked = pool_items(offsets, item, 7, score=score, ranks=True, backend=backend)
+    assert len(plain) == 4
+    assert len(ranked) == 5
+    for one, other in zip(plain, ranked[:4], strict=True):
+        assert torch.equal(one, other)
+    nothing = pool_items(torch.zeros(2, 4, dtype=torch.int64), item[:0], 7, ranks=True, backend=backend)
+    assert nothing[4].shape == (0, 2)

@@ -30,7 +30,7 @@ class Age(Family):
         return cls(torch.full((len(dataset.catalogue),), -1) if published is None else tensor_of(published))
 
     def pair(self, asked: Asked, made: Made, offsets: Tensor | None, item: Tensor) -> Made:
-        time = asked.requests.time
+        time = asked.clock
         if offsets is not None:
             time = time.repeat_interleave(offsets.diff())
         return {"age": age_bucket(self.publish_time.index_select(0, item), time)}

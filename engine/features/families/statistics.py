@@ -105,7 +105,7 @@ class Statistics(Family):
 
     def _freeze(self) -> Frozen:
         every = torch.arange(len(self.items))
-        asked = Asked(Requests(torch.full_like(every, -1), every), every, ended=True)
+        asked = Asked(Requests(torch.full_like(every, -1), every), every, ended=True, clock=every)
         item = self._made("item", self.keys(asked.requests, every), asked).get(COLUMNS["item"])
         groups = self.bank.sides["pair"]
         scale = self._scales[COLUMNS["pair"]]

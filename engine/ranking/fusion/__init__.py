@@ -21,7 +21,7 @@ def fuse(columns: dict[str, Tensor], offsets: Tensor, item: Tensor, settings: Fu
     score = FORMULAS[settings.formula](columns, offsets, item, settings)
     if score is None and "p_impression" not in columns:
         raise ValueError(f"columns: expected one that {settings.formula} uses, got {sorted(columns)}")
-    power = settings.exposure_power
+    power = settings.exposure_power or 0.0
     if score is None:
         score, power = torch.ones_like(columns["p_impression"], dtype=torch.float64), power or 1.0
     if "p_impression" in columns and power:

@@ -38,11 +38,12 @@ class FusionSettings(Section):
         default={}, description="column -> a, 1 where absent; in expected_value they name the columns"
     )
     offsets: dict[Prediction, float] = Field(default={}, description="column -> b of the formula rank, 1 where absent")
-    exposure_power: float = Field(
-        default=0.75,
+    exposure_power: float | None = Field(
+        default=None,
         ge=0,
         description="e: the score is multiplied by (p_impression / (1 - p_impression))^e, the odds that the item is "
-        "shown rather than one drawn from the catalogue; 0 ranks by worth once shown, 1 by what the log would replay",
+        "shown rather than one drawn from the catalogue; 0 ranks by worth once shown, 1 by what the log would replay; "
+        "none: what a rehearsal of the log's last days says, 0 without one",
     )
 
     @model_validator(mode="after")

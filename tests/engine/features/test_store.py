@@ -287,3 +287,27 @@ def test_a_content_vector_that_is_not_finite_is_refused():
     dataset.catalogue.vector[3, 1] = np.nan
     with pytest.raises(ValueError, match=r"catalogue\.vector: expected finite values"):
         FeatureStore.fit(dataset)
+
+
+@pytest.mark.parametrize("days", [1, 7, 30, 400])
+def test_nothing_ages_after_the_log(days):
+    """A later request has the columns of one at the log's end, but for the clock's."""
+    dataset = made_up()
+    newest = np.full(ITEMS, int(dataset.log.time[-1]) - 2 * HOUR)
+    dataset = dataclasses.replace(dataset, catalogue=dataclasses.replace(dataset.catalogue, publish_time=newest))
+    store = FeatureStore.fit(dataset, FeatureSettings())
+    user, item = torch.arange(8), torch.arange(16) % ITEMS
+    offsets = torch.arange(9) * 2
+    at_end = Requests(user, torch.full((8,), store.end))
+    later = Requests(user, torch.full((8,), store.end + days * 24 * HOUR))
+    made = []
+    for requests in (at_end, later):
+        columns = store.request_columns(requests)
+        made.append({**columns, **store.pair_columns(requests, columns, offsets, item, live=False)})
+    for name, column in made[0].items():
+        if name not in ("hour", "weekday"):
+            assert torch.equal(column, made[1][name]), name
+    assert bool((made[0]["age"] > 0).any())
+    earlier = Requests(user, torch.full((8,), store.end - HOUR))
+    young = store.pair_columns(earlier, store.request_columns(earlier), offsets, item, live=True)["age"]
+    assert not torch.equal(young, made[0]["age"])
