@@ -26,8 +26,8 @@ def test_a_channel_alone_gives_its_best_that_may_be_shown(engine: Engine) -> Non
     users = engine.users.ids[:30].tolist()
     popular = next(one for one in engine.funnel.channels if one.name == "popular")
     seen = engine.funnel.exposure
-    now = torch.full_like(popular.item, engine.as_of)
-    old = engine.funnel.bars.stock.old(popular.item, now) & (engine.funnel.bars.stock.recall_ms > 0)
+    stock, every = engine.funnel.bars.stock, torch.tensor([0, len(popular.item)])
+    old = stock.old(torch.tensor([engine.as_of]), every, popular.item) & (stock.recall_ms > 0)
     for row, page in enumerate(engine.recall(users, "popular", 25)):
         free = popular.item[~old & ~seen.seen(torch.full_like(popular.item, row), popular.item, engine.as_of)]
         assert page.items == engine.items.external(free[:25].numpy()).tolist()

@@ -19,7 +19,7 @@ def test_an_item_is_as_old_as_it_was_when_the_log_ended(small_log: Dataset) -> N
     item = torch.arange(3)
 
     def old(days: float, of: Stock = stock) -> list[bool]:
-        return of.old(item, torch.full((3,), end + int(days * DAY_MS))).tolist()
+        return of.old(torch.tensor([end + int(days * DAY_MS)]), torch.tensor([0, 3]), item).tolist()
 
     assert old(0) == old(1) == old(7) == old(365) == [True, False, False]
     # Within the log the clock is the request's own.
