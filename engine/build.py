@@ -156,7 +156,7 @@ def _parts(warm: Engine | None) -> dict[str, Any]:
     funnel = warm.funnel
     return {
         "features": funnel.ranker.store,
-        **{channel.name: channel for channel in funnel.channels},
+        **{channel.source.name: channel.source for channel in funnel.channels},
         "preranker": funnel.preranker,
         "ranker": funnel.ranker,
     }
