@@ -217,7 +217,7 @@ def _parts(warm: Engine | None) -> dict[str, Any]:
     funnel = warm.funnel
     return {
         "features": funnel.store,
-        **{channel.name: channel for channel in funnel.channels},
+        **{channel.source.name: channel.source for channel in funnel.channels},
         **{name: ranker for name in RANKERS if (ranker := getattr(funnel, name)) is not None},
     }
 

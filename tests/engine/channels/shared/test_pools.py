@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny import TINY
 
-from headrace.build import build
+from headrace.build import _parts, build
 from headrace.channels.matrix_completion import MatrixCompletion
 from headrace.channels.shared.pools import Pool
 from headrace.channels.two_tower import TwoTower
@@ -109,6 +109,8 @@ def test_pools_in_an_engine(tmp_path: Path) -> None:
     assert torch.equal(trace.recalled["matrix_completion/women"].counts > 0, women)
     pages = engine.recommend([1, 2, 3, 4], 40)
     assert any("matrix_completion/new" in found for page in pages for found in page.channels)
+    assert "matrix_completion" in _parts(engine)
+    assert not any("/" in name for name in _parts(engine))
     overlay = {"channels": {"matrix_completion": {"quota": 9, "pools": {"new": {"quota": 0}}}}}
     other = Engine.load(tmp_path / "snapshot", overlay=overlay)
     assert [channel.name for channel in other.funnel.channels] == [
