@@ -17,7 +17,7 @@ from headrace.types import FILL, Candidates, Requests
 _SLACK, _MOST_SLACK = 4, 96
 #: Lists that are short for all that are asked for anew, twice as long each time, up to so many quotas.
 _DEEPEST = 8
-#: Items that one channel is asked for at most.
+#: Lists are asked for anew no longer than this, as deep as the searches go.
 _WIDEST = 1 << 16
 #: Pairs that the last resort looks at in a round, at least and at most.
 _FIRST, _MOST = 512, 1 << 22
@@ -50,7 +50,8 @@ def sift(
     if bool(short.any()):
         for c, rows in enumerate(short.view(len(found), -1)):
             again = rows.nonzero().squeeze(1)
-            parts[c] = _deeper(requests, channels[c], quotas[c], parts[c], again, bars, _DEEPEST * quotas[c])
+            deepest = min(_DEEPEST * quotas[c], _WIDEST)
+            parts[c] = _deeper(requests, channels[c], quotas[c], parts[c], again, bars, deepest)
         lists = _joined(parts)
         free, first = _free(lists)
     item, score = lists.item.index_select(0, free), lists.score.index_select(0, free)

@@ -13,7 +13,7 @@ from headrace.channels import Channel
 from headrace.data import Dataset
 from headrace.exposure import Bars, ExposureFilter, Stock
 from headrace.exposure.stock import DAY_MS, default_days
-from headrace.recall import asked, cut, fill, sift
+from headrace.recall import alone, asked, cut, fill, sift
 from headrace.reranking import Reranker, Slots
 from headrace.serving import Engine
 from headrace.state import State
@@ -199,3 +199,26 @@ def test_items_with_slots_of_their_own_make_no_page_full(engine: Engine, small_l
     page = funnel.run(engine.requests(np.array([3])), 20).page
     assert len(page) == 20
     assert (marked[page.item] >= 0).nonzero().squeeze(1).tolist() == [1, 4]
+
+
+def test_a_channel_alone_is_asked_until_its_list_is_full() -> None:
+    known = list(range(600))
+    bars, channel = bars_of({0: known}), Rotated()
+    found = alone(requests_of(0, 1), channel, 20, bars)
+    assert found.item[:20].tolist() == list(range(600, 620))
+    assert found.item[20:].tolist() == list(range(7, 27))
+    # Only the list that was short was asked for anew, twice as long each time.
+    assert channel.asked == [([0, 1], 25), ([0], 50), ([0], 100), ([0], 200), ([0], 400), ([0], 800)]
+    assert alone(requests_of(0), Rotated(605), 20, bars).item.tolist() == list(range(600, 605))
+    everything = alone(requests_of(2), Rotated(), 5000, bars)
+    assert everything.counts.tolist() == [ITEMS]
+
+
+def test_a_quota_beyond_the_widest_list_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.recall._WIDEST", 300)
+    bars, channel = bars_of({0: list(range(900))}), Rotated()
+    requests = requests_of(0)
+    for quota, asks in ((200, [250, 300]), (400, [496])):
+        channel.asked.clear()
+        sift(requests, [channel], [quota], [channel.recall(requests, asked(quota))], bars)
+        assert [depth for _, depth in channel.asked] == asks
