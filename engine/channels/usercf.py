@@ -53,7 +53,7 @@ class UserCF(Channel):
             default=True, description="an item that two users share counts for 1 / ln(1 + users who like it)"
         )
         fading: float = Field(
-            default=0.0,
+            default=0.5,
             ge=0,
             le=10,
             description="interest in a similar user's item is divided by this power of its place from the last; 0: all "
