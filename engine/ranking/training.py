@@ -27,6 +27,9 @@ from headrace.training.split import SHARE
 _VALIDATED = 50_000
 #: The epoch of the draws that validate, and of those beside the rows that were kept back.
 _HELD, _LAST = -1, 1 << 20
+#: Of the learning rates, for the one pass over the rows that were kept back: more of them may undo what was learnt.
+_LAST_RATE = 0.3
+_RATES = ("learning_rate", "embedding_learning_rate")
 
 
 def soft_labels(value: Tensor, timed: Tensor) -> Tensor:
@@ -125,7 +128,8 @@ class RankerTraining:
         held = self._used_of(self._samples.held)
         if len(held):
             rows = Rounds(lambda _: self._epoch(held, _LAST), self._loss)
-            once = self._train.model_copy(update={"epochs": 1})
+            rates = {name: _LAST_RATE * getattr(self._train, name) for name in _RATES}
+            once = self._train.model_copy(update={"epochs": 1, **rates})
             label = f"{self._settings.part}_last_rows"
             self._build.train(
                 self.ranker.network, self._rows_of(held), rows.loss, once, label, begin=rows.begin, average=True

@@ -39,7 +39,7 @@ def made_up(items=ITEMS, seed=0):
     return Dataset("made up", users, catalogue, log)
 
 
-TRAIN = RankerTrain(epochs=2, batch_size=256, learning_rate=3e-3, embedding_learning_rate=3e-3)
+TRAIN = RankerTrain(epochs=4, batch_size=256, learning_rate=3e-3, embedding_learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
