@@ -9,8 +9,7 @@ const Binding binding{[](py::module_& m) {
         "pool_items",
         [](const py::handle& offsets, const py::handle& item, const py::handle& score, const py::handle& limits,
            double constant, int64_t k, int threads, const py::handle& out_offsets, const py::handle& out_item,
-           const py::handle& out_score, const py::handle& out_lists,
-           const py::handle& out_rank) {
+           const py::handle& out_score, const py::handle& out_lists, const py::handle& out_rank) {
             const In<int64_t> o("offsets", offsets, {kAny, kAny}), i("item", item, {kAny});
             const auto s = In<double>::or_none("score", score, {i[0]});
             const In<int64_t> most("limits", limits, {o[0]});

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headrace.channels.evidence import with_scores
+from headrace.channels.evidence import MERGED, with_scores
 from headrace.data import InteractionLog
 from headrace.funnel import Funnel
 from headrace.jagged import offsets_of, segment_of, top_per_segment
@@ -45,7 +45,7 @@ class Question:
 @dataclass(frozen=True)
 class Verdict:
     """What a rehearsal says of one ranker. quality: way to score -> mean NDCG of its first `DEPTH`. blend: None where
-    the plain fusion is better, or too little was chosen."""
+    the plain fusion is better; the merge's score alone where that is best."""
 
     quality: dict[str, float]
     blend: Blend | None
@@ -174,13 +174,19 @@ class _Judge:
         for taught in (odd, ~odd):
             blend = self._learn(candidates.keep(taught), self.chosen[taught], halved)
             if blend is None:
-                return Verdict(quality, None), fused
+                return self._plainly(quality, candidates)
             score[~taught] = blend.score({name: column[~taught] for name, column in candidates.columns.items()})
         quality[BLEND] = self.quality(candidates, score)
         blend = self._learn(candidates, self.chosen, self.settings)
-        if blend is None or quality[BLEND] < quality["fusion"]:
-            return Verdict(quality, None), fused
+        if blend is None or quality[BLEND] < max(quality["fusion"], quality["merge"]):
+            return self._plainly(quality, candidates)
         return Verdict(quality, blend), blend.score(candidates.columns)
+
+    def _plainly(self, quality: dict[str, float], candidates: Candidates) -> tuple[Verdict, Tensor]:
+        """By the plain fusion, or by the merge alone where that is better."""
+        if quality["merge"] <= quality["fusion"]:
+            return Verdict(quality, None), candidates.columns[FUSED]
+        return Verdict(quality, Blend({MERGED: 1.0}, {})), candidates.score
 
     def _learn(self, candidates: Candidates, chosen: Tensor, settings: BlendSettings) -> Blend | None:
         return learn(candidates, self.channels, chosen, settings, self.seed, {FUSED: 1.0})

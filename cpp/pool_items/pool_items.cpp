@@ -113,7 +113,8 @@ hr_status hr_pool_items(const hr_item_lists* lists, int64_t k, int threads, int6
             std::copy_n(out_item + from, kept, out_item + to);
             std::copy_n(out_score + from, kept, out_score + to);
             std::copy_n(out_lists + from, kept, out_lists + to);
-            if (out_rank) std::copy_n(out_rank + from * lists->lists, kept * lists->lists, out_rank + to * lists->lists);
+            if (out_rank)
+                std::copy_n(out_rank + from * lists->lists, kept * lists->lists, out_rank + to * lists->lists);
         }
     });
 }

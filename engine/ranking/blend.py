@@ -1,9 +1,9 @@
 """The learned blend: one score of what the targets predict and what each recall channel says of a candidate.
 
-The logarithm of the plain fused score, log-odds of the predictions and, of every channel, whether it found the item, at
-which rank and with which score, each under a weight. The weights are those under which the items that users went on to
-choose stand out among what the funnel would have ranked for them: a listwise softmax (Cao et al., ICML 2007) over a
-rehearsal's lists. The less there is to learn from, the nearer they stay to those of the plain fusion.
+The logarithms of the plain fused score and the merge's, log-odds of the predictions and, of every channel, whether it
+found the item, at which rank and with which score, each under a weight. The weights are those under which the items
+that users went on to choose stand out among what the funnel would have ranked for them: a listwise softmax (Cao et al.,
+ICML 2007) over a rehearsal's lists. The less there is to learn from, the nearer they stay to those of the plain fusion.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from headrace.channels.evidence import RANK, SCORE
+from headrace.channels.evidence import MERGED, RANK, SCORE
 from headrace.data.signals import PLAY_TIME
 from headrace.jagged import segment_of
 from headrace.section import Section
@@ -29,9 +29,9 @@ FUSED = "fused"
 #: Predictions that others say already.
 _DERIVED = ("p_finish",)
 #: Inputs that are no probabilities.
-_LOGARITHMS = (PLAY_TIME, FUSED)
-#: Where probabilities end, so that their log-odds do.
-_LEAST = 1e-6
+_LOGARITHMS = (PLAY_TIME, FUSED, MERGED)
+#: Where probabilities end, so that their log-odds do, and the merge's scores, which are 0 for what recall lacks.
+_LEAST, _LEAST_MERGED = 1e-6, 1e-3
 #: What is made of a rank r: 1 where there is one, 10 / (10 + r), and log r.
 _BY_RANK = ("found", "near the top", "log rank")
 _TOP = 10.0
@@ -195,7 +195,7 @@ def _log_odds(name: str, column: Tensor) -> Tensor:
     """float64 [n]: log p / (1 - p) of a probability, the logarithm of what is none."""
     value = column.double()
     if name in _LOGARITHMS:
-        return value.clamp_min(_LEAST).log()
+        return value.clamp_min(_LEAST_MERGED if name == MERGED else _LEAST).log()
     return value.clamp(_LEAST, 1 - _LEAST).logit()
 
 

@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from headrace.build import build
+from headrace.channels.evidence import RANK, SCORE
 from headrace.data import Dataset, InteractionLog, generate
 from headrace.jagged import offsets_of
-from headrace.rehearsal import BLEND, DEPTH, POWERS, _lost, _ndcg, question_of
+from headrace.ranking import BlendSettings
+from headrace.ranking.blend import FUSED
+from headrace.rehearsal import BLEND, DEPTH, POWERS, _Judge, _lost, _ndcg, question_of
 from headrace.serving import Engine
 from headrace.settings import Settings
 from headrace.training.build import Build
@@ -73,6 +76,19 @@ def test_quality_is_the_mean_ndcg_of_the_first() -> None:
     assert _ndcg(candidates, score, chosen, wanted) == pytest.approx(np.mean(expected))
 
 
+def test_the_merge_ranks_where_nothing_else_is_better() -> None:
+    item = torch.arange(40).repeat(5)
+    chosen = item < 3
+    for recalled, ranked, expected in ((-item, item, {"merged": 1.0}), (item, -item, None)):
+        columns = {FUSED: ranked.float(), RANK: torch.zeros(200, 0), SCORE: torch.zeros(200, 0)}
+        candidates = Candidates(torch.arange(6) * 40, item, recalled.float(), torch.zeros_like(item), columns)
+        judge = _Judge(chosen, torch.full((5,), 3), (), BlendSettings(least=1000), 0)
+        verdict, score = judge.verdict(candidates)
+        assert (None if verdict.blend is None else verdict.blend.predictions) == expected
+        assert score.tolist() == (-item).tolist()
+        assert verdict.quality["merge" if expected else "fusion"] == pytest.approx(1)
+
+
 def test_what_pre_ranking_leaves_out() -> None:
     item = torch.arange(100)
     candidates = Candidates(torch.tensor([0, 100]), item, item.float(), torch.zeros_like(item))
@@ -111,12 +127,12 @@ def test_a_build_rehearses_its_last_days(dataset: Dataset, tmp_path: Path) -> No
     assert engine.settings.fusion.exposure_power == rehearsal.power
     for part, verdict in rehearsal.verdicts.items():
         assert verdict.quality["fusion"] >= 0
-        better = verdict.quality.get(BLEND, -1) >= verdict.quality["fusion"]
+        better = max(verdict.quality.get(BLEND, -1), verdict.quality["merge"]) > verdict.quality["fusion"]
         assert (verdict.blend is not None) == better
         kept = getattr(engine.funnel, part).heads.blend
         assert (kept is not None) == better
         if kept is not None:
-            assert kept.weights == pytest.approx(verdict.blend.weights)
+            assert {name: kept.weights[name] for name in verdict.blend.weights} == pytest.approx(verdict.blend.weights)
     pages = engine.recommend([int(user) for user in dataset.users.ids.ids[:3]])
     assert pages == built.engine.recommend([int(user) for user in dataset.users.ids.ids[:3]])
     off = Engine.load(tmp_path / "snapshot", overlay={"blend": {"use": False}})
