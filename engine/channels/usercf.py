@@ -11,6 +11,7 @@ from torch import Tensor
 from headrace.channels import Channel, ChannelSettings, channel
 from headrace.channels.shared.history import UserHistory, user_history
 from headrace.channels.shared.item_to_item import fading, latest_likes
+from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.two_hop import recall_in_two_hops
 from headrace.kernels.two_hop import Edges
 from headrace.similarity.neighbours import nearest_users
@@ -24,8 +25,8 @@ from headrace.types import Candidates, Requests
 class UserCF(Channel):
     """Recall by user-to-user collaborative filtering (Resnick et al. 1994).
 
-    history: the last items of each user. offsets int64 [U+1], user int64, similarity float32: the users most like each,
-    most similar first.
+    history: the last items of each user that may be recalled. offsets int64 [U+1], user int64, similarity float32: the
+    users most like each, most similar first.
     """
 
     name = "usercf"
@@ -74,7 +75,7 @@ class UserCF(Channel):
         history = build.once(user_history, settings.last)
         likes = latest_likes(history, len(build.dataset.catalogue), settings.audience)
         nearest = nearest_users(likes, settings.neighbours, settings.discount)
-        return cls(fading(history, settings.fading), *nearest)
+        return cls(fading(history, settings.fading).among(build.once(recalled)), *nearest)
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """score = the sum over similar users v of sim(user, v) * like(v, item), in float64, rounded to float32."""

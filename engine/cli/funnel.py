@@ -124,6 +124,9 @@ def recommend(
         if reasons and channel is not None:
             raise ValueError("reasons: expected it without --channel, got both")
         engine = Engine.load(snapshot, overlay=overlay)
+        if out is not None:
+            _write_all(engine, out, k, channel)
+            return
         words = user_words(users, user)
         if words is None:
             raise ValueError("users: expected --users, --user or --all-users, got none")

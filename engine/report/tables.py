@@ -220,15 +220,13 @@ def _training(report: Report) -> Table:
             f.count(run.parameters),
             f.count(run.rows),
             f.duration(run.seconds),
-            f"{f.count(run.rows / run.seconds)}" if run.seconds > 0 else f.DASH,
-            f.fixed(run.epochs, 1),
-            f.fixed(run.kept_epochs, 1),
+            f"{f.fixed(run.kept_epochs, 1)} of {f.fixed(run.epochs, 1)}" if f.finite(run.epochs) else f.DASH,
             f.fixed(run.final_loss, 4),
             *(f.fixed(run.validation.get(name), 4) for name in named),
         ]
         for run in report.training
     ]
-    columns = ["model", "network", "parameters", "rows seen", "time", "rows/s", "epochs", "kept after", "final loss"]
+    columns = ["model", "network", "parameters", "rows seen", "time", "epochs kept", "loss"]
     return Table("Trained models", [*columns, *(f"validation {name}" for name in named)], rows)
 
 

@@ -58,8 +58,14 @@ def assert_same(got: State, expected: State) -> None:
 
 @pytest.fixture
 def folded(engine: Engine) -> Engine:
-    fold_bias(engine.funnel.preranker)
-    fold_bias(engine.funnel.ranker)
+    # What format 1 did not have.
+    fusion = FusionSettings(exposure_power=0.75)
+    for ranker in (engine.funnel.preranker, engine.funnel.ranker):
+        fold_bias(ranker)
+        ranker.heads.blend, ranker.heads.fusion = None, fusion
+    told = engine.settings
+    untold = {part: getattr(told, part).model_copy(update={"train": None}) for part in ("preranker", "ranker")}
+    engine.settings = told.model_copy(update={"fusion": fusion, **untold})
     return engine
 
 

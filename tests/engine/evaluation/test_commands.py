@@ -204,7 +204,7 @@ def test_wanted_items_that_are_too_old_are_counted(
     stock = replace(engine.funnel.bars.stock, recall_ms=5 * 86_400_000)
     engine.funnel = replace(engine.funnel, bars=replace(engine.funnel.bars, stock=stock))
     train, test = (read_parquet(parts / side) for side in ("train", "test"))
-    found = evaluate_logs(engine, "it", train, test, "the end", Asked.of("5", "interest", "+30", None, 0))
+    found = evaluate_logs(engine, "it", train, test, "the end", Asked.of("5", "interest", "end", None, 0))
     known = set(zip(train.log.user.tolist(), train.log.item.tolist(), strict=True))
     rows = test.log.take(test.log.interest() > 0)
     wanted = [pair for pair in set(zip(rows.user.tolist(), rows.item.tolist(), strict=True)) if pair not in known]
