@@ -37,10 +37,13 @@ class Weighting:
     beta: float = 0.6
 
 
-def nearest_items(likes: csr_array, neighbours: int, weighting: Weighting) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_items(
+    likes: csr_array, neighbours: int, weighting: Weighting, kept: NDArray[np.bool_] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The most similar items of each item: (offsets int64 [N+1], item int64, similarity float32), ties to the lower.
 
-    likes: float64 > 0, users x items, each pair once. As `headrace.kernels.co_occurrence` orders them.
+    likes: float64 > 0, users x items, each pair once. kept: bool [N], the items that may be neighbours; None: all. As
+    `headrace.kernels.co_occurrence` orders them.
     """
     items = likes.shape[1]
     offsets, item = likes.indptr.astype(np.int64), likes.indices.astype(np.int64)
@@ -83,6 +86,7 @@ def nearest_items(likes: csr_array, neighbours: int, weighting: Weighting) -> tu
         row=row,
         column=column,
         min_common=weighting.min_common,
+        kept=None if kept is None else torch.from_numpy(kept),
     )
 
 
