@@ -12,6 +12,7 @@ from torch import Tensor
 
 from headrace.channels import Channel, ChannelSettings, channel
 from headrace.channels.shared.history import user_history
+from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.two_hop import check_quota, check_users
 from headrace.jagged import gather_rows, top_per_segment
 from headrace.kernels.embedding_bag import EmbeddingTables, embedding_bag
@@ -68,7 +69,10 @@ class Ease(Channel):
         kept = likes[:, item]
         kept.sort_indices()
         offsets, row = (torch.from_numpy(part.astype(np.int64)) for part in (kept.indptr, kept.indices))
-        return cls(torch.from_numpy(item), ease_weights(kept, settings.l2), offsets, row)
+        weight = ease_weights(kept, settings.l2)
+        # What is too old says something of others; nothing says anything of it.
+        weight[:, ~build.once(recalled)[item]] = 0
+        return cls(torch.from_numpy(item), weight, offsets, row)
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """score = the sum of the weights of the user's items, in float32; items with none above 0 are left out.

@@ -71,6 +71,6 @@ class ItemCF(ItemToItem):
             return cls(seeds, *nearest_items(likes, settings.neighbours, weighting, kept))
         # Here an item brings its own list, whose items are the user's, however old those are.
         nearest = nearest_items(likes, settings.neighbours, weighting)
-        lists = among(kept, *by_seed(*nearest, settings.normalised))
+        offsets, item, share = among(kept, *by_seed(*nearest, settings.normalised))
         mean = likes.sum(axis=0) / max(len(history), 1)
-        return cls(seeds, *lists, centre(*lists, mean) if settings.centred else None)
+        return cls(seeds, offsets, item, share, centre(offsets, item, share, mean) if settings.centred else None)

@@ -90,11 +90,14 @@ def nearest_items(
     )
 
 
-def nearest_users(likes: csr_array, neighbours: int, discount: bool) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_users(
+    likes: csr_array, neighbours: int, discount: bool, kept: NDArray[np.bool_] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The most similar users of each user: (offsets int64 [U+1], user int64, similarity float32), ties to the lower.
 
-    likes: users x items, each pair once; points do not count. sim(u, v) = sum over the common items l of 1, or with
-    `discount` of 1 / ln(1 + n_l), over sqrt(|J_u| |J_v|), n the users of an item and J the items of a user.
+    likes: users x items, each pair once; points do not count. kept: bool [U], the users that may be neighbours; None:
+    all. sim(u, v) = sum over the common items l of 1, or with `discount` of 1 / ln(1 + n_l), over sqrt(|J_u| |J_v|), n
+    the users of an item and J the items of a user.
     """
     by_item = csr_array(likes.T.tocsr())
     fans = np.diff(by_item.indptr)
@@ -109,6 +112,7 @@ def nearest_users(likes: csr_array, neighbours: int, discount: bool) -> tuple[Te
         formula="product",
         row=length,
         column=length,
+        kept=None if kept is None else torch.from_numpy(kept),
     )
 
 
