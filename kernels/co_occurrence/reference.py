@@ -86,10 +86,16 @@ def _likes(offsets: Tensor, item: Tensor, weight: Tensor | None, items: int) -> 
 
 
 def _factor(name: str, of: Tensor | None, items: int) -> NDArray[np.float64]:
+    _check_size(name, of, items)
     factor = np.ones(items) if of is None else of.numpy()
     if not ((factor >= 0) & (factor <= 1e9)).all():
         raise ValueError(f"{name}: expected numbers from 0 to 1e9")
     return factor
+
+
+def _check_size(name: str, of: Tensor | None, items: int) -> None:
+    if of is not None and len(of) != items:
+        raise ValueError(f"{name}: expected shape [{items}], got [{len(of)}]")
 
 
 def _rounded(keys: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -103,6 +109,7 @@ def _nearest(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The k highest keys of each row of `left @ right` above 0, without the diagonal and the columns that are not kept;
     ties to the lower column."""
+    _check_size("kept", kept, right.shape[1])
     rows, columns, values = [], [], []
     for start, stop in _blocks(_ones(left) @ np.diff(right.indptr), right.shape[1]):
         product = left[start:stop] @ right

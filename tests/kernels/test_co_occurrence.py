@@ -282,6 +282,22 @@ def test_kept_is_a_flag_for_each_item() -> None:
     assert swing([0], [], 1, items=0, kept=[])[0].tolist() == [0]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("length", [3, 5])
+def test_the_registered_ops_want_one_entry_an_item(backend: str, length: int) -> None:
+    likes = torch.tensor([0, 3]), torch.tensor([2, 0, 1])
+    kept, factor = torch.ones(length).bool(), torch.ones(length).double()
+    for name, row, column, flags in (
+        ("row", factor, None, None),
+        ("column", None, factor, None),
+        ("kept", None, None, kept),
+    ):
+        with pytest.raises(ValueError, match=rf"{name}: expected shape \[4\], got \[{length}\]"):
+            torch.ops.headrace.co_occurrence(*likes, None, row, column, flags, 4, False, 0.0, 1, 2, backend, 1)
+    with pytest.raises(ValueError, match=rf"kept: expected shape \[4\], got \[{length}\]"):
+        torch.ops.headrace.swing(*likes, kept, 4, 1.0, 2, backend, 1)
+
+
 def test_swing_needs_an_alpha_above_0() -> None:
     with pytest.raises(ValueError, match="alpha: expected more than 0 and at most 1e18, got 0"):
         swing([0, 1], [0], 1, items=1, alpha=0.0)
