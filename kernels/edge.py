@@ -39,6 +39,7 @@ ROWS = Want((torch.float32, torch.bfloat16), torch.float32)
 MATRICES = Want((torch.float32, torch.float64), torch.float64)
 IDS = Want((torch.int64,), torch.int64)
 CODES = Want((torch.int32,), torch.int32)
+FLAGS = Want((torch.bool,), torch.bool)
 #: Bits: in another width they would be another set.
 WORDS = Want((torch.uint64, torch.int64), None)
 CHANGED_WORDS = WORDS._replace(changed=True)
@@ -160,11 +161,15 @@ def tensor_of(name: str, value: Any, want: Want) -> Tensor:
         tensor = from_dlpack(tensor)
     if tensor.dtype in want.ready:
         return tensor
-    floating = want.target is not None and want.target.is_floating_point
+    empty = listed and tensor.numel() == 0
     if tensor.dtype == torch.bool or tensor.is_complex() or want.target is None:
         raise _wrong(name, want, tensor.dtype)
+    # Numbers are no flags: they may be ids as well.
+    if want.target == torch.bool and not empty:
+        raise _wrong(name, want, tensor.dtype)
+    floating = want.target.is_floating_point
     # A list of numbers has no dtype of its own: whole ones are numbers, too.
-    if tensor.is_floating_point() != floating and not (listed and (floating or tensor.numel() == 0)):
+    if tensor.is_floating_point() != floating and not (listed and floating) and not empty:
         raise _wrong(name, want, tensor.dtype)
     return _cast(name, tensor, want.target)
 

@@ -208,7 +208,7 @@ hr_status co_occurrence() {
         for (int64_t i = 0; i < each; ++i) item.push_back(i * step);
     }
     const auto offsets = steps(users, each);
-    const hr_likes likes{offsets.data(), users, item.data(), nullptr, users * each, items};
+    const hr_likes likes{offsets.data(), users, item.data(), nullptr, users * each, items, nullptr};
     const hr_closeness_formula formula{1, 0, nullptr, nullptr, 1};
     std::vector<int64_t> kept(items + 1), found(items * k);
     std::vector<float> score(items * k);

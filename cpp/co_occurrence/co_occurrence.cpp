@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -244,6 +245,14 @@ std::vector<double> factors(const char* name, const double* of, const hr::ByItem
     return found;
 }
 
+// Of items that may be nobody's neighbour: no score of theirs is then above 0, and the loops ask no more than before.
+void close_columns(Plan& plan) {
+    if (!plan.likes.kept) return;
+    const double closed = plan.formula.cosine ? std::numeric_limits<double>::infinity() : 0;
+    for (size_t l = 0; l < plan.column.size(); ++l)
+        if (!plan.likes.kept[plan.by.item[l]]) plan.column[l] = closed;
+}
+
 template <class Cells>
 void fill_by(const Plan& plan, int64_t k, int threads, int64_t* out_offsets, int64_t* out_item, float* out_score) {
     if (!plan.formula.cosine)
@@ -284,6 +293,7 @@ hr_status hr_co_occurrence(const hr_likes* likes, const hr_closeness_formula* fo
             plan.row = factors("row", formula->row, plan.by);
             plan.column = factors("column", formula->column, plan.by);
         }
+        close_columns(plan);
         plan.exact = plan.whole && formula->cosine && formula->shrink == 0;
         const int most = threads_for(*likes, threads);
         if (plan.packed.empty())

@@ -14,7 +14,12 @@ namespace {
 class Pairs {
   public:
     Pairs(const hr_likes& likes, const hr::ByItem& by, double alpha)
-        : offsets_(likes.offsets), by_(by), alpha_(alpha), mine_(likes.items, 0), sum_(likes.items, 0) {}
+        : offsets_(likes.offsets),
+          kept_(likes.kept),
+          by_(by),
+          alpha_(alpha),
+          mine_(likes.items, 0),
+          sum_(likes.items, 0) {}
 
     int64_t nearest(int64_t row, int64_t k, int64_t* item, float* score) {
         best_.clear(k);
@@ -25,7 +30,8 @@ class Pairs {
             mark(by_.user[a], 0);
         }
         for (const uint32_t label : reached_) {
-            if (label != row) best_.add(hr::rounded(sum_[label]), by_.item[label]);
+            const int64_t other = by_.item[label];
+            if (label != row && (!kept_ || kept_[other])) best_.add(hr::rounded(sum_[label]), other);
             sum_[label] = 0;
         }
         reached_.clear();
@@ -54,6 +60,7 @@ class Pairs {
     }
 
     const int64_t* offsets_;
+    const uint8_t* kept_;
     const hr::ByItem& by_;
     double alpha_;
     std::vector<uint8_t> mine_;

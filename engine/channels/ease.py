@@ -70,8 +70,8 @@ class Ease(Channel):
         kept.sort_indices()
         offsets, row = (torch.from_numpy(part.astype(np.int64)) for part in (kept.indptr, kept.indices))
         weight = ease_weights(kept, settings.l2)
-        # A score of 0 is no recommendation.
-        weight[:, torch.from_numpy(~build.once(recalled)[item])] = 0
+        # What is too old says something of others; nothing says anything of it.
+        weight[:, ~build.once(recalled)[item]] = 0
         return cls(torch.from_numpy(item), weight, offsets, row)
 
     def recall(self, requests: Requests, quota: int) -> Candidates:

@@ -66,10 +66,11 @@ class ItemCF(ItemToItem):
         history = build.once(user_history, settings.last)
         likes = likes_of(history, len(build.dataset.catalogue))
         weighting = Weighting(settings.similarity, settings.shrink, settings.min_common, settings.alpha, settings.beta)
-        nearest = nearest_items(likes, settings.neighbours, weighting)
         seeds, kept = fading(history, settings.fading), build.once(recalled)
         if not settings.normalised:
-            return cls(seeds, *among(kept, *nearest))
-        lists = among(kept, *by_seed(*nearest, settings.normalised))
+            return cls(seeds, *nearest_items(likes, settings.neighbours, weighting, kept))
+        # Here an item brings its own list, whose items are the user's, however old those are.
+        nearest = nearest_items(likes, settings.neighbours, weighting)
+        offsets, item, share = among(kept, *by_seed(*nearest, settings.normalised))
         mean = likes.sum(axis=0) / max(len(history), 1)
-        return cls(seeds, *lists, centre(*lists, mean) if settings.centred else None)
+        return cls(seeds, offsets, item, share, centre(offsets, item, share, mean) if settings.centred else None)

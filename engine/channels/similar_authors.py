@@ -7,7 +7,14 @@ from pydantic import Field
 from scipy.sparse import csr_array
 
 from headrace.channels import channel
-from headrace.channels.shared.author_items import AuthorItems, AuthorSettings, UserAuthors, engaging, top_authors
+from headrace.channels.shared.author_items import (
+    AuthorItems,
+    AuthorSettings,
+    UserAuthors,
+    engaging,
+    newest_by_author,
+    top_authors,
+)
 from headrace.kernels.two_hop import Edges, two_hop
 from headrace.similarity.neighbours import Weighting, nearest_items
 from headrace.training.build import Build
@@ -42,7 +49,10 @@ class SimilarAuthors(AuthorItems):
             (torch.ones_like(every.author).double().numpy(), every.author.numpy(), every.offsets.numpy()),
             shape=(len(build.dataset.users), int(build.dataset.catalogue.author.max()) + 1),  # type: ignore[union-attr]
         )
-        similar = Edges(*nearest_items(fans, settings.neighbours, Weighting(min_common=settings.min_common)))
+        # An author whose items are all too old would take a place and bring nothing.
+        alive = build.once(newest_by_author)[0].diff().numpy() > 0
+        weighting = Weighting(min_common=settings.min_common)
+        similar = Edges(*nearest_items(fans, settings.neighbours, weighting, alive))
         own = Edges(*top_authors(build, points, settings.authors))
         return cls.of(
             build, UserAuthors(*two_hop(torch.arange(own.nodes), own, similar, settings.similar)), settings.per_author

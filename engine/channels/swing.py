@@ -8,7 +8,7 @@ from pydantic import Field
 
 from headrace.channels import channel
 from headrace.channels.shared.history import user_history
-from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings, among, fading, latest_likes
+from headrace.channels.shared.item_to_item import ItemToItem, ItemToItemSettings, fading, latest_likes
 from headrace.channels.shared.publishing import recalled
 from headrace.kernels.co_occurrence import swing
 from headrace.training.build import Build
@@ -46,5 +46,6 @@ class Swing(ItemToItem):
         history = build.once(user_history, settings.last)
         likes = latest_likes(history, len(build.dataset.catalogue), settings.audience)
         offsets, item = (torch.from_numpy(part.astype(np.int64)) for part in (likes.indptr, likes.indices))
-        nearest = swing(offsets, item, settings.neighbours, items=likes.shape[1], alpha=settings.alpha)
-        return cls(fading(history, settings.fading), *among(build.once(recalled), *nearest))
+        kept = torch.from_numpy(build.once(recalled))
+        nearest = swing(offsets, item, settings.neighbours, items=likes.shape[1], alpha=settings.alpha, kept=kept)
+        return cls(fading(history, settings.fading), *nearest)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headrace.channels import Channel, ChannelSettings, channel
 from headrace.channels.shared.history import UserHistory, user_history
-from headrace.channels.shared.item_to_item import fading, latest_likes
+from headrace.channels.shared.item_to_item import among, fading, latest_likes
 from headrace.channels.shared.publishing import recalled
 from headrace.channels.shared.two_hop import recall_in_two_hops
 from headrace.kernels.two_hop import Edges
@@ -25,8 +25,8 @@ from headrace.types import Candidates, Requests
 class UserCF(Channel):
     """Recall by user-to-user collaborative filtering (Resnick et al. 1994).
 
-    history: the last items of each user that may be recalled. offsets int64 [U+1], user int64, similarity float32: the
-    users most like each, most similar first.
+    history: what each user brings others, those of the last items that may be recalled. offsets int64 [U+1], user
+    int64, similarity float32: the users most like each, most similar first.
     """
 
     name = "usercf"
@@ -74,8 +74,11 @@ class UserCF(Channel):
         """
         history = build.once(user_history, settings.last)
         likes = latest_likes(history, len(build.dataset.catalogue), settings.audience)
-        nearest = nearest_users(likes, settings.neighbours, settings.discount)
-        return cls(fading(history, settings.fading).among(build.once(recalled)), *nearest)
+        faded = fading(history, settings.fading)
+        brought = UserHistory(*among(build.once(recalled), faded.offsets, faded.item, faded.interest, faded.time))
+        # A user who brings nothing would take a place.
+        kept = brought.offsets.diff().numpy() > 0
+        return cls(brought, *nearest_users(likes, settings.neighbours, settings.discount, kept))
 
     def recall(self, requests: Requests, quota: int) -> Candidates:
         """score = the sum over similar users v of sim(user, v) * like(v, item), in float64, rounded to float32."""

@@ -37,10 +37,13 @@ class Weighting:
     beta: float = 0.6
 
 
-def nearest_items(likes: csr_array, neighbours: int, weighting: Weighting) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_items(
+    likes: csr_array, neighbours: int, weighting: Weighting, kept: NDArray[np.bool_] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The most similar items of each item: (offsets int64 [N+1], item int64, similarity float32), ties to the lower.
 
-    likes: float64 > 0, users x items, each pair once. As `headrace.kernels.co_occurrence` orders them.
+    likes: float64 > 0, users x items, each pair once. kept: bool [N], the items that may be neighbours; None: all. As
+    `headrace.kernels.co_occurrence` orders them.
     """
     items = likes.shape[1]
     offsets, item = likes.indptr.astype(np.int64), likes.indices.astype(np.int64)
@@ -83,14 +86,18 @@ def nearest_items(likes: csr_array, neighbours: int, weighting: Weighting) -> tu
         row=row,
         column=column,
         min_common=weighting.min_common,
+        kept=None if kept is None else torch.from_numpy(kept),
     )
 
 
-def nearest_users(likes: csr_array, neighbours: int, discount: bool) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_users(
+    likes: csr_array, neighbours: int, discount: bool, kept: NDArray[np.bool_] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The most similar users of each user: (offsets int64 [U+1], user int64, similarity float32), ties to the lower.
 
-    likes: users x items, each pair once; points do not count. sim(u, v) = sum over the common items l of 1, or with
-    `discount` of 1 / ln(1 + n_l), over sqrt(|J_u| |J_v|), n the users of an item and J the items of a user.
+    likes: users x items, each pair once; points do not count. kept: bool [U], the users that may be neighbours; None:
+    all. sim(u, v) = sum over the common items l of 1, or with `discount` of 1 / ln(1 + n_l), over sqrt(|J_u| |J_v|), n
+    the users of an item and J the items of a user.
     """
     by_item = csr_array(likes.T.tocsr())
     fans = np.diff(by_item.indptr)
@@ -105,6 +112,7 @@ def nearest_users(likes: csr_array, neighbours: int, discount: bool) -> tuple[Te
         formula="product",
         row=length,
         column=length,
+        kept=None if kept is None else torch.from_numpy(kept),
     )
 
 

@@ -17,6 +17,7 @@ def co_occurrence(
     weight: Tensor | None,
     row: Tensor | None,
     column: Tensor | None,
+    kept: Tensor | None,
     items: int,
     cosine: bool,
     shrink: float,
@@ -24,19 +25,20 @@ def co_occurrence(
     k: int,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    likes = [None if one is None else one.numpy() for one in (offsets, item, weight, row, column)]
+    likes = [None if one is None else one.numpy() for one in (offsets, item, weight, row, column, kept)]
     return _found("co_occurrence", items, k, *likes, items, cosine, shrink, min_common, k, threads)
 
 
 def swing(
-    offsets: Tensor, item: Tensor, items: int, alpha: float, k: int, threads: int
+    offsets: Tensor, item: Tensor, kept: Tensor | None, items: int, alpha: float, k: int, threads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return _found("swing", items, k, offsets.numpy(), item.numpy(), items, alpha, k, threads)
+    likes = [None if one is None else one.numpy() for one in (offsets, item, kept)]
+    return _found("swing", items, k, *likes, items, alpha, k, threads)
 
 
 def _found(name: str, items: int, k: int, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
     room = items * min(k, items)
-    kept, nearest, score = np.empty(items + 1, np.int64), np.empty(room, np.int64), np.empty(room, np.float32)
-    found = getattr(extension(), name)(*given, kept, nearest, score)
+    offsets, nearest, score = np.empty(items + 1, np.int64), np.empty(room, np.int64), np.empty(room, np.float32)
+    found = getattr(extension(), name)(*given, offsets, nearest, score)
     # What is left of the room would otherwise stay as long as the neighbours do.
-    return torch.from_numpy(kept), torch.from_numpy(nearest[:found].copy()), torch.from_numpy(score[:found].copy())
+    return torch.from_numpy(offsets), torch.from_numpy(nearest[:found].copy()), torch.from_numpy(score[:found].copy())

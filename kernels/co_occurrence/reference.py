@@ -22,6 +22,7 @@ def co_occurrence(
     weight: Tensor | None,
     row: Tensor | None,
     column: Tensor | None,
+    kept: Tensor | None,
     items: int,
     cosine: bool,
     shrink: float,
@@ -49,21 +50,21 @@ def co_occurrence(
             square = above * above / (norm[i] * norm[j])
         return square if exact else _rounded(square)
 
-    kept, nearest, key = _nearest(likes.T.tocsr(), likes, k, keys, min_common)
-    return kept, nearest, (key.sqrt() if cosine and not shrink else key).float()
+    bounds, nearest, key = _nearest(likes.T.tocsr(), likes, k, keys, min_common, kept)
+    return bounds, nearest, (key.sqrt() if cosine and not shrink else key).float()
 
 
 def swing(
-    offsets: Tensor, item: Tensor, items: int, alpha: float, k: int, threads: int
+    offsets: Tensor, item: Tensor, kept: Tensor | None, items: int, alpha: float, k: int, threads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     # A pair of users is a row of the items that both like; the scores are the product of these rows with themselves.
     likes = _likes(offsets, item, None, items)
     shared = vstack([csr_array((0, items)), *_pairs(likes)], format="csr")
     weight = 1 / (alpha + np.diff(shared.indptr))
     weighted = csr_array((np.repeat(weight, np.diff(shared.indptr)), shared.indices, shared.indptr), shape=shared.shape)
-    kept, nearest, key = _nearest(shared.T.tocsr(), weighted, k, lambda i, j, total: _rounded(total), 1)
+    bounds, nearest, key = _nearest(shared.T.tocsr(), weighted, k, lambda i, j, total: _rounded(total), 1, kept)
     # Each pair stands for both of its orders.
-    return kept, nearest, (2 * key).float()
+    return bounds, nearest, (2 * key).float()
 
 
 def _likes(offsets: Tensor, item: Tensor, weight: Tensor | None, items: int) -> csr_array:
@@ -85,10 +86,16 @@ def _likes(offsets: Tensor, item: Tensor, weight: Tensor | None, items: int) -> 
 
 
 def _factor(name: str, of: Tensor | None, items: int) -> NDArray[np.float64]:
+    _check_size(name, of, items)
     factor = np.ones(items) if of is None else of.numpy()
     if not ((factor >= 0) & (factor <= 1e9)).all():
         raise ValueError(f"{name}: expected numbers from 0 to 1e9")
     return factor
+
+
+def _check_size(name: str, of: Tensor | None, items: int) -> None:
+    if of is not None and len(of) != items:
+        raise ValueError(f"{name}: expected shape [{items}], got [{len(of)}]")
 
 
 def _rounded(keys: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,13 +104,19 @@ def _rounded(keys: NDArray[np.float64]) -> NDArray[np.float64]:
     return ((bits + ((1 << 12) - 1) + (bits >> 13 & 1)) >> 13 << 13).view(np.float64)
 
 
-def _nearest(left: csr_array, right: csr_array, k: int, keys: Keys, min_common: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The k highest keys of each row of `left @ right` above 0, without the diagonal; ties to the lower column."""
+def _nearest(
+    left: csr_array, right: csr_array, k: int, keys: Keys, min_common: int, kept: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The k highest keys of each row of `left @ right` above 0, without the diagonal and the columns that are not kept;
+    ties to the lower column."""
+    _check_size("kept", kept, right.shape[1])
     rows, columns, values = [], [], []
     for start, stop in _blocks(_ones(left) @ np.diff(right.indptr), right.shape[1]):
         product = left[start:stop] @ right
         row = np.repeat(np.arange(start, stop), np.diff(product.indptr))
         wanted = product.indices != row
+        if kept is not None:
+            wanted &= kept.numpy()[product.indices]
         if min_common > 1:
             # Which has the entries of the product, and those whose sum is 0 besides.
             common = (_ones(left[start:stop]) @ _ones(right)).tocoo()
@@ -120,10 +133,10 @@ def _nearest(left: csr_array, right: csr_array, k: int, keys: Keys, min_common: 
         columns.append(column[order])
         values.append(key[order])
     row = np.concatenate([np.zeros(0, np.int64), *rows])
-    kept = np.append(0, np.cumsum(np.bincount(row, minlength=left.shape[0])))
+    bounds = np.append(0, np.cumsum(np.bincount(row, minlength=left.shape[0])))
     column = np.concatenate([np.zeros(0, np.int64), *columns])
     value = np.concatenate([np.zeros(0), *values])
-    return torch.from_numpy(kept), torch.from_numpy(column), torch.from_numpy(value)
+    return torch.from_numpy(bounds), torch.from_numpy(column), torch.from_numpy(value)
 
 
 def _ones(matrix: csr_array) -> csr_array:

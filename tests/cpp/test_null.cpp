@@ -70,13 +70,13 @@ void tables() {
                              to(out, n == 6), to(out_bits, n == 7), nullptr);
     });
     each_null("co_occurrence", 7, [](int n) {
-        const hr_likes likes{in(offsets, n == 0), 1, in(ids, n == 1), nullptr, 2, 2};
+        const hr_likes likes{in(offsets, n == 0), 1, in(ids, n == 1), nullptr, 2, 2, nullptr};
         const hr_closeness_formula formula{1, 0, nullptr, nullptr, 1};
         return hr_co_occurrence(n == 2 ? nullptr : &likes, n == 3 ? nullptr : &formula, 2, 1, to(out_offsets, n == 4),
                                 to(out_ids, n == 5), to(out, n == 6));
     });
     each_null("swing", 6, [](int n) {
-        const hr_likes likes{in(offsets, n == 0), 1, in(ids, n == 1), nullptr, 2, 2};
+        const hr_likes likes{in(offsets, n == 0), 1, in(ids, n == 1), nullptr, 2, 2, nullptr};
         return hr_swing(n == 2 ? nullptr : &likes, 1, 2, 1, to(out_offsets, n == 3), to(out_ids, n == 4),
                         to(out, n == 5));
     });

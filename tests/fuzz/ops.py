@@ -237,7 +237,8 @@ def likes(draw: Draw) -> dict[str, Any]:
     users, items = draw.size(most=33), draw.size(1, 65)
     there = draw.rng.random((users, items)) < draw.one_of(0.02, 0.3, 1.0)
     offsets = torch.from_numpy(np.append(0, there.sum(1).cumsum()))
-    return {"offsets": offsets, "item": torch.from_numpy(np.nonzero(there)[1]), "k": draw.size(1), "items": items}
+    parts = {"offsets": offsets, "item": torch.from_numpy(np.nonzero(there)[1]), "k": draw.size(1), "items": items}
+    return {**parts, "kept": draw.one_of(None, draw.ints(0, 2, items).bool())}
 
 
 def co_occurrence(draw: Draw) -> Call:

@@ -20,6 +20,7 @@ OFFSETS, ITEMS = torch.tensor([0, 1, 3]), torch.tensor([2, 0, 1])
 #: Bits keep their width, which is how a test knows them.
 WORDS = torch.tensor([3], dtype=torch.uint64)
 CODES = torch.tensor([[0, 1], [2, 0]], dtype=torch.int32)
+FLAGS = torch.tensor([True, True, False])
 #: Makes the array that a test passes in place of a tensor.
 Make = Callable[[Tensor], Any]
 
@@ -125,7 +126,14 @@ CALLS: dict[str, Callable[..., Any]] = {
     "bloom_insert": inserted,
     "closeness": lambda a: kernels.closeness(a(VECTORS), a(CODES), a(OFFSETS), a(ITEMS)),
     "co_occurrence": lambda a: kernels.co_occurrence(
-        a(OFFSETS), a(ITEMS), 2, items=3, weight=a(REWARDS.double()), formula="product", column=a(REWARDS.double())
+        a(OFFSETS),
+        a(ITEMS),
+        2,
+        items=3,
+        weight=a(REWARDS.double()),
+        formula="product",
+        column=a(REWARDS.double()),
+        kept=a(FLAGS),
     ),
     "dpp": lambda a: kernels.dpp(*lists(a)),
     "dpp_picks": lambda a: kernels.dpp_picks(*lists(a)[:3], 1, rules=rules(a), pinned=a(torch.tensor([[0], [1]]))),
@@ -144,7 +152,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "similarity.factor": lambda a: similarity.factor(a(VECTORS @ VECTORS.T)),
     "similarity.gaussian": lambda a: similarity.gaussian(a(VECTORS), 1.0),
     "similarity.one_hot": lambda a: similarity.one_hot(a(ITEMS)),
-    "swing": lambda a: kernels.swing(a(OFFSETS), a(ITEMS), 2, items=3),
+    "swing": lambda a: kernels.swing(a(OFFSETS), a(ITEMS), 2, items=3, kept=a(FLAGS)),
     "topk": lambda a: kernels.topk(a(VECTORS), a(VECTORS), 2, mask=a(WORDS)),
     "two_hop": lambda a: kernels.two_hop(a(torch.tensor([1, 0])), edges(a), edges(a), 2),
 }

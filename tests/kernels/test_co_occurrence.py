@@ -179,6 +179,56 @@ def test_swing_is_that_of_a_brute_force(backend: str, users: int, items: int, ra
             np.testing.assert_allclose([s for _, s in mine], exact, rtol=2**-24 + 2**-39)
 
 
+def masks(items: int) -> list[Tensor]:
+    """Every third kept, none, and all; the last in memory that runs on in steps."""
+    return [torch.arange(items) % 3 == 1, torch.zeros(items, dtype=torch.bool), torch.ones(2 * items).bool()[::2]]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("weights", ["ones", "whole", "large", "real", "signed"])
+@pytest.mark.parametrize(("users", "items", "rate"), [(1, 1, 1.0), (7, 15, 0.5), (65, 97, 0.1), (90, 400, 0.006)])
+def test_lists_are_filled_from_what_is_kept(backend: str, weights: str, users: int, items: int, rate: float) -> None:
+    given = draw(users, items, rate, weights, seed=5)
+    column = torch.from_numpy(np.random.default_rng(1).random(items))
+    _, there = dense(given)
+    common = there.T @ there
+    for formula, shrink, factor in (("cosine", 0.0, None), ("cosine", 2.5, None), ("product", 0.0, column)):
+        key, _ = scores(given, formula, shrink, None, None if factor is None else factor.numpy())
+        for kept in masks(items):
+            for k, min_common in ((2, 1), (1000, 2)):
+                how = {"k": k, "formula": formula, "shrink": shrink, "column": factor, "min_common": min_common}
+                found = rows_of(co_occurrence(**given, **how, kept=kept, backend=backend))
+                expected = best(np.where((common >= min_common) & kept.numpy(), key, 0), k)
+                assert [[j for j, _ in mine] for mine in found] == expected
+                # Scores are those that the pair has in the lists of all.
+                all_ = [dict(mine) for mine in rows_of(co_occurrence(**given, **{**how, "k": items}, backend=backend))]
+                assert all(all_[i][j] == score for i, mine in enumerate(found) for j, score in mine)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("users", "items", "rate"), [(1, 9, 1.0), (9, 17, 0.6), (60, 200, 0.05)])
+def test_swing_fills_lists_from_what_is_kept(backend: str, users: int, items: int, rate: float) -> None:
+    given = draw(users, items, rate, seed=6)
+    likes = {name: given[name] for name in ("offsets", "item", "items")}
+    whole = rows_of(swing(**likes, k=items, backend=backend))
+    for kept in masks(items):
+        for k in (1, 4, 1000):
+            found = rows_of(swing(**likes, k=k, kept=kept, backend=backend))
+            assert found == [[(j, score) for j, score in mine if kept[j]][:k] for mine in whole]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_item_that_is_not_kept_has_a_list_and_counts_for_others(backend: str) -> None:
+    # One user of each pair (0, 1), (0, 2), (1, 2), and one more of item 0, which counts in its norm.
+    likes = {"offsets": [0, 2, 4, 6, 7], "item": [0, 1, 0, 2, 1, 2, 0], "items": 3, "kept": [False, True, True]}
+    found = rows_of(co_occurrence(**likes, k=2, backend=backend))
+    half, sixth = 0.5, pytest.approx(6**-0.5)
+    assert found == [[(1, sixth), (2, sixth)], [(2, half)], [(1, half)]]
+    # Both like three items, though one of them is in no list.
+    pair = {"offsets": [0, 3, 6], "item": [0, 1, 2, 0, 1, 2], "items": 3, "kept": [False, True, True]}
+    assert rows_of(swing(**pair, k=2, backend=backend)) == [[(1, 0.5), (2, 0.5)], [(2, 0.5)], [(1, 0.5)]]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_liked_one_user_and_everything_liked(backend: str) -> None:
     nothing = co_occurrence([0, 0, 0], torch.zeros(0, dtype=torch.int64), 3, items=4, backend=backend)
@@ -210,6 +260,8 @@ def test_nothing_liked_one_user_and_everything_liked(backend: str) -> None:
         ({"formula": "jaccard"}, "formula: expected cosine or product, got 'jaccard'"),
         ({"formula": "product", "shrink": 1.0}, "shrink: expected 0 with formula 'product', got 1.0"),
         ({"shrink": -1.0}, "shrink: expected 0 to 1e18, got -1.0"),
+        ({"kept": [True] * 3}, "kept: expected 4 entries, one for each item, got 3"),
+        ({"kept": [[True] * 4]}, r"kept: expected 1 dimensions, got shape \(1, 4\)"),
         ({"k": 0}, "k: expected at least 1, got 0"),
         ({"min_common": 0}, "min_common: expected at least 1, got 0"),
         ({"items": -1}, "items: expected at least 0, got -1"),
@@ -219,6 +271,31 @@ def test_errors_name_what_came(backend: str, changed: dict[str, Any], message: s
     given = {"offsets": [0, 3, 5], "item": [0, 1, 3, 0, 2], "items": 4, "k": 2, **changed}
     with pytest.raises(ValueError, match=message):
         co_occurrence(**given, backend=backend)
+
+
+def test_kept_is_a_flag_for_each_item() -> None:
+    for kept in ([1, 1], np.ones(2), torch.ones(2, dtype=torch.uint8)):
+        with pytest.raises(TypeError, match="kept: expected bool, got"):
+            swing([0, 2], [0, 1], 1, items=2, kept=kept)
+    with pytest.raises(ValueError, match="kept: expected 2 entries, one for each item, got 3"):
+        swing([0, 2], [0, 1], 1, items=2, kept=[True] * 3)
+    assert swing([0], [], 1, items=0, kept=[])[0].tolist() == [0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("length", [3, 5])
+def test_the_registered_ops_want_one_entry_an_item(backend: str, length: int) -> None:
+    likes = torch.tensor([0, 3]), torch.tensor([2, 0, 1])
+    kept, factor = torch.ones(length).bool(), torch.ones(length).double()
+    for name, row, column, flags in (
+        ("row", factor, None, None),
+        ("column", None, factor, None),
+        ("kept", None, None, kept),
+    ):
+        with pytest.raises(ValueError, match=rf"{name}: expected shape \[4\], got \[{length}\]"):
+            torch.ops.headrace.co_occurrence(*likes, None, row, column, flags, 4, False, 0.0, 1, 2, backend, 1)
+    with pytest.raises(ValueError, match=rf"kept: expected shape \[4\], got \[{length}\]"):
+        torch.ops.headrace.swing(*likes, kept, 4, 1.0, 2, backend, 1)
 
 
 def test_swing_needs_an_alpha_above_0() -> None:
@@ -236,6 +313,7 @@ def test_torch_can_trace_both(weights: str) -> None:
     given = draw(9, 17, 0.3, weights)
     likes = given["offsets"], given["item"]
     for backend in BACKENDS:
-        inputs = (*likes, given["weight"], None, None, 17, True, 0.0, 1, 3, backend, 1)
-        torch.library.opcheck(torch.ops.headrace.co_occurrence.default, inputs)
-        torch.library.opcheck(torch.ops.headrace.swing.default, (*likes, 17, 1.0, 3, backend, 1))
+        for kept in (None, torch.arange(17) > 8):
+            inputs = (*likes, given["weight"], None, None, kept, 17, True, 0.0, 1, 3, backend, 1)
+            torch.library.opcheck(torch.ops.headrace.co_occurrence.default, inputs)
+            torch.library.opcheck(torch.ops.headrace.swing.default, (*likes, kept, 17, 1.0, 3, backend, 1))

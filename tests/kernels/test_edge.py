@@ -42,10 +42,10 @@ class Foreign:
 
 
 def typed(floating: torch.dtype, whole: torch.dtype) -> Make:
-    """Tensors of these dtypes, whatever the width; bits stay."""
+    """Tensors of these dtypes, whatever the width; bits and flags stay."""
 
     def make(tensor: Tensor) -> Tensor:
-        if tensor.dtype == torch.uint64:
+        if tensor.dtype in (torch.uint64, torch.bool):
             return tensor
         return tensor.to(floating if tensor.is_floating_point() else whole)
 
@@ -57,6 +57,8 @@ def numpy(floating: str, whole: str, change: Callable[[Any], Any] = lambda array
         array = tensor.numpy()
         if tensor.dtype == torch.uint64:
             return array
+        if tensor.dtype == torch.bool:
+            return change(array.copy())
         return change(array.astype(floating if tensor.is_floating_point() else whole))
 
     return make
@@ -73,10 +75,7 @@ KINDS: dict[str, tuple[Make, type]] = {
     "float16, int16": (typed(torch.float16, torch.int16), Tensor),
     "bfloat16, uint8": (typed(torch.bfloat16, torch.uint8), Tensor),
     "float32, uint32": (typed(torch.float32, torch.uint32), Tensor),
-    "float64, uint64": (
-        lambda t: t.double() if t.is_floating_point() else t if t.dtype == torch.uint64 else t.to(torch.uint16),
-        Tensor,
-    ),
+    "float64, uint16": (typed(torch.float64, torch.uint16), Tensor),
     "gradients": (lambda t: t.clone().requires_grad_(t.is_floating_point()), Tensor),
     "parameters": (lambda t: nn.Parameter(t.clone(), requires_grad=t.is_floating_point()), Tensor),
     "numpy float32, int64": (numpy("f4", "i8"), np.ndarray),
@@ -216,7 +215,8 @@ def test_tensors_made_in_inference_mode_serve_outside_it(name: str, tmp_path: Pa
 def bad_values(name: str, tensor: Tensor) -> Iterator[tuple[Any, type[Exception]]]:
     """What no call may take in place of an array, and how it is refused."""
     array = tensor.numpy()
-    yield from ((bad, TypeError) for bad in (array.astype(complex), array.astype(bool), array.astype(str)))
+    flags = array.astype(int if array.dtype == bool else bool)
+    yield from ((bad, TypeError) for bad in (array.astype(complex), flags, array.astype(str)))
     yield from (
         (bad, TypeError) for bad in (array.astype(object), "text", {1: 2}, torch.ones(tensor.shape).to_sparse())
     )
@@ -224,6 +224,8 @@ def bad_values(name: str, tensor: Tensor) -> Iterator[tuple[Any, type[Exception]
         yield array.astype(np.int64), TypeError
         if tensor.dtype == torch.float32 and tensor.numel() and name != "similarity.factor":
             yield np.full(array.shape, 1e300), ValueError
+    elif tensor.dtype == torch.bool:
+        yield from ((bad, TypeError) for bad in (array.astype(np.float32), array.astype(int).tolist()))
     elif tensor.dtype != torch.uint64:
         yield array.astype(np.float32), TypeError
         if tensor.numel():

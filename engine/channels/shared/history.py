@@ -123,12 +123,6 @@ class UserHistory:
         """How many users the table has."""
         return self.offsets.shape[0] - 1
 
-    def among(self, kept: NDArray[np.bool_]) -> UserHistory:
-        """The same without the items that aren't kept (bool [N])."""
-        index = torch.from_numpy(kept)[self.item].nonzero().squeeze(1)
-        offsets = torch.searchsorted(index, self.offsets)
-        return UserHistory(offsets, self.item[index], self.interest[index], self.time[index])
-
     def state(self) -> State:
         return State.of(offsets=self.offsets, item=self.item, interest=self.interest, time=self.time)
 

@@ -63,10 +63,10 @@ def fading(history: UserHistory, power: float) -> UserHistory:
     return replace(history, interest=weight.clamp_min(1e-37).float())
 
 
-def among(kept: NDArray[np.bool_], offsets: Tensor, item: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Those entries of the lists whose item is kept (bool [N])."""
+def among(kept: NDArray[np.bool_], offsets: Tensor, item: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
+    """Those entries of the lists whose item is kept (bool [N]): their offsets, items and what else is told of them."""
     index = torch.from_numpy(kept)[item].nonzero().squeeze(1)
-    return torch.searchsorted(index, offsets), item[index], score[index]
+    return torch.searchsorted(index, offsets), item[index], *(column[index] for column in columns)
 
 
 @dataclass(eq=False)

@@ -169,7 +169,8 @@ def test_neighbours_are_others_most_alike_first(channel):
 COUNTED = [name for name in CHANNELS if name not in ("two_tower", "two_tower_i2i", "matrix_completion", "cache")]
 
 
-@pytest.mark.parametrize("name", [name for name in COUNTED if name not in ("geohash", "same_city")])
+# BM25, by which ItemCF finds neighbours, lets more points say less and less.
+@pytest.mark.parametrize("name", [name for name in COUNTED if name not in ("geohash", "same_city", "itemcf")])
 def test_every_event_twice_changes_no_list(small, name):
     made = build(small, 11)
     log = made.dataset.log.take(np.repeat(np.arange(len(made.dataset.log)), 2))

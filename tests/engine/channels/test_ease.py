@@ -55,6 +55,19 @@ def test_lists_equal_a_brute_force(small, most, last):
     ]
 
 
+def test_what_is_too_old_is_in_no_list_and_speaks_for_others(small):
+    log, days = small.random_log(3), np.arange(31) % 3 * small.DAY * 4
+    made = small.build([log], 7, small.catalogue(31, publish_time=days), recall_ms=5 * small.DAY)
+    old = days < log.time[-1] + 1 - 5 * small.DAY
+    assert 0 < old.sum() < 31
+    told = {"l2": 2.0}
+    every = small.lists(small.fit(Ease, [log], 7, 31, **told).recall(small.requests(range(7)), 1000))
+    channel = Ease.fit(made, Ease.Settings(**told))
+    for quota in (1, 4, 1000):
+        found = small.lists(channel.recall(small.requests(range(7)), quota))
+        assert found == [[one for one in mine if not old[one[0]]][:quota] for mine in every]
+
+
 def test_what_most_users_like_says_the_same_for_everybody(small):
     # Item 0 is liked by all, user 5 likes all, and an item liked twice counts once.
     rows = [(user, 0) for user in range(6)] + [(5, item) for item in range(1, 4)] + [(0, 1), (0, 1)]

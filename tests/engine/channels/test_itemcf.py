@@ -242,6 +242,23 @@ def test_normalised_scores_are_as_defined(small, power, centred, k):
         np.testing.assert_allclose([s for _, s in found], expected[user][[i for i, _ in found]], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("k", [1, 3, 100])
+@pytest.mark.parametrize("similarity", ["count", "cosine", "pearson", "tfidf", "bm25", "p3alpha", "rp3beta"])
+def test_lists_are_filled_with_what_may_be_recalled(small, similarity, k):
+    log, days = small.random_log(3, users=9, items=17, rows=150), np.arange(17) % 3 * small.DAY * 4
+    made = small.build([log], 9, small.catalogue(17, publish_time=days), recall_ms=5 * small.DAY)
+    old = days < log.time[-1] + 1 - 5 * small.DAY
+    assert 0 < old.sum() < 17
+    told = {"similarity": similarity, "min_common": 1}
+    channel = ItemCF.fit(made, ItemCF.Settings(neighbours=k, **told))
+    whole = small.neighbours(small.fit(ItemCF, [log], 9, 17, neighbours=17, **told))
+    assert small.neighbours(channel) == [[one for one in row if not old[one[0]]][:k] for row in whole]
+    # Candidates bring their own lists here, of seeds as old as they like.
+    turned = small.neighbours(ItemCF.fit(made, ItemCF.Settings(neighbours=k, normalised=0.5, **told)))
+    whole = small.neighbours(small.fit(ItemCF, [log], 9, 17, neighbours=k, normalised=0.5, **told))
+    assert turned == [[one for one in row if not old[one[0]]] for row in whole]
+
+
 def test_an_item_that_all_like_and_a_user_who_likes_all(small):
     rows = [(user, 0) for user in range(6)] + [(5, item) for item in range(1, 5)] + [(5, 1), (5, 1)]
     log = small.log([user for user, _ in rows], [item for _, item in rows], click=[1] * len(rows))

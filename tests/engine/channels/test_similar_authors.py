@@ -73,6 +73,17 @@ def test_fans_in_common_lead_to_an_author_that_the_user_has_not_met(small):
     assert found == [(2, pytest.approx(3 / math.sqrt(12)))]
 
 
+def test_an_author_whose_items_are_all_too_old_takes_no_place(small):
+    # Author 1 shares two fans with author 0, author 2 one; all that author 1 has is older than 4.
+    catalogue = small.catalogue(3, author=[0, 1, 2], publish_time=[9, 1, 9])
+    log = small.log([0, 0, 1, 1, 1, 2], [0, 1, 0, 1, 2, 0], like=[1] * 6)
+    chosen = SimilarAuthors.Settings(neighbours=1, min_common=1)
+    for recall_ms, item in ((0, 1), (2, 2)):
+        channel = SimilarAuthors.fit(small.build([log], 3, catalogue, recall_ms=recall_ms), chosen)
+        [found] = small.lists(channel.recall(small.requests([2]), 9))
+        assert [one for one, _ in found] == [item]
+
+
 def test_authors_without_items_of_theirs_or_common_fans_bring_none(small):
     catalogue = small.catalogue(2, author=[0, 5], publish_time=[1, 2])
     channel = small.fit(SimilarAuthors, [small.log([0, 1], [0, 1], like=[1, 1])], 2, catalogue)

@@ -79,6 +79,17 @@ def test_neighbours_equal_brute_force(small, seed, neighbours, last, audience, a
         np.testing.assert_allclose([x for _, x in mine], [x for _, x in theirs], rtol=2**-24 + 2**-39)
 
 
+@pytest.mark.parametrize("k", [1, 3, 100])
+def test_lists_are_filled_with_what_may_be_recalled(small, k):
+    log, days = small.random_log(3, users=9, items=17, rows=150), np.arange(17) % 3 * small.DAY * 4
+    made = small.build([log], 9, small.catalogue(17, publish_time=days), recall_ms=5 * small.DAY)
+    old = days < log.time[-1] + 1 - 5 * small.DAY
+    assert 0 < old.sum() < 17
+    channel = Swing.fit(made, Swing.Settings(neighbours=k))
+    whole = small.neighbours(small.fit(Swing, [log], 9, 17, neighbours=17))
+    assert small.neighbours(channel) == [[one for one in row if not old[one[0]]][:k] for row in whole]
+
+
 def test_score_is_the_sum_over_the_users_items(small):
     log = log_of(small, [[0, 1, 2], [0, 1, 2], [0]])
     [found] = small.lists(small.fit(Swing, [log], 3, 3, fading=0).recall(small.requests([2]), 9))

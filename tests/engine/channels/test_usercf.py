@@ -92,6 +92,17 @@ def test_neighbours_and_lists_equal_a_brute_force(small, discount, audience, las
         np.testing.assert_allclose([s for _, s in mine], [score[item] for item, _ in mine], rtol=1e-6)
 
 
+def test_a_user_whose_items_are_all_too_old_takes_no_place(small):
+    # User 1 is most like user 0, but brings item 0 alone, which is older than 3; user 2 brings item 2.
+    catalogue = small.catalogue(3, publish_time=[1, 9, 9])
+    log = small.log([0, 0, 1, 2, 2], [0, 1, 0, 0, 2], click=[1] * 5)
+    told = UserCF.Settings(neighbours=1, discount=False)
+    for recall_ms, neighbour, items in ((0, 1, {0}), (2, 2, {2})):
+        channel = UserCF.fit(small.build([log], 3, catalogue, recall_ms=recall_ms), told)
+        assert channel.user[: channel.offsets[1]].tolist() == [neighbour]
+        assert {item for item, _ in small.lists(channel.recall(small.requests([0]), 9))[0]} == items
+
+
 def test_one_user_and_no_rows(small):
     alone = small.fit(UserCF, [small.log([0], [0], click=[1])], 1, 1)
     assert small.lists(alone.recall(small.requests([0, -1]), 5)) == [[], []]
