@@ -12,6 +12,9 @@ GPU_CHECK_SECONDS ?= 480
 MINUTES ?= 5
 SUBJECT ?=
 
+# Two at a time, on two cores: threads that spin while they wait would take them from each other.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+
 NATIVE := setup.py $(shell find cpp bindings -name '*.cpp' -o -name '*.h')
 # A folder's own time changes when a file comes or goes, which is when an editable install must be made again.
 FOLDERS := $(shell find engine kernels benchmarks -type d -not -name __pycache__)
@@ -34,7 +37,7 @@ demo: setup
 	$(BIN)/headrace demo $(if $(DATA),--data "$(DATA)",--users $(USERS) --items $(ITEMS) --events $(EVENTS)) --seed $(SEED)
 
 test: setup-dev lint types test-cpp
-	$(BIN)/python -m pytest -m "not rare"
+	$(PYTEST) -m "not rare" -n 2 --dist loadfile
 
 # One after the other: each takes both cores.
 test-all:
@@ -43,16 +46,16 @@ test-all:
 	$(MAKE) test-rare
 
 test-rare: setup-dev
-	$(BIN)/python -m pytest -m rare
+	$(PYTEST) -m rare -n 2 --dist loadfile
 
 # HEADRACE_ISA is what a test meets that forces none of its own.
 test-isa: setup-dev
 	@set -e; levels=$$($(BIN)/python -c "from headrace.kernels import settings; print(*settings.usable_isas())"); \
 	for isa in $$levels; do echo "HEADRACE_ISA=$$isa"; \
-	HEADRACE_ISA=$$isa $(BIN)/python -m pytest -q -m "not rare" --ignore-glob="*_gpu.py" tests/kernels; done
+	HEADRACE_ISA=$$isa $(PYTEST) -q -m "not rare" -n 2 --dist loadfile --ignore-glob="*_gpu.py" tests/kernels; done
 
 test-fast: setup-dev
-	$(BIN)/python -m pytest -m "not slow and not rare and not browser" -q
+	$(PYTEST) -m "not slow and not rare and not browser" -q -n 2 --dist loadfile
 
 test-cpp:
 	$(MAKE) -s --no-print-directory -C tests/cpp -j2

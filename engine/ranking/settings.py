@@ -94,16 +94,16 @@ class PreRankerSettings(RankerSettings):
     theta: float = Field(default=0.7, ge=0, le=1, description="weight of the score against variety in that rest")
 
 
-#: Rows that training sees in all where that allows it at least 2 epochs, and the most epochs of a small log.
-_SEEN, _MOST_EPOCHS = 6_000_000, 20
+#: Rows of the log that training sees in all where that allows it at least 1 epoch, and the most epochs of a small log.
+_SEEN, _MOST_EPOCHS = 2_000_000, 20
 
 
 def train_settings(settings: RankerSettings, rows: int, watched: bool = True) -> RankerTrain:
     """The given training settings, or such as give an epoch of `rows` rows some hundreds of steps, in batches of 512 to
-    8192 rows, for as many epochs as it takes: at most 2 of a large one to 20 of a small one, and 3 at most where no
+    8192 rows, for as many epochs as it takes: at most 1 of a large one to 20 of a small one, and 3 at most where no
     validation watches it."""
     if settings.train is not None:
         return settings.train
     batch = min(max(1 << (max(rows, 1) // 256).bit_length() - 1, 512), 8192) if rows >= 256 else 512
-    epochs = min(max(round(_SEEN / max(rows, 1)), 2), _MOST_EPOCHS if watched else 3)
+    epochs = min(max(round(_SEEN / max(rows, 1)), 1), _MOST_EPOCHS if watched else 3)
     return RankerTrain(epochs=epochs, batch_size=batch, learning_rate=1e-3, embedding_learning_rate=5e-3)
