@@ -215,7 +215,7 @@ def _training(report: Report) -> Table:
     named = list(dict.fromkeys(name for run in report.training for name in run.validation))
     rows = [
         [
-            run.model,
+            run.model.replace("_", " "),
             run.network or f.DASH,
             f.count(run.parameters),
             f.count(run.rows),
@@ -226,8 +226,9 @@ def _training(report: Report) -> Table:
         ]
         for run in report.training
     ]
-    columns = ["model", "network", "parameters", "rows seen", "time", "epochs kept", "loss"]
-    return Table("Trained models", [*columns, *(f"validation {name}" for name in named)], rows)
+    columns = ["model", "network", "weights", "rows seen", "time", "epochs kept", "loss"]
+    note = "held: on the rows that training was watched by." if named else ""
+    return Table("Trained models", [*columns, *(f"held {name}" for name in named)], rows, note=note)
 
 
 def _dataset(report: Report) -> list[Table]:
