@@ -8,7 +8,7 @@ of predictions and recall, and whether anything beats the plain fusion.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -99,7 +99,9 @@ def rehearse(
     wanted = question.offsets.diff()[: found[0].batch]
     chosen = _chosen(found[0], question, funnel.items)
     judge = _Judge(chosen, wanted, tuple(channel.name for channel in funnel.channels), settings, seed)
-    powers = POWERS if fusion.exposure_power is None else (fusion.exposure_power,)
+    powers: Sequence[float] = POWERS
+    if fusion.exposure_power is not None or "p_impression" not in found[-1].columns:
+        powers = (fusion.exposure_power or 0.0,)
     plain = {power: judge.quality(found[-1], _fused(found[-1], fusion, power)) for power in powers}
     # Of equal ones the first, which is the plainest.
     power = max(plain, key=lambda power: plain[power])
@@ -122,12 +124,14 @@ def _fused(candidates: Candidates, fusion: FusionSettings, power: float) -> Tens
 def _asked(funnel: Funnel, rankers: Sequence[Ranker], question: Question) -> list[Candidates]:
     """The candidates of the first requests, as many as are held at once, with what each ranker predicts of them."""
     parts: list[list[Candidates]] = [[] for _ in rankers]
+    # Recall and merge alone: every ranker is asked of all candidates below.
+    recall = replace(funnel, preranker=None, ranker=None, reranks=False)
     held = 0
     for start in range(0, len(question.requests), _BATCH):
         if held >= _MOST:
             break
         requests = question.requests.take(torch.arange(start, min(start + _BATCH, len(question.requests))))
-        trace = funnel.run(requests, 1)
+        trace = recall.run(requests, 1)
         brought = with_scores(trace.filled, list(trace.allowed.values()))
         held += len(brought)
         for ranker, part in zip(rankers, parts, strict=True):

@@ -1,4 +1,4 @@
-"""What each recall channel brings: alone, beside the others, and for its quota."""
+"""What each recall channel brings for its quota, and beside the others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from headrace.report.model import Recall, RecallRow
 _LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
-def measure_recall(
-    lists: Mapping[str, NDArray[np.int64]], quotas: Sequence[int], question: HeldOut, k: int = 50
-) -> Recall:
+def measure_recall(lists: Mapping[str, NDArray[np.int64]], quotas: Sequence[int], question: HeldOut) -> Recall:
     """lists: channel -> int64 [B, L] distinct items for each request, best first, -1 padding, `quotas` long or longer
     where there are so many.
 
-    Recall, NDCG, hit rate, coverage and novelty are those of the first `k`; shares and overlaps those of the quotas.
+    Shares and overlaps are those of the quotas.
     """
     n_items = len(question.users_of)
     wanted = np.sort(question.items.numpy() + np.repeat(np.arange(len(question.requests)), _sizes(question)) * n_items)
@@ -29,19 +27,20 @@ def measure_recall(
     has = np.stack([np.isin(wanted, one) for one in keys])
     rows = []
     for c, (name, found) in enumerate(lists.items()):
-        (seen,) = question.judge(found, [k])
         others = np.delete(has, c, 0).any(0)
         rows.append(
             RecallRow(
-                name.replace("_", " "), quotas[c], float((found[:, : quotas[c]] >= 0).sum(1).mean()), seen.recall,
-                seen.ndcg, seen.hit_rate, seen.coverage, seen.mean("novelty"), _share(has[c]),
+                name.replace("_", " "),
+                quotas[c],
+                float((found[:, : quotas[c]] >= 0).sum(1).mean()),
+                _share(has[c]),
                 _share(np.asarray(has[c] & ~others)),
             )
-        )  # fmt: skip
+        )
     longest = max(found.shape[1] for found in lists.values())
     lengths = sorted({*(length for length in _LENGTHS if length < longest), longest})
     curves = [_curve(found, wanted, _sizes(question), lengths, n_items) for found in lists.values()]
-    return Recall(rows, k, len(question.requests), _share(np.asarray(has.any(0))), _overlaps(keys), lengths, curves)
+    return Recall(rows, len(question.requests), _share(np.asarray(has.any(0))), _overlaps(keys), lengths, curves)
 
 
 def _sizes(question: HeldOut) -> NDArray[np.int64]:

@@ -116,18 +116,12 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class RecallRow:
-    """One channel. quota: items it may bring; brought: mean of what it does. recall, ndcg, hit_rate, coverage, novelty
-    (mean bits of surprise of an item, by its part of all clicks): of its first k. found, unique: of all that was
-    wanted, the share in its quota, and in its quota and no other channel's."""
+    """One channel. quota: items it may bring; brought: mean of what it does. found, unique: of all that was wanted, the
+    share in its quota, and in its quota and no other channel's."""
 
     name: str
     quota: int
     brought: Number
-    recall: Number
-    ndcg: Number
-    hit_rate: Number
-    coverage: Number
-    novelty: Number
     found: Number
     unique: Number
 
@@ -139,7 +133,6 @@ class Recall:
     recall of lists of each of `lengths`."""
 
     rows: list[RecallRow]
-    k: int
     requests: int
     together: Number
     overlap: list[list[Number]]

@@ -79,16 +79,6 @@ def _recall(report: Report) -> Section:
     recall = report.recall
     if recall is None:
         return Section("recall", "Recall channels")
-    k = recall.k
-    alone = [
-        [row.name, f.percent(row.recall), f.fixed(row.ndcg), f.percent(row.hit_rate), f.percent(row.coverage),
-         f.fixed(row.novelty, 2)]
-        for row in recall.rows
-    ]  # fmt: skip
-    columns = ["channel", f"recall@{k}", f"NDCG@{k}", f"hit rate@{k}", "coverage", "novelty"]
-    best = _largest([row.recall for row in recall.rows])
-    note = "novelty: mean bits of surprise at an item, by how many users knew it."
-    tables = [Table(f"The first {k} of each channel alone", columns, alone, 1, best, f"best recall@{k}", note)]
     quotas = [
         [row.name, f.count(row.quota), f.count(row.brought), f.percent(row.found), f.percent(row.unique, 2)]
         for row in recall.rows
@@ -99,7 +89,7 @@ def _recall(report: Report) -> Section:
         f"brought: items a request, of the quota. found: of all that {f.count(recall.requests)} requests wanted, what "
         f"is among them; all channels together: {f.percent(recall.together)}."
     )
-    tables.append(Table("What each brings for its quota", columns, quotas, 1, best, "would be missed most", note))
+    table = Table("What each brings for its quota", columns, quotas, 1, best, "would be missed most", note)
     names = [row.name for row in recall.rows]
     drawing = draw_matrix(
         "How much of a channel's items another finds too",
@@ -107,7 +97,7 @@ def _recall(report: Report) -> Section:
         recall.overlap,
         "percent of the row's items, within the quotas, that the column has for the same request",
     )
-    return Section("recall", "Recall channels", tables, drawings=[drawing] if len(names) > 1 else [])
+    return Section("recall", "Recall channels", [table], drawings=[drawing] if len(names) > 1 else [])
 
 
 def _gains(quality: Quality) -> Table:

@@ -16,11 +16,11 @@ from headrace.types import Requests
 ITEMS = 23
 
 
-def question_of(wanted: list[list[int]], users_of: np.ndarray, users: int) -> HeldOut:
+def question_of(wanted: list[list[int]]) -> HeldOut:
     requests = Requests(torch.arange(len(wanted)), torch.zeros(len(wanted), dtype=torch.int64))
     flat = torch.tensor([item for one in wanted for item in one], dtype=torch.int64)
     offsets = offsets_of(torch.tensor([len(one) for one in wanted]))
-    return HeldOut(requests, offsets, flat, torch.ones(len(flat), dtype=torch.float64), users_of, users)
+    return HeldOut(requests, offsets, flat, torch.ones(len(flat), dtype=torch.float64), np.zeros(ITEMS, np.int64), 1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -34,8 +34,7 @@ def test_equals_counting(seed: int, batch: int, length: int) -> None:
         found[np.arange(length) >= random.integers(0, length + 1, batch)[:, None]] = -1
         lists[name] = found
     wanted = [random.permutation(ITEMS)[: random.integers(0, 4)].tolist() for _ in range(batch)]
-    users_of = random.integers(0, 51, ITEMS)
-    seen = measure_recall(lists, quotas, question_of(wanted, users_of, 50), 4)
+    seen = measure_recall(lists, quotas, question_of(wanted))
 
     brought = {
         name: {(b, i) for b in range(batch) for i in lists[name][b, :quota].tolist() if i >= 0}
@@ -52,10 +51,6 @@ def test_equals_counting(seed: int, batch: int, length: int) -> None:
             assert row.found is None
             assert row.unique is None
         assert row.brought == pytest.approx(len(brought[name]) / batch)
-        firsts = [[i for i in lists[name][b, :4].tolist() if i >= 0] for b in range(batch) if wanted[b]]
-        if any(firsts):
-            bits = [np.mean(np.log2(51 / (users_of[first] + 1))) for first in firsts if first]
-            assert row.novelty == pytest.approx(np.mean(bits))
         for d, other in enumerate(names):
             both = brought[name] & brought[other]
             assert seen.overlap[c][d] == (pytest.approx(len(both) / len(brought[name])) if brought[name] else None)
@@ -73,9 +68,8 @@ def test_equals_counting(seed: int, batch: int, length: int) -> None:
 
 def test_a_channel_that_brings_nothing() -> None:
     lists = {"one": np.array([[3, 4]]), "none": np.full((1, 2), -1)}
-    seen = measure_recall(lists, [2, 2], question_of([[4, 9]], np.zeros(ITEMS, np.int64), 1), 2)
+    seen = measure_recall(lists, [2, 2], question_of([[4, 9]]))
     one, none = seen.rows
     assert (one.found, one.unique, none.found, none.unique, seen.together) == (0.5, 0.5, 0.0, 0.0, 0.5)
-    assert np.isnan(none.novelty)
     assert seen.overlap == [[1.0, 0.0], [None, None]]
     assert seen.curves == [[0.0, 0.5], [0.0, 0.0]]

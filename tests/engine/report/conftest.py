@@ -44,11 +44,10 @@ def made_up_funnel():
 def made_up_recall():
     return Recall(
         rows=[
-            RecallRow("item CF", 500, 311.0, 0.214, 0.131, 0.612, 0.481, 11.2, 0.41, 0.0213),
-            RecallRow("fresh <items>", 100, 100.0, 0.012, 0.006, 0.061, 0.021, 15.25, 0.04, 0.0),
-            RecallRow("silent", 100, 0.0, 0.0, 0.0, 0.0, 0.0, None, 0.0, 0.0),
+            RecallRow("item CF", 500, 311.0, 0.41, 0.0213),
+            RecallRow("fresh <items>", 100, 100.0, 0.04, 0.0),
+            RecallRow("silent", 100, 0.0, 0.0, 0.0),
         ],
-        k=50,
         requests=17_204,
         together=0.423,
         overlap=[[1.0, 0.04, 0.0], [0.125, 1.0, 0.0], [None, None, None]],

@@ -9,10 +9,8 @@ def section_of(report):
     return next(section for section in sections(report) if section.key == "recall")
 
 
-def test_each_channel_has_its_row_in_both_tables(full_report):
-    alone, quotas = section_of(full_report).tables
-    assert alone.rows[0] == ["item CF", "21.4%", "0.131", "61.2%", "48.1%", "11.20"]
-    assert alone.rows[2][-1] == "–"
+def test_each_channel_has_its_row(full_report):
+    (quotas,) = section_of(full_report).tables
     assert quotas.rows[1] == ["fresh <items>", "100", "100", "4.0%", "0.00%"]
     assert quotas.best == [0]
     assert "42.3%" in quotas.note
