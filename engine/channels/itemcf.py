@@ -29,7 +29,7 @@ class ItemCF(ItemToItem):
             "of similarity 1 out",
         )
         similarity: Similarity = Field(
-            default="bm25",
+            default="tfidf",
             description="what makes items alike ([channels.md](channels.md)): cosine: of the items' likes by user; "
             "count: common users over the root of the product of both audiences; pearson, tfidf, bm25: the same of "
             "weighted likes; p3alpha, rp3beta: walks from item to user to item",

@@ -108,7 +108,9 @@ def run(
         targets: list[Target] = []
     else:
         notes += _overlap(known, future, items)
-        learnt = Dataset("training", Users(engine.users), Catalogue(engine.items), past)
+        assert train is not None
+        older = None if train.history is None else aligned(train.with_log(train.history), engine, "log").log
+        learnt = Dataset("training", Users(engine.users), Catalogue(engine.items), past, history=older)
         beside, masked = yardsticks(engine.funnel, learnt, asked.seed), question.blocking(known)
         judged = evaluate(engine, masked, asked.ks, beside, without_filter(engine.funnel), progress)
         ranker = engine.funnel.ranker

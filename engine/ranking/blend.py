@@ -80,7 +80,8 @@ class Blend:
         return Blend(self.predictions, {name: self.channels.get(name, (0.0, 0.0, 0.0, 0.0)) for name in channels})
 
     def score(self, columns: Mapping[str, Tensor]) -> Tensor:
-        """float32 [n], from the columns of n candidates; those of recall are of `channels`, in their order."""
+        """float32 [n], above 0 as a fused score is, since boosts multiply it: e to the weighted sum, cut off at 80 either
+        way. From the columns of n candidates; those of recall are of `channels`, in their order."""
         rank, given = columns[RANK], columns[SCORE]
         total = torch.zeros(len(rank), dtype=torch.float64)
         for name, weight in self.predictions.items():
@@ -90,7 +91,7 @@ class Blend:
             table = (by_rank * torch.tensor(weights, dtype=torch.float64)).sum(1)
             total += table.index_select(0, rank[:, place].int())
             total += by_score * given[:, place].double()
-        return total.float()
+        return total.clamp(-80, 80).exp().float()
 
     def state(self) -> State:
         return State.of(predictions=self.predictions, channels={name: list(w) for name, w in self.channels.items()})

@@ -104,6 +104,6 @@ def test_a_blend_scores_where_it_is_to_be_used(snapshot: Path, small_log: Datase
     blended = funnel.run(requests, 10).ranked
     popular = blended.channels & found > 0
     rank = blended.columns[RANK][:, channels.index("popular")]
-    assert torch.allclose(blended.score[popular], -rank[popular].float().log())
-    assert not blended.score[~popular].any()
+    assert torch.allclose(blended.score[popular], 1 / rank[popular].float())
+    assert bool((blended.score[~popular] == 1).all())
     assert blended.item.tolist() == plain.ranked.item.tolist()

@@ -197,6 +197,23 @@ def test_an_engine_is_built_on_the_training_part(tmp_path: Path) -> None:
     assert Engine.load(tmp_path / "kept").as_of < 10**12 + 60_000 * 400
 
 
+def test_yardsticks_know_the_older_history(
+    parts: Path, small_log: Dataset, snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = (read_parquet(parts / side) for side in ("train", "test"))
+    half = len(train.log) // 2
+    older = train.log.take(slice(0, half))
+    given = replace(train.with_log(train.log.take(slice(half, None))), history=replace(older, context={}))
+    seen: list[Dataset] = []
+    monkeypatch.setattr("headrace.evaluation.run.yardsticks", lambda funnel, dataset, seed: seen.append(dataset) or {})
+    evaluate_logs(Engine.load(snapshot), "it", given, test, "the end", Asked.of("5", "interest", "end", None, 0))
+    (learnt,) = seen
+    assert learnt.history is not None
+    # In the snapshot's rows.
+    ids = Engine.load(snapshot).items.ids[learnt.history.item]
+    assert ids.tolist() == train.catalogue.ids.ids[older.item].tolist()
+
+
 def test_wanted_items_that_are_too_old_are_counted(
     parts: Path, tmp_path: Path, small_log: Dataset, snapshot: Path
 ) -> None:
