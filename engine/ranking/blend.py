@@ -80,8 +80,8 @@ class Blend:
         return Blend(self.predictions, {name: self.channels.get(name, (0.0, 0.0, 0.0, 0.0)) for name in channels})
 
     def score(self, columns: Mapping[str, Tensor]) -> Tensor:
-        """float32 [n], above 0 as a fused score is, since boosts multiply it: e to the weighted sum, cut off at 80 either
-        way. From the columns of n candidates; those of recall are of `channels`, in their order."""
+        """float32 [n], above 0 as a fused score is, since boosts multiply it: e to the weighted sum, cut off at 80
+        either way. From the columns of n candidates; those of recall are of `channels`, in their order."""
         rank, given = columns[RANK], columns[SCORE]
         total = torch.zeros(len(rank), dtype=torch.float64)
         for name, weight in self.predictions.items():
